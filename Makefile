@@ -1,0 +1,38 @@
+# Plain pip and venv. PYTHON picks the interpreter; everything lands in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.lamps-setup
+
+.PHONY: setup demo test test-slow test-faults bench lint
+.DEFAULT_GOAL := setup
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+demo: setup
+	$(BIN)/python -m lamps_core.docstrings runs/demo/docstrings.csv
+	$(BIN)/lamps search --dataset runs/demo/docstrings.csv --input-col text --target-col topic \
+		--models zoo --max-train-rows 2000 --budget 90s --out runs/demo/search
+
+test: setup
+	$(BIN)/python -m pytest
+
+test-slow: setup
+	$(BIN)/python -m pytest -m slow
+
+test-faults: setup
+	$(BIN)/python -m pytest -m faults
+
+bench: setup
+	$(BIN)/python -m benchmarks.landmark_step
+	$(BIN)/python -m benchmarks.orchestration
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy

@@ -1,0 +1,236 @@
+"""The live display of a search in a terminal, and plain lines where there is none.
+
+Owns what a person sees on stderr while a search runs; stdout is left to results. Knows only the events of
+`lamps_core.progress`, and imports nothing heavy. Names are hostile: markup in them is not read, control
+characters in them do not reach the terminal.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Self
+
+    from rich.console import RenderableType
+
+    from lamps_core.progress import RunningStep, SearchProgress
+
+REFRESHES_PER_SECOND = 8
+_HEADER_LINES = 5
+_TABLE_LINES = 3
+_PHASES = {"load": "loading", "train": "training", "evaluate": "evaluating", "save": "saving"}
+
+
+class LiveDisplay:
+    """Shows a search while the `with` block runs; `update` is its listener, callable from any thread."""
+
+    def __init__(
+        self, console: Console | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Choose between the live display and plain lines.
+
+        Args:
+            console: where to write; stderr by default.
+            clock: seconds, the one that `RunningStep.started_seconds` was read from.
+        """
+        self._console = console or Console(stderr=True, force_terminal=sys.stderr.isatty())
+        self._clock = clock
+        self._began = clock()
+        self._latest: SearchProgress | None = None
+        self._lock = threading.Lock()
+        self._live = self._new_live() if _can_redraw(self._console) else None
+
+    def __enter__(self) -> Self:
+        """Begin to draw."""
+        self._began = self._clock()
+        if self._live:
+            self._live.start(refresh=False)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the last state on the screen, the cursor shown and below it, whatever ended the block."""
+        if self._live:
+            self._live.stop()
+
+    def update(self, event: SearchProgress) -> None:
+        """Take in the newest event: drawn at the next refresh, or written as lines where nothing is drawn."""
+        with self._lock:
+            before, self._latest = self._latest, event
+            if self._live is None:
+                for line in _finished_lines(before, event, seconds=self._clock() - self._began):
+                    self._console.print(line, soft_wrap=True)
+
+    def _new_live(self) -> Live:
+        # stdout may carry --json: it must not be drawn into.
+        return Live(
+            get_renderable=self._draw,
+            console=self._console,
+            refresh_per_second=REFRESHES_PER_SECOND,
+            redirect_stdout=False,
+            vertical_overflow="crop",
+        )
+
+    def _draw(self) -> RenderableType:
+        event = self._latest
+        now = self._clock()
+        if event is None:
+            return Text(f"Preparing … {_clock_time(now - self._began)}", style="dim")
+        room = max(self._console.height - _HEADER_LINES, 3)
+        running = event.running[: max(1, room // 2)]
+        parts: list[RenderableType] = [_header(event), _budget_line(event, now - self._began)]
+        if running:
+            parts.append(_running_table(running, now))
+        parts.append(_counts(event, hidden=len(event.running) - len(running)))
+        rows = room - len(running) - _TABLE_LINES
+        if event.front and rows > 0:
+            parts.append(_front_table(event.front, rows))
+        if event.message:
+            parts.append(Text(_plain(event.message), style="dim", overflow="ellipsis", no_wrap=True))
+        return Group(*parts)
+
+
+def _can_redraw(console: Console) -> bool:
+    return console.is_terminal and not console.is_dumb_terminal and not os.environ.get("CI")
+
+
+def _header(event: SearchProgress) -> Text:
+    return Text.assemble(
+        ("LAMPS ", "bold"),
+        _plain(event.dataset),
+        (f"  {_plain(event.policy)}", "dim"),
+        overflow="ellipsis",
+        no_wrap=True,
+    )
+
+
+def _budget_line(event: SearchProgress, elapsed: float) -> Table:
+    share = min(max(event.budget_share, 0.0), 1.0)
+    line = Table.grid(padding=(0, 1))
+    line.add_row(
+        _bar(share, 1.0, width=30),
+        Text(f"{share:4.0%} of {_plain(event.budget_text)}", no_wrap=True),
+        Text(
+            f"{event.spent_seconds:,.0f} s spent, {_clock_time(elapsed)} elapsed", style="dim", no_wrap=True
+        ),
+    )
+    return line
+
+
+def _bar(done: float, total: float, *, width: int) -> ProgressBar:
+    return ProgressBar(
+        total=total or None,
+        completed=done,
+        width=width,
+        pulse=total <= 0,
+        complete_style="cyan",
+        finished_style="green",
+        pulse_style="cyan",
+    )
+
+
+def _running_table(running: tuple[RunningStep, ...], now: float) -> Table:
+    table = Table.grid(padding=(0, 1))
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1, max_width=44)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True, min_width=10)
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    for step in running:
+        table.add_row(
+            Text(f"  {_plain(step.candidate)}"),
+            Text(f"step {step.step}", style="dim"),
+            Text(_PHASES.get(step.phase, _plain(step.phase))),
+            _bar(step.done, step.total, width=16),
+            Text(_clock_time(now - step.started_seconds), style="dim"),
+        )
+    return table
+
+
+def _counts(event: SearchProgress, *, hidden: int) -> Text:
+    text = Text(
+        f"{event.steps_done} steps · {event.complete} of {event.candidates} candidates complete", no_wrap=True
+    )
+    if event.failed:
+        text.append(f" · {event.failed} failed", style="red")
+    if hidden > 0:
+        text.append(f" · {hidden} more running", style="dim")
+    return text
+
+
+def _front_table(front: tuple[dict[str, object], ...], rows: int) -> Table:
+    columns = [name for name, value in front[0].items() if _is_number(value)]
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column(f"Front ({len(front)})", no_wrap=True, overflow="ellipsis", max_width=48)
+    for name in columns:
+        table.add_column(_plain(name).replace("_", " ").replace("[", r"\["), justify="right", no_wrap=True)
+    for row in front[:rows]:
+        table.add_row(Text(_plain(str(row.get("model", "")))), *(_value(row.get(name)) for name in columns))
+    if len(front) > rows:
+        table.add_row(Text(f"… {len(front) - rows} more", style="dim"))
+    return table
+
+
+def _finished_lines(before: SearchProgress | None, event: SearchProgress, *, seconds: float) -> list[Text]:
+    """One line for each step that ended since the event before."""
+    if before is None:
+        resumed = [f"{event.steps_done} steps on record"] if event.steps_done else []
+        return [Text(_line(name, event, seconds=seconds, failures=0)) for name in resumed]
+    finished = event.steps_done - before.steps_done
+    failures = event.failed - before.failed
+    if finished + failures <= 0:
+        return []  # a step that left without a result is tried again
+    still = {(step.candidate, step.step) for step in event.running}
+    names = [
+        f"{_plain(step.candidate)} step {step.step}"
+        for step in before.running
+        if (step.candidate, step.step) not in still
+    ]
+    unseen = finished + failures - len(names)
+    if unseen > 0:
+        names.append(f"{unseen} more" if names else f"{unseen} step{'s' * (unseen > 1)}")
+    return [Text(_line(name, event, seconds=seconds, failures=failures)) for name in names]
+
+
+def _line(name: str, event: SearchProgress, *, seconds: float, failures: int) -> str:
+    parts = [
+        f"[{_clock_time(seconds)}] {name}",
+        f"{event.budget_share:.0%} of {_plain(event.budget_text)} spent",
+        f"{event.steps_done} steps, {event.complete} complete, {event.failed} failed",
+        f"{len(event.front)} on the front",
+    ]
+    if failures > 0:
+        parts.append(f"{failures} just failed")
+    return " | ".join([*parts, _plain(event.message)] if event.message else parts)
+
+
+def _plain(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _value(value: object) -> Text:
+    return Text(f"{value:,.4g}" if isinstance(value, (int, float)) else "–")
+
+
+def _clock_time(seconds: float) -> str:
+    minutes, rest = divmod(int(max(seconds, 0)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,101 @@
+"""What `--budget` means: seconds, steps or dollars, and how much of them is left.
+
+Knows nothing of what spends it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from lamps_core.errors import BadInput
+
+GPU_HOUR_PRICE = 3.67  # dollars for an hour of one A100 40 GB, section 6.2 of the paper
+
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?"
+_UNIT_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_DURATION = re.compile("".join(f"(?:(?P<{unit}>{_NUMBER}){unit})?" for unit in _UNIT_SECONDS))
+_STEPS = re.compile(r"([0-9]{1,18}) ?steps?")
+_DOLLARS = re.compile(rf"\$ ?({_NUMBER})")
+_FORMS = "90s, 30m, 2h, 1d, 1h30m, 40steps, $50"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A limit on a search; what is None does not limit it.
+
+    Attributes:
+        text: as the user gave it; `unlimited` where none was given.
+        seconds: of steps, summed over all of them.
+        steps: landmark steps, zero-shot evaluations included.
+    """
+
+    text: str
+    seconds: float | None = None
+    steps: int | None = None
+
+    def exhausted(self, spent_seconds: float, steps: int) -> bool:
+        """Whether nothing more may be started.
+
+        >>> parse_budget("40steps").exhausted(1e9, 39), parse_budget("40steps").exhausted(0.0, 40)
+        (False, True)
+        """
+        return self.remaining_seconds(spent_seconds) <= 0 or (self.steps is not None and steps >= self.steps)
+
+    def remaining_seconds(self, spent_seconds: float) -> float:
+        """Seconds left, 0 at the least; infinite where time is not limited.
+
+        >>> parse_budget("90s").remaining_seconds(60.0), parse_budget("4steps").remaining_seconds(60.0)
+        (30.0, inf)
+        """
+        return math.inf if self.seconds is None else max(0.0, self.seconds - spent_seconds)
+
+    def share(self, spent_seconds: float, steps: int) -> float:
+        """How much of the budget is used, 0 to 1; always 0 where there is no limit.
+
+        >>> parse_budget("2h").share(1800.0, 12)
+        0.25
+        """
+        of_seconds = 0.0 if self.seconds is None else spent_seconds / self.seconds
+        of_steps = 0.0 if self.steps is None else steps / self.steps
+        return min(1.0, max(0.0, of_seconds, of_steps))
+
+
+def parse_budget(text: str | None, *, gpu_hour_price: float = GPU_HOUR_PRICE) -> Budget:
+    """Read a budget: a duration, a number of steps, or dollars.
+
+    Args:
+        text: `90s`, `30m`, `2h`, `1d`, `1h30m`, `1.5h`, `40steps` or `$50`; None for no limit.
+        gpu_hour_price: dollars for an hour of one GPU; turns dollars into seconds of one GPU.
+
+    Raises:
+        BadInput: the text is none of these forms, or not more than zero; the price is not a finite number
+            more than zero.
+
+    >>> parse_budget("1h30m").seconds, parse_budget("40steps").steps
+    (5400.0, 40)
+    >>> parse_budget("$50", gpu_hour_price=2.0).seconds
+    90000.0
+    """
+    if not (math.isfinite(gpu_hour_price) and gpu_hour_price > 0):
+        raise BadInput(f"the price of a GPU hour must be more than zero dollars, not {gpu_hour_price}")
+    if text is None:
+        return Budget("unlimited")
+    budget = _parse(text, gpu_hour_price)
+    amount = budget.seconds if budget.steps is None else budget.steps
+    if amount is None or not 0 < amount < math.inf:
+        raise BadInput(f"budget {text!r} must be more than zero and finite, like one of {_FORMS}")
+    return budget
+
+
+def _parse(text: str, gpu_hour_price: float) -> Budget:
+    written = text.strip().lower()
+    if match := _STEPS.fullmatch(written):
+        return Budget(text, steps=int(match[1]))
+    if match := _DOLLARS.fullmatch(written):
+        return Budget(text, seconds=float(match[1]) / gpu_hour_price * 3600)
+    if written and (match := _DURATION.fullmatch(written)):
+        parts = match.groupdict(default="0")
+        return Budget(text, seconds=sum(float(parts[unit]) * size for unit, size in _UNIT_SECONDS.items()))
+    raise BadInput(f"budget {text!r} is not understood: give one of {_FORMS}")

@@ -1,0 +1,261 @@
+"""What `--models` means: a text becomes a list of candidates, each known to be loadable in kind.
+
+Owns the spelling (hub ids, local folders, zoo names, presets, list files), the stable name of each candidate,
+and the checks that can be made before anything is downloaded. Does not know how a model is loaded: what only
+loading can show (a gated repository, broken weights) is a failure recorded later. Imports neither torch nor
+transformers.
+"""
+
+# os.path says no where pathlib raises: a comma list too long for a file name, a user without a home.
+# ruff: noqa: PTH100, PTH111, PTH112, PTH113
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import os.path
+import re
+from concurrent import futures
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import yaml
+
+from lamps_core.errors import BadInput
+from lamps_core.resources import data_path
+from lamps_core.zoo import PREFIX, materialise, zoo_entry, zoo_names
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+HUB_TIMEOUT_SECONDS = 5.0
+HUB_THREADS = 8
+
+TOKENIZER_FILES: tuple[frozenset[str], ...] = (
+    frozenset({"tokenizer.json"}),
+    frozenset({"vocab.txt"}),
+    frozenset({"vocab.json", "merges.txt"}),
+    frozenset({"vocab.json", "tokenizer_config.json"}),
+    frozenset({"spiece.model"}),
+    frozenset({"sentencepiece.bpe.model"}),
+    frozenset({"tokenizer.model"}),
+)
+"""A model has a tokenizer if it has all files of one of these sets."""
+
+WEIGHT_FILES = frozenset({"model.safetensors", "model.safetensors.index.json"})
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A pretrained model that could be fine-tuned.
+
+    Attributes:
+        name: stable, free of paths: a zoo name, a folder's own name, or a hub id with its revision if any.
+        kind: where it comes from.
+        location: an absolute folder, or a hub id.
+        learning_rate: the registry's, None where it has none.
+        revision: of a hub id; None is the default branch.
+    """
+
+    name: str
+    kind: Literal["zoo", "local", "hub"]
+    location: str
+    learning_rate: float | None
+    revision: str | None
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named list of models, none of which is a preset."""
+
+    name: str
+    about: str
+    models: tuple[str, ...]
+
+
+@functools.cache
+def presets() -> dict[str, Preset]:
+    """Every preset by its name: `zoo`, then those of `data/presets.yaml`."""
+    listed = yaml.safe_load(data_path("presets.yaml").read_text(encoding="utf-8"))["presets"]
+    zoo = Preset("zoo", "every candidate of the zoo: tiny, random weights, no network", zoo_names())
+    others = [Preset(name, value["about"], tuple(value["models"])) for name, value in listed.items()]
+    return {preset.name: preset for preset in (zoo, *others)}
+
+
+def resolve_candidates(models: str, *, cache: Path | None = None) -> list[Candidate]:
+    """The candidates a user means, in the order given, exact duplicates removed.
+
+    A preset or zoo name is taken for that even where a folder is called so: write `./zoo` for the folder.
+
+    Args:
+        models: a comma list of hub ids (`id` or `id@revision`), local folders, zoo names and presets; or the
+            path of a file with one a line, where `#` begins a comment.
+        cache: where zoo candidates are built, instead of `lamps_core.zoo.cache_folder()`.
+
+    Raises:
+        BadInput: nothing is given, a model is unknown or cannot be asked for, it lacks a config, a tokenizer
+            or safetensors weights, or two folders have one name.
+    """
+    named = [_candidate(entry) for entry in _entries(models)]
+    candidates = list(dict.fromkeys(named))
+    if not candidates:
+        raise BadInput(f"no model given: give hub ids, folders, zoo names or a preset ({_preset_names()})")
+    _refuse_shared_names(candidates)
+    _check_on_hub([candidate for candidate in candidates if candidate.kind == "hub"])
+    return [_located(candidate, cache) for candidate in candidates]
+
+
+def _entries(models: str) -> list[str]:
+    is_list_file = os.path.isfile(models.strip())
+    given = _lines(Path(models.strip())) if is_list_file else models.split(",")
+    entries: list[str] = []
+    for entry in filter(None, map(str.strip, given)):
+        preset = presets().get(entry)
+        entries.extend(preset.models if preset else [entry])
+    return entries
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise BadInput(f"{path} is not a list of models, one a line; for a model, give its folder") from None
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}") from error
+    return [re.sub(r"(^|\s)#.*", "", line) for line in text.splitlines()]
+
+
+def _candidate(entry: str) -> Candidate:
+    if entry in zoo_names():
+        return Candidate(entry, "zoo", "", zoo_entry(entry).learning_rate, None)
+    path = os.path.expanduser(entry)
+    if os.path.isdir(path):
+        return _local(
+            Path(os.path.abspath(path))
+        )  # links are not resolved: the name is the one the user gave
+    if os.path.isfile(path):
+        raise BadInput(f"{entry} is a file: give the model's folder, or a list file alone")
+    repository, at, revision = entry.partition("@")
+    if entry.startswith((".", "/", "~", "\\")) or repository.count("/") > 1:
+        raise BadInput(f"{entry} is not there: no such folder")
+    if entry.startswith(PREFIX):
+        raise BadInput(f"{entry} is not in the zoo{_suggestion(entry)}; lamps models lists it")
+    if at and not revision:
+        raise BadInput(f"{entry} names no revision after the @: give one, or leave out the @")
+    return Candidate(entry, "hub", repository, None, revision or None)
+
+
+def _local(folder: Path) -> Candidate:
+    try:
+        flaw = _flaw({path.name for path in folder.iterdir()})
+    except OSError as error:
+        raise BadInput(f"the model folder {folder} cannot be read: {error.strerror}") from error
+    if flaw:
+        raise BadInput(f"the model folder {folder} {flaw}")
+    return Candidate(folder.name, "local", str(folder), None, None)
+
+
+def _flaw(names: Collection[str]) -> str | None:
+    """What the files of a model lack, and the mend; None if nothing."""
+    if "config.json" not in names:
+        return "has no config.json: give a folder or repository that save_pretrained wrote"
+    if not any(files.issubset(names) for files in TOKENIZER_FILES):
+        return "has no tokenizer (tokenizer.json, vocab.txt, ...): save one beside it with save_pretrained"
+    if WEIGHT_FILES.isdisjoint(names):
+        if any(name.endswith(".bin") for name in names):
+            return (
+                "has its weights as .bin only, a pickle, never loaded here: if you trust it, convert it with "
+                "AutoModel.from_pretrained(MODEL, use_safetensors=False).save_pretrained(FOLDER), "
+                "save the tokenizer there too, and give that folder"
+            )
+        return "has no safetensors weights: save the model with save_pretrained"
+    return None
+
+
+def _refuse_shared_names(candidates: Sequence[Candidate]) -> None:
+    first: dict[str, Candidate] = {}
+    for candidate in candidates:
+        other = first.setdefault(candidate.name, candidate)
+        if other is not candidate:
+            raise BadInput(
+                f"two models are called {candidate.name}: "
+                f"{other.location} and {candidate.location}; rename one folder"
+            )
+
+
+def _located(candidate: Candidate, cache: Path | None) -> Candidate:
+    if candidate.kind != "zoo":
+        return candidate
+    return dataclasses.replace(candidate, location=str(materialise(candidate.name, cache=cache)))
+
+
+def _check_on_hub(candidates: Sequence[Candidate]) -> None:
+    if not candidates:
+        return
+    pool = futures.ThreadPoolExecutor(max_workers=HUB_THREADS, thread_name_prefix="hub-check")
+    checks = [pool.submit(_check_one_on_hub, candidate) for candidate in candidates]
+    try:
+        done = futures.wait(checks, return_when=futures.FIRST_EXCEPTION).done
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # one bad model is enough: the others may time out
+    for check in checks:
+        if check in done:
+            check.result()
+
+
+def _check_one_on_hub(candidate: Candidate) -> None:
+    """Ask the local hub cache, then the hub, for the names of a model's files; download nothing."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    name, api = candidate.name, HfApi()
+    try:
+        if _is_cached(candidate):
+            return
+        info = api.model_info(candidate.location, revision=candidate.revision, timeout=HUB_TIMEOUT_SECONDS)
+    except GatedRepoError:
+        return  # it is there: whether this user may load it shows when it is loaded
+    except RepositoryNotFoundError:
+        raise BadInput(f"{_nothing_else(name)}, and not on the hub (or private: set HF_TOKEN)") from None
+    except RevisionNotFoundError:
+        raise BadInput(f"{candidate.location} has no revision {candidate.revision} on the hub") from None
+    except HFValidationError:
+        raise BadInput(f"{_nothing_else(name)}, and no legal hub id") from None
+    except Exception as error:  # whatever the client's transport raises, or a proxy's page that is no JSON
+        raise BadInput(
+            f"{_nothing_else(name)}, not in the hub cache, and the hub at {api.endpoint} cannot be asked "
+            f"({type(error).__name__}): check the network, HF_ENDPOINT and HF_HUB_OFFLINE"
+        ) from error
+    flaw = _flaw({file.rfilename for file in info.siblings or []})
+    if flaw:
+        raise BadInput(f"the hub model {name} {flaw}")
+
+
+def _is_cached(candidate: Candidate) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    config = try_to_load_from_cache(candidate.location, "config.json", revision=candidate.revision)
+    return isinstance(config, str) and _flaw({path.name for path in Path(config).parent.iterdir()}) is None
+
+
+def _nothing_else(name: str) -> str:
+    return f"{name} is no preset ({_preset_names()}), zoo name or local folder{_suggestion(name)}"
+
+
+def _preset_names() -> str:
+    return ", ".join(presets())
+
+
+def _suggestion(name: str) -> str:
+    """Names a typing error away from this one, the `zoo/` left out or not."""
+    known = {short: full for full in zoo_names() for short in (full, full.removeprefix(PREFIX))}
+    known.update({preset: preset for preset in presets()})
+    close = dict.fromkeys(known[match] for match in difflib.get_close_matches(name, known, n=4))
+    return f" (did you mean {' or '.join(close)}?)" if close else ""

@@ -1,0 +1,120 @@
+"""The state of a candidate after a step, committed by one rename; only the newest is kept.
+
+A checkpoint is a folder `step-0007` that holds an ordinary `transformers` model folder, the optimiser's state
+and the step's record. The rename that gives it its name commits the step: a step whose folder exists is done
+and never run again, whoever asks.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import safetensors.torch
+import torch
+
+from lamps_core.files import flush, flush_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from collections.abc import Callable
+
+RECORD = "record.json"
+OPTIMIZER = "optimizer.safetensors"
+FOLDER_NAME = re.compile(r"step-(\d{4,})")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A committed step.
+
+    Attributes:
+        folder: where it lies.
+        step: the landmark step it follows.
+    """
+
+    folder: Path
+    step: int
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The step's record, as it was returned when the step was run."""
+        return json.loads((self.folder / RECORD).read_text(encoding="utf-8"))
+
+    @property
+    def has_model(self) -> bool:
+        """False after step 0, whose model is the pretrained one with its seeded head."""
+        return (self.folder / "config.json").is_file()
+
+
+def newest_checkpoint(folder: Path) -> Checkpoint | None:
+    """The last committed step in a candidate's folder; drafts are not looked at."""
+    found = [
+        Checkpoint(path, int(match[1]))
+        for path in (folder.iterdir() if folder.is_dir() else ())
+        if (match := FOLDER_NAME.fullmatch(path.name)) and (path / RECORD).is_file()
+    ]
+    return max(found, key=lambda checkpoint: checkpoint.step, default=None)
+
+
+def commit_checkpoint(
+    folder: Path,
+    step: int,
+    *,
+    save: Callable[[Path], None],
+    record: Callable[[], dict[str, Any]],
+) -> dict[str, Any]:
+    """Write and commit a step, then drop the older ones.
+
+    Args:
+        folder: the candidate's.
+        step: the step done.
+        save: writes model and optimiser into the folder it is given.
+        record: called when all else is on disk, so that the record's times hold the saving too.
+
+    Returns:
+        The record, as saved.
+    """
+    draft = folder / f".draft-{step:04d}"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    save(draft)
+    flush_folder(draft)
+    told = record()
+    (draft / RECORD).write_text(json.dumps(told, allow_nan=False), encoding="utf-8")
+    flush(draft / RECORD)
+    flush(draft)
+    draft.rename(folder / f"step-{step:04d}")
+    flush(folder)
+    drop_older(folder, step)
+    return told
+
+
+def drop_older(folder: Path, step: int) -> None:
+    """Delete checkpoints before `step` and drafts that a killed worker left."""
+    for path in folder.iterdir():
+        match = FOLDER_NAME.fullmatch(path.name)
+        if path.name.startswith(".draft-") or (match and int(match[1]) < step):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def save_optimizer(optimizer: Any, folder: Path) -> None:
+    """AdamW's state as safetensors: `<parameter index>.<name>`."""
+    tensors = {
+        f"{index}.{name}": tensor.contiguous()
+        for index, state in optimizer.state_dict()["state"].items()
+        for name, tensor in state.items()
+    }
+    safetensors.torch.save_file(tensors, str(folder / OPTIMIZER))
+
+
+def load_optimizer(optimizer: Any, folder: Path) -> None:
+    """Give a fresh optimiser of the same model the saved state."""
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, tensor in safetensors.torch.load_file(str(folder / OPTIMIZER)).items():
+        index, _, name = key.partition(".")
+        state.setdefault(int(index), {})[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

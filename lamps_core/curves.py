@@ -1,0 +1,439 @@
+"""Learning curves as Parquet: the schema, the writer, and a reader that refuses what is not a curve.
+
+One row a step. Written as one file a (dataset, model, seed), each appearing whole by one rename; read from
+any layout of files and folders. Knows nothing of objectives, searches or how the numbers were measured.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lamps_core.errors import BadInput
+from lamps_core.files import safe_name, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+_REQUIRED = {
+    "dataset": pa.string(),
+    "model": pa.string(),
+    "seed": pa.int32(),
+    "step": pa.int32(),
+    "test_loss": pa.float64(),
+    "train_seconds": pa.float64(),
+    "step_seconds": pa.float64(),
+    "parameters": pa.int64(),
+    "complete": pa.bool_(),
+    "source": pa.string(),
+}
+_OPTIONAL = {
+    "train_rows": pa.int64(),
+    "accuracy": pa.float64(),
+    "macro_f1": pa.float64(),
+    "eval_rows_per_second": pa.float64(),
+    "peak_memory_bytes": pa.int64(),
+    "train_flops": pa.float64(),
+    "cpu_seconds": pa.float64(),
+    "batch_size": pa.int32(),
+    "gpus": pa.int32(),
+    "device": pa.string(),
+    "dtype": pa.string(),
+    "config_hash": pa.string(),
+    "lamps_version": pa.string(),
+    "created_at": pa.timestamp("us", tz="UTC"),
+    "status": pa.string(),
+    "error": pa.string(),
+}
+CURVE_SCHEMA = pa.schema(
+    [pa.field(name, kind, nullable=False) for name, kind in _REQUIRED.items()]
+    + [pa.field(name, kind) for name, kind in _OPTIONAL.items()]
+)
+KEY_COLUMNS = ("dataset", "model", "seed")
+SOURCES = ("measured", "simulated", "imported")
+# The numbers that were measured: seed and step are numbers too, but say which row it is.
+MEASURED_COLUMNS = tuple(
+    field.name
+    for field in CURVE_SCHEMA
+    if (pa.types.is_integer(field.type) or pa.types.is_floating(field.type))
+    and field.name not in {"seed", "step"}
+)
+
+# What a failed row holds where nothing was measured: the required columns take no null.
+_OF_A_FAILED_ROW = {
+    "test_loss": float("nan"),
+    "train_seconds": 0.0,
+    "step_seconds": 0.0,
+    "parameters": 0,
+    "complete": False,
+}
+# `datasets.load_dataset` takes these words in a file name for splits, and then leaves every other file out.
+_SPLIT_WORD = re.compile(
+    r"(?:^|[-._ 0-9])(?:train|training|validation|valid|dev|val|test|testing|eval|evaluation)[-._ 0-9]",
+    re.IGNORECASE,
+)
+_FILE, _ROW = "__file", "__row"  # where a row came from, carried along for messages
+
+
+class CurveKey(NamedTuple):
+    """What names a curve."""
+
+    dataset: str
+    model: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One learning curve.
+
+    Attributes:
+        key: its name.
+        table: its rows in `CURVE_SCHEMA`, step 0 first.
+    """
+
+    key: CurveKey
+    table: pa.Table
+
+    @property
+    def complete(self) -> bool:
+        """Whether it met its stopping criterion."""
+        return bool(self.table["complete"][-1].as_py())
+
+    @property
+    def source(self) -> str:
+        """`measured`, `simulated` or `imported`."""
+        return str(self.table["source"][0].as_py())
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """(steps,) values of a column, step 0 first; a null is NaN in a column of numbers."""
+        return np.asarray(self.table[name].to_numpy())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One dict a step, step 0 first; None where unknown."""
+        return list(self.table.to_pylist())
+
+
+def curve_file_name(key: CurveKey) -> str:
+    """The file of a curve: safe on any file system, the same every time, another for every other curve.
+
+    >>> curve_file_name(CurveKey("trec", "google-bert/bert-base-uncased", 0))
+    'trec--google-bert--bert-base-uncased--s0--89eefabe8a33.parquet'
+    """
+    # The hash tells apart what the readable part does not: cut names, names that differ in case alone.
+    digest = hashlib.sha256(json.dumps([key.dataset, key.model, int(key.seed)]).encode()).hexdigest()[:12]
+    dataset, model = (safe_name(name).lstrip("._-")[:60] for name in (key.dataset, key.model))
+    name = f"{dataset}--{model}--s{key.seed}--{digest}.parquet"
+    hidden = name.startswith("-")
+    return f"curve--{digest}.parquet" if hidden or _SPLIT_WORD.search(name) else name
+
+
+def write_curve(folder: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Write all rows of one curve to one file, in place of the one that was there.
+
+    Args:
+        folder: of the meta-dataset; made where it is not there.
+        rows: of one (dataset, model, seed), in any order. Keys that are no column of the schema are left out;
+            `created_at` may be a datetime or ISO 8601 text. A row of status `failed` needs the key, step and
+            source only.
+
+    Returns:
+        The file.
+
+    Raises:
+        BadInput: no rows, rows of several curves, or rows that `read_curves` would refuse.
+    """
+    if not rows:
+        raise BadInput(f"{folder}: a curve to write has no rows")
+    columns = {field.name: _from_rows(rows, field, folder) for field in CURVE_SCHEMA}
+    table = pa.table({**columns, _FILE: np.zeros(len(rows), np.int32), _ROW: np.arange(len(rows))})
+    given = _Rows(table, (folder / "(rows to write)",))
+    given.check_present(tuple(_REQUIRED))
+    keys = {CurveKey(*key) for key in zip(*(table[name].to_pylist() for name in KEY_COLUMNS), strict=True)}
+    if len(keys) > 1:
+        raise BadInput(f"{folder}: rows of {len(keys)} curves were given to be written as one")
+    given.where(~given.failed()).check()
+    path = folder / curve_file_name(keys.pop())
+    sink = pa.BufferOutputStream()
+    pq.write_table(given.sorted().table.select(CURVE_SCHEMA.names).cast(CURVE_SCHEMA), sink)
+    write_atomically(path, sink.getvalue().to_pybytes())
+    return path
+
+
+def _from_rows(rows: Sequence[Mapping[str, Any]], field: pa.Field, folder: Path) -> pa.Array:
+    values = [row.get(field.name) for row in rows]
+    if field.name in _OF_A_FAILED_ROW:
+        blank = _OF_A_FAILED_ROW[field.name]
+        failed = [
+            value is None and row.get("status") == "failed" for value, row in zip(values, rows, strict=True)
+        ]
+        values = [blank if fill else value for value, fill in zip(values, failed, strict=True)]
+    try:
+        if pa.types.is_timestamp(field.type):
+            values = [datetime.fromisoformat(value) if isinstance(value, str) else value for value in values]
+        # from_pandas: NaN is a null where nulls are allowed, as in `read_curves`.
+        return pa.array(values, type=field.type, from_pandas=field.nullable)
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+        raise BadInput(f"{folder}: column {field.name} of a curve to write: {_first_line(error)}") from None
+
+
+def read_curves(folder_or_file: Path) -> pa.Table:
+    """Read and check learning curves; failed rows are left out (see `read_failures`).
+
+    Takes files that hold only the required columns, in any order, in nested folders or in partitions
+    (`dataset=trec/model=...`), of types that can be converted without loss; other columns are left out, as
+    are files and folders whose name starts with `.` or `_`. NaN in an optional column is a null.
+
+    Args:
+        folder_or_file: a meta-dataset, or one file of it.
+
+    Returns:
+        A table in `CURVE_SCHEMA`, sorted by dataset, model, seed and step.
+
+    Raises:
+        BadInput: with the file, the column and the row (counted from 0) of what is wrong: a file that is not
+            Parquet, a missing column, a null in a required one, a number below 0 or not finite, a step twice
+            (in one file or two), a gap in the steps, rows after a complete one, an unknown source, or two
+            sources in one curve.
+    """
+    rows = _read(folder_or_file)
+    curves = rows.where(~rows.failed())
+    return curves.check().table.select(CURVE_SCHEMA.names).cast(CURVE_SCHEMA)
+
+
+def read_failures(folder_or_file: Path) -> pa.Table:
+    """Read the failed rows of a meta-dataset: which step of which candidate, and why.
+
+    Args:
+        folder_or_file: as `read_curves`.
+
+    Returns:
+        A table with the columns of `CURVE_SCHEMA`, sorted the same way; any number in it may be null.
+
+    Raises:
+        BadInput: a file that is not Parquet, a missing column, or a failed row that does not say which step.
+    """
+    rows = _read(folder_or_file)
+    failures = rows.where(rows.failed())
+    failures.check_present((*KEY_COLUMNS, "step"))
+    return failures.sorted().table.select(CURVE_SCHEMA.names)
+
+
+def curves_by_key(table: pa.Table) -> dict[CurveKey, Curve]:
+    """Cut a table into its curves, without copying.
+
+    Args:
+        table: as `read_curves` returns it.
+
+    Returns:
+        The curves in the table's order.
+    """
+    starts = np.flatnonzero(_starts(table)).tolist()
+    curves = {}
+    for start, end in zip(starts, [*starts[1:], len(table)], strict=True):
+        key = CurveKey(*(table[name][start].as_py() for name in KEY_COLUMNS))
+        curves[key] = Curve(key, table.slice(start, end - start))
+    return curves
+
+
+def _read(folder_or_file: Path) -> _Rows:
+    files = _curve_files(folder_or_file)
+    tables = []
+    for number, path in enumerate(files):
+        columns, length = _read_file(path)
+        origin = {_FILE: np.full(length, number, np.int32), _ROW: np.arange(length)}
+        tables.append(pa.table({**columns, **origin}))
+    return _Rows(pa.concat_tables(tables).combine_chunks(), files)
+
+
+def _curve_files(folder_or_file: Path) -> tuple[Path, ...]:
+    if folder_or_file.is_file():
+        return (folder_or_file,)
+    if not folder_or_file.is_dir():
+        raise BadInput(f"{folder_or_file}: there is no such file or folder")
+    found = sorted(
+        path
+        for path in folder_or_file.rglob("*")
+        if path.suffix.lower() == ".parquet"
+        and not any(part.startswith((".", "_")) for part in path.relative_to(folder_or_file).parts)
+        and path.is_file()
+    )
+    if not found:
+        raise BadInput(f"{folder_or_file}: holds no Parquet files: name a folder of learning curves")
+    return tuple(found)
+
+
+def _read_file(path: Path) -> tuple[dict[str, pa.ChunkedArray], int]:
+    """Every column of the schema as its type, and the number of rows."""
+    try:
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            known = [name for name in CURVE_SCHEMA.names if name in names]
+            if repeated := [name for name in known if names.count(name) > 1]:
+                raise BadInput(f"{path}: column {repeated[0]} is there twice")
+            table = file.read(columns=known, use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        raise BadInput(f"{path}: cannot be read as Parquet: {_first_line(error)}") from None
+    found = {name: table[name] for name in known}
+    for name, value in _partition(path).items():
+        found.setdefault(name, pa.chunked_array([pa.repeat(pa.scalar(value, pa.string()), len(table))]))
+    if missing := [name for name in _REQUIRED if name not in found]:
+        raise BadInput(f"{path}: required column {', '.join(missing)} is missing")
+    columns = {
+        field.name: _converted(path, found[field.name], field)
+        if field.name in found
+        else pa.chunked_array([pa.nulls(len(table), field.type)])
+        for field in CURVE_SCHEMA
+    }
+    return columns, len(table)
+
+
+def _partition(path: Path) -> dict[str, str | None]:
+    """What the folders of a path say, as Hive and pyarrow write it: `dataset=trec/model=org%2Fname`."""
+    said = (part.partition("=") for part in path.absolute().parent.parts if "=" in part)
+    return {
+        name: None if value == "__HIVE_DEFAULT_PARTITION__" else unquote(value)
+        for name, _, value in said
+        if name in CURVE_SCHEMA.names
+    }
+
+
+def _converted(path: Path, column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+    try:
+        return _cast(column, field)
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        row = next((row for row in range(len(column)) if not _castable(column.slice(row, 1), field)), 0)
+        raise BadInput(
+            f"{path}, column {field.name}, row {row}: is not {field.type}: {_first_line(error)}"
+        ) from None
+
+
+def _castable(column: pa.ChunkedArray, field: pa.Field) -> bool:
+    try:
+        _cast(column, field)
+    except (pa.ArrowException, ValueError, TypeError):
+        return False
+    return True
+
+
+def _cast(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+    if pa.types.is_dictionary(column.type):
+        column = pc.cast(column, column.type.value_type)
+    if field.nullable and pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+    if column.type != field.type:
+        # A time stamp may lose its nanoseconds; a number must lose nothing.
+        column = pc.cast(column, field.type, safe=not pa.types.is_timestamp(field.type))
+    if pa.types.is_string(field.type):
+        column.validate(full=True)  # Parquet does not promise that text is UTF-8
+    return column
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows with where they came from.
+
+    Attributes:
+        table: the columns of the schema, nulls allowed, then `_FILE` (an index into `files`) and `_ROW`.
+        files: that were read.
+    """
+
+    table: pa.Table
+    files: tuple[Path, ...]
+
+    def where(self, mask: npt.NDArray[np.bool_]) -> _Rows:
+        return _Rows(self.table.filter(pa.array(mask)).combine_chunks(), self.files)
+
+    def failed(self) -> npt.NDArray[np.bool_]:
+        known = pc.is_in(self.table["status"], pa.array(["ok", "failed", None], pa.string()))
+        self.refuse("status", ~known.to_numpy(), "is neither ok nor failed")
+        mask: npt.NDArray[np.bool_] = pc.fill_null(pc.equal(self.table["status"], "failed"), False).to_numpy()
+        return mask
+
+    def sorted(self) -> _Rows:
+        # By origin last, so that of two equal rows the later one is refused.
+        order = [(name, "ascending") for name in (*KEY_COLUMNS, "step", _FILE, _ROW)]
+        return _Rows(self.table.sort_by(order).combine_chunks(), self.files)
+
+    def check(self) -> _Rows:
+        """The rows, sorted, if they are curves."""
+        self._check_values()
+        ordered = self.sorted()
+        ordered._check_curves()
+        return ordered
+
+    def check_present(self, columns: Sequence[str]) -> None:
+        for name in columns:
+            self.refuse(name, pc.is_null(self.table[name]).to_numpy(), "null in a required column")
+
+    def _check_values(self) -> None:
+        self.check_present(tuple(_REQUIRED))
+        for name in ("step", *MEASURED_COLUMNS):
+            values = pc.fill_null(self.table[name], 0).to_numpy()
+            self.refuse(name, ~(np.isfinite(values) & (values >= 0)), "is not a finite number of at least 0")
+        known = pc.is_in(self.table["source"], pa.array(SOURCES)).to_numpy()
+        self.refuse("source", ~known, f"is none of {', '.join(SOURCES)}")
+
+    def _check_curves(self) -> None:
+        """The rules inside a curve, on sorted rows."""
+        step, complete = self.table["step"].to_numpy(), self.table["complete"].to_numpy()
+        start = _starts(self.table)
+        curve = np.cumsum(start) - 1
+        first = np.flatnonzero(start)[curve]
+        earlier = np.cumsum(complete) - complete
+        self.refuse("step", ~start & (step == np.roll(step, 1)), "is there twice in its curve")
+        self.refuse("step", step != np.arange(len(step)) - first, "leaves a gap: steps go 0, 1, 2, ...")
+        twice = complete & (earlier > earlier[first])
+        self.refuse("complete", twice, "is the second complete row of its curve")
+        self.refuse(
+            "complete", complete & ~np.roll(start, -1), "is complete, but not the last row of its curve"
+        )
+        source = _codes(self.table, "source")
+        self.refuse(
+            "source", source != source[first], "differs from the rows before it: one curve, one source"
+        )
+
+    def refuse(self, column: str, bad: npt.NDArray[np.bool_], what: str) -> None:
+        """Raise for the first bad row, if there is one."""
+        if not bad.any():
+            return
+        index = int(np.flatnonzero(bad)[0])
+        row = {name: self.table[name][index].as_py() for name in self.table.column_names}
+        # repr, so that a name with a line break in it cannot break the one line.
+        curve = f"dataset {row['dataset']!r}, model {row['model']!r}, seed {row['seed']}, step {row['step']}"
+        place = f"{self.files[row[_FILE]]}, column {column}, row {row[_ROW]}"
+        value = "" if row[column] is None else f"{row[column]!r} "
+        raise BadInput(f"{place}: {value}{what} ({curve})")
+
+
+def _starts(table: pa.Table) -> npt.NDArray[np.bool_]:
+    """Where a sorted table goes on to another curve."""
+    start = np.arange(len(table)) == 0
+    for name in KEY_COLUMNS:
+        codes = _codes(table, name)
+        start |= codes != np.roll(codes, 1)
+    return start
+
+
+def _codes(table: pa.Table, name: str) -> npt.NDArray[Any]:
+    """A column as numbers, the same number for the same value."""
+    column = table[name].combine_chunks()
+    codes = column.dictionary_encode().indices if pa.types.is_string(column.type) else column
+    return np.asarray(codes.to_numpy())
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n", 1)[0][:200]

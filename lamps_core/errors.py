@@ -1,0 +1,27 @@
+"""The one family of errors: each message names the thing that is wrong and how to mend it."""
+
+from __future__ import annotations
+
+
+class LampsError(Exception):
+    """Base of every error raised on purpose by LAMPS."""
+
+
+class BadInput(LampsError):
+    """What the user gave cannot be used. A command ends with exit code 2 and this one line."""
+
+
+class CandidateFailed(LampsError):
+    """A candidate can never finish this step (not loadable, not a number, out of memory): not retried."""
+
+
+class WorkerDied(LampsError):
+    """A worker process ended without an answer (killed, crashed): the step may be tried again."""
+
+
+class BudgetSpent(LampsError):
+    """The budget ran out inside a step, which was stopped and left no trace but its seconds."""
+
+
+class Interrupted(LampsError):
+    """The run is being shut down; steps in flight were stopped and are not to be tried again."""

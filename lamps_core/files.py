@@ -1,0 +1,63 @@
+"""Files that are whole or not there: written beside their place, flushed to disk, renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import uuid
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file by one rename, after its bytes are on disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        draft.write_bytes(content)
+        flush(draft)
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    flush(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON, atomically; NaN and infinity are refused."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    write_atomically(path, (text + "\n").encode())
+
+
+def flush(path: Path) -> None:
+    """Have the operating system put a file's bytes, or a folder's names, on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def flush_folder(folder: Path) -> None:
+    """Flush every file directly inside a folder, then the folder."""
+    for path in folder.iterdir():
+        flush(path)
+    flush(folder)
+
+
+def safe_name(name: str) -> str:
+    """A file name for any name: readable, no path in it, different for different names.
+
+    A name that is already safe stays as it is, but for `/`, which becomes `--`.
+
+    >>> safe_name("google-bert/bert-base-uncased")
+    'google-bert--bert-base-uncased'
+    """
+    readable = re.sub(r"[^A-Za-z0-9._-]", "_", name.replace("/", "--")).lstrip(".")[:80]
+    if readable.replace("--", "/") == name:
+        return readable
+    return f"{readable}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

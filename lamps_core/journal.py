@@ -1,0 +1,136 @@
+"""The append-only record of a search: one JSON object a line, each on disk before anything follows from it.
+
+The first line says what search this is. A line cut short by a crash never happened: it is dropped at the next
+start. One process at a time: the file is locked while it is open.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from lamps_core.errors import BadInput
+from lamps_core.files import flush
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+VERSION = 1
+
+
+class Journal:
+    """An open journal; use as a context manager.
+
+    Attributes:
+        header: the first line.
+        events: the lines after it, oldest first.
+    """
+
+    def __init__(self, path: Path, header: dict[str, Any]) -> None:
+        """Open a journal, or start it.
+
+        Args:
+            path: the file.
+            header: what search this is; a journal that says otherwise is refused.
+
+        Raises:
+            BadInput: in use by another process, of another search, or damaged.
+        """
+        self._path = path
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            self._lock()
+            self.header = {"version": VERSION, **header}
+            lines = list(_whole_lines(path, self._file))
+            self.events = lines[1:]
+            if lines:
+                _same_search(path.parent, lines[0], self.header)
+            else:
+                self._write(self.header)
+                flush(path.parent)
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadInput(
+                f"{self._path.parent} is in use by another lamps process: wait for it, or choose another --out"
+            ) from None
+
+    def append(self, event: dict[str, Any]) -> None:
+        """Add an event; it is on disk when this returns."""
+        self._write(event)
+        self.events.append(event)
+
+    def _write(self, event: dict[str, Any]) -> None:
+        line = json.dumps(event, allow_nan=False).encode() + b"\n"
+        before = os.fstat(self._file).st_size
+        try:
+            written = os.write(self._file, line)
+            if written != len(line):
+                raise OSError(f"{self._path}: {written} of {len(line)} bytes were written (is the disk full?)")
+            os.fdatasync(self._file)
+        except OSError:
+            os.ftruncate(self._file, before)  # half a line must not meet the next one
+            raise
+
+    def close(self) -> None:
+        """Release the lock."""
+        os.close(self._file)
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def read_journal(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Header and events of a journal, whoever has it open; a line being written is not seen.
+
+    Raises:
+        BadInput: damaged.
+    """
+    lines = list(_whole_lines(path, None))
+    if not lines:
+        raise BadInput(f"{path} is empty: there is no search here")
+    return lines[0], lines[1:]
+
+
+def _whole_lines(path: Path, writable: int | None) -> Iterator[dict[str, Any]]:
+    """The lines that end; what is behind the last newline is cut off the file where it is writable."""
+    content = path.read_bytes()
+    end = content.rfind(b"\n") + 1
+    if writable is not None and end < len(content):
+        os.ftruncate(writable, end)
+    for number, line in enumerate(content[:end].splitlines(), start=1):
+        try:
+            value = json.loads(line)
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            raise BadInput(f"{path}, line {number} is damaged: restore it, or start with another --out")
+        yield value
+
+
+def _same_search(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    if found.get("version") != VERSION:
+        raise BadInput(f"{folder} was written by another version of LAMPS: choose another --out")
+    different = [key for key in wanted if found.get(key) != wanted[key]]
+    if different:
+        was, now = found.get(different[0]), wanted[different[0]]
+        raise BadInput(
+            f"{folder} holds another search ({different[0]} was {_short(was)}, now {_short(now)}): "
+            "choose another --out"
+        )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."

@@ -1,0 +1,135 @@
+"""A pretrained model and its tokenizer, loaded safely for classification.
+
+Owns the traps of `transformers`: padding tokens, padding side, usable length, dtype, the new head. Loads
+safetensors only and never runs a model's own code. Knows nothing of training.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+
+from lamps_core.errors import CandidateFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+UNKNOWN_LENGTH = 1_000_000  # transformers writes 1e30 where a tokenizer does not say its longest text
+# Their positions begin after the padding id, so that many of the table are out of reach.
+OFFSET_POSITIONS = frozenset(
+    {"roberta", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "camembert", "luke", "mpnet",
+     "longformer", "data2vec-text", "xmod", "ibert", "esm"}
+)  # fmt: skip
+LEFT_PADDED = frozenset({"xlnet"})
+
+
+def load_tokenizer(location: str, *, revision: str | None, max_length: int) -> Any:
+    """The tokenizer, padded as its model needs and cut to what the model can take.
+
+    Args:
+        location: a local folder or a hub id.
+        revision: of a hub id.
+        max_length: the longest text asked for, in tokens.
+
+    Raises:
+        CandidateFailed: it cannot be loaded, with the library's reason.
+    """
+    tokenizer, config = _loaded(
+        lambda: (
+            AutoTokenizer.from_pretrained(location, revision=revision, trust_remote_code=False),
+            AutoConfig.from_pretrained(location, revision=revision, trust_remote_code=False),
+        ),
+        "tokenizer",
+    )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    if tokenizer.pad_token_id is None:
+        raise CandidateFailed(f"the tokenizer of {location} has no padding, end or unknown token")
+    tokenizer.padding_side = "left" if config.model_type in LEFT_PADDED else "right"
+    tokenizer.model_max_length = usable_length(config, tokenizer, max_length)
+    return tokenizer
+
+
+def usable_length(config: Any, tokenizer: Any, max_length: int) -> int:
+    """The most tokens of a text that the model can take, at most `max_length`."""
+    limits = [max_length]
+    positions = getattr(config, "max_position_embeddings", None)
+    if isinstance(positions, int) and positions > 0:
+        offset = (config.pad_token_id or 0) + 1 if config.model_type in OFFSET_POSITIONS else 0
+        limits.append(positions - offset)
+    if tokenizer.model_max_length < UNKNOWN_LENGTH:
+        limits.append(int(tokenizer.model_max_length))
+    return min(limits)
+
+
+def load_model(
+    location: str, *, revision: str | None, label_names: Sequence[str], pad_token_id: int, seed: int
+) -> Any:
+    """The model with a classification head for these labels, in fp32 on the CPU.
+
+    The head, where the checkpoint has none that fits, is drawn from `seed`. Weights are fp32 whatever the
+    checkpoint holds: bf16 weights at a fine-tuning rate hardly move.
+
+    Raises:
+        CandidateFailed: it cannot be loaded, with the library's reason.
+    """
+    transformers.set_seed(seed)
+    names = dict(enumerate(label_names))
+    model = _loaded(
+        lambda: AutoModelForSequenceClassification.from_pretrained(
+            location,
+            revision=revision,
+            num_labels=len(names),
+            id2label=names,
+            label2id={name: index for index, name in names.items()},
+            problem_type="single_label_classification",
+            dtype=torch.float32,
+            trust_remote_code=False,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+        ),
+        "model",
+    )
+    model.config.pad_token_id = pad_token_id
+    return model
+
+
+def _loaded(load: Any, what: str) -> Any:
+    try:
+        return load()
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError, AttributeError) as error:
+        if is_out_of_memory(error):
+            raise
+        gated = "gated repo" in str(error).lower() or type(error).__name__ == "GatedRepoError"
+        mend = "; accept its licence on the hub and set HF_TOKEN" if gated else ""
+        raise CandidateFailed(f"the {what} cannot be loaded: {first_line(error)}{mend}") from error
+    except Exception as error:  # safetensors raises its own kind, derived from Exception alone
+        if type(error).__module__.partition(".")[0] not in {"safetensors", "safetensors_rust", "builtins"}:
+            raise
+        raise CandidateFailed(f"the {what} cannot be loaded: {first_line(error)}") from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, or its type where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
+
+
+OUT_OF_MEMORY_SIGNS = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "cublas_status_alloc_failed",
+    "cudnn_status_not_supported. this error may appear if you passed in a non-contiguous",
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of torch, CUDA or the operating system says that memory ran out."""
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return True
+    return any(sign in str(error).lower() for sign in OUT_OF_MEMORY_SIGNS)

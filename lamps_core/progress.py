@@ -1,0 +1,88 @@
+"""What a search says about itself while it runs, and to whom.
+
+Owns the event and the way to its one listener. Does not know how it is shown: a command sets a listener, the
+search publishes, and a listener that breaks never stops the work.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Phase = Literal["load", "train", "evaluate", "save"]
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunningStep:
+    """A landmark step in flight.
+
+    Attributes:
+        candidate: its name.
+        step: the landmark step.
+        phase: what it is at.
+        done: batches of the phase done.
+        total: batches of the phase; 0 where unknown.
+        started_seconds: `time.monotonic()` when the step began.
+    """
+
+    candidate: str
+    step: int
+    phase: Phase
+    done: int
+    total: int
+    started_seconds: float
+
+
+@dataclass(frozen=True)
+class SearchProgress:
+    """A search at one moment.
+
+    Attributes:
+        dataset: its name.
+        policy: what decides the next step.
+        budget_text: the budget as the user wrote it, such as `2h` or `40steps`.
+        budget_share: spent of the budget, from 0 to 1.
+        spent_seconds: the sum of `step_seconds` over every step run.
+        steps_done: landmark steps finished, earlier runs of a resumed search included.
+        running: the steps in flight.
+        candidates: how many there are.
+        complete: how many met their stopping criterion.
+        failed: how many ended in an error.
+        front: rows as in `result.json`'s front, the best of the first objective first.
+        message: what just happened, for a person; empty where nothing needs saying.
+    """
+
+    dataset: str
+    policy: str
+    budget_text: str
+    budget_share: float
+    spent_seconds: float
+    steps_done: int
+    running: tuple[RunningStep, ...]
+    candidates: int
+    complete: int
+    failed: int
+    front: tuple[dict[str, object], ...]
+    message: str = ""
+
+
+listener: ContextVar[Callable[[SearchProgress], None] | None] = ContextVar("lamps_progress", default=None)
+"""Who is told. A new thread starts without one: run it in `contextvars.copy_context()` to keep it."""
+
+
+def publish(progress: SearchProgress) -> None:
+    """Tell the listener, if there is one; what it raises is logged and goes no further."""
+    tell = listener.get()
+    if tell is None:
+        return
+    try:
+        tell(progress)
+    except Exception:
+        _logger.debug("the progress listener failed", exc_info=True)

@@ -1,0 +1,230 @@
+"""Algorithm 1 of the paper as ask and tell: which step comes next, and which candidates are on the front.
+
+Knows nothing of processes, files or Prefect: it is told what came of each step and says what to do. The same
+outcomes told in the same order give the same answers, which is how a search resumes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from lamps_core import front
+from lamps_core.policies import Observation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lamps_core.budget import Budget
+    from lamps_core.objectives import Objective
+    from lamps_core.policies import Policy
+
+
+@dataclass(frozen=True)
+class Action:
+    """One landmark step to run."""
+
+    candidate: str
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of an action.
+
+    Attributes:
+        kind: `step` was done; `failed` for good; `cut` by the budget, leaving nothing but its seconds.
+        seconds: what it cost: `step_seconds` of a step that was done.
+        record: the step's row, of a step that was done.
+        error: why, of a failed one.
+    """
+
+    kind: Literal["step", "failed", "cut"]
+    candidate: str
+    step: int
+    seconds: float
+    record: dict[str, Any] | None = None
+    error: str | None = None
+
+
+@dataclass
+class CandidateState:
+    """What is known of one candidate.
+
+    Attributes:
+        rows: the records of its steps, step 0 first.
+        error: why it failed, if it did.
+        running: whether a step is in flight.
+    """
+
+    name: str
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    error: str | None = None
+    failed_step: int | None = None
+    running: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether it met its stopping criterion."""
+        return bool(self.rows) and bool(self.rows[-1]["complete"])
+
+    @property
+    def next_step(self) -> int:
+        """The first step it has no record of."""
+        return len(self.rows)
+
+    @property
+    def losses(self) -> tuple[float, ...]:
+        """Evaluation losses, step 0 first."""
+        return tuple(row["test_loss"] for row in self.rows)
+
+
+class Search:
+    """The state of a search: ask for an action, run it, tell what came of it."""
+
+    def __init__(
+        self, names: Sequence[str], *, policy: Policy, objectives: Sequence[Objective], budget: Budget
+    ) -> None:
+        """Begin with no step done.
+
+        Args:
+            names: the candidates, each once.
+            policy: chooses after every candidate's zero-shot evaluation.
+            objectives: what to minimise.
+            budget: when to stop.
+        """
+        self.candidates = {name: CandidateState(name) for name in names}
+        self.policy = policy
+        self.objectives = tuple(objectives)
+        self.budget = budget
+        self.spent_seconds = 0.0
+        self.steps = 0
+        self._outcomes = 0
+
+    @property
+    def running(self) -> int:
+        """Steps in flight."""
+        return sum(candidate.running for candidate in self.candidates.values())
+
+    def ask(self) -> Action | None:
+        """The next step to run, now in flight; None while there is nothing (more) to start.
+
+        With nothing in flight either, the search has ended: the budget is spent or no candidate is left.
+        """
+        if self.budget.exhausted(self.spent_seconds, self.steps + self.running):
+            return None
+        name = self._next_zero_shot()
+        if name is None and not self._evaluating_zero_shot():
+            name = self._chosen()
+        if name is None:
+            return None
+        self.candidates[name].running = True
+        return Action(name, self.candidates[name].next_step)
+
+    def tell(self, outcome: Outcome) -> None:
+        """Take in what came of an action, asked for in this run or in one before it."""
+        candidate = self.candidates[outcome.candidate]
+        candidate.running = False
+        self.spent_seconds += outcome.seconds
+        if outcome.kind == "cut":
+            return
+        self._outcomes += 1
+        self.steps += 1
+        if outcome.record is not None:
+            candidate.rows.append(outcome.record)
+        else:
+            candidate.error, candidate.failed_step = outcome.error, outcome.step
+
+    def _next_zero_shot(self) -> str | None:
+        """Algorithm 1, line 3: every candidate is evaluated before the policy is asked."""
+        waiting = (c for c in self.candidates.values() if not c.rows and c.error is None and not c.running)
+        return next((candidate.name for candidate in waiting), None)
+
+    def _evaluating_zero_shot(self) -> bool:
+        return any(candidate.running and not candidate.rows for candidate in self.candidates.values())
+
+    def _chosen(self) -> str | None:
+        """Algorithm 1, line 5."""
+        observation = self.observation()
+        if not observation.mask.any():
+            return None
+        index = self.policy.select(observation)
+        if not observation.mask[index]:
+            raise ValueError(f"policy {self.policy.name} chose {observation.names[index]}, which is masked")
+        return observation.names[index]
+
+    def observation(self) -> Observation:
+        """What the policy sees now."""
+        states = list(self.candidates.values())
+        return Observation(
+            names=tuple(self.candidates),
+            objectives=np.array([self.values(state) for state in states]),
+            steps=np.array([state.next_step - 1 for state in states]),
+            parameters=np.array([_first_row(state, "parameters") for state in states]),
+            epoch_flops=np.array([_epoch_flops(state) for state in states]),
+            losses=tuple(state.losses for state in states),
+            mask=np.array([self._may_run(state) for state in states]),
+            decision=self._outcomes + self.running,
+            spent_seconds=self.spent_seconds,
+            budget_share=self.budget.share(self.spent_seconds, self.steps),
+        )
+
+    def values(self, state: CandidateState) -> list[float]:
+        """The (n,) minimised objectives of a candidate so far, NaN where unknown."""
+        found = [objective.value(state.rows) for objective in self.objectives]
+        return [np.nan if value is None else value for value in found]
+
+    def _may_run(self, state: CandidateState) -> bool:
+        idle = not (state.complete or state.running or state.error is not None)
+        return idle and not self.out_of_bounds(state)
+
+    def out_of_bounds(self, state: CandidateState) -> bool:
+        """Whether a cost that only grows has already passed its bound (equation 1): it can never recover."""
+        return any(
+            objective.monotone and objective.bound is not None and not value <= objective.bound
+            for objective, value in zip(self.objectives, self.values(state), strict=True)
+            if not np.isnan(value)
+        )
+
+    def complete(self) -> list[CandidateState]:
+        """The complete candidates whose every objective is known, X of Algorithm 1."""
+        return [s for s in self.candidates.values() if s.complete and not np.isnan(self.values(s)).any()]
+
+    def points(self, states: Sequence[CandidateState]) -> np.ndarray:
+        """(m, n) minimised objectives of some candidates."""
+        return np.array([self.values(state) for state in states]).reshape(len(states), len(self.objectives))
+
+    def front(self) -> list[CandidateState]:
+        """Algorithm 1, line 12: complete, inside the bounds, and dominated by no other; best first objective first."""
+        states = self.complete()
+        if not states:
+            return []
+        points = self.points(states)
+        within = np.flatnonzero(front.feasible(points, [objective.bound for objective in self.objectives]))
+        kept = within[front.non_dominated(points[within])]
+        order = kept[np.lexsort(points[kept].T[::-1])]
+        return [states[index] for index in order]
+
+    def reference_point(self) -> np.ndarray | None:
+        """(n,) upper corner of the hypervolume; None while no candidate is complete."""
+        states = self.complete()
+        bounds = [objective.bound for objective in self.objectives]
+        return front.reference_point(self.points(states), bounds) if states else None
+
+    def hypervolume(self) -> float:
+        """Of the complete candidates, up to `reference_point` (Definition 4)."""
+        reference = self.reference_point()
+        return 0.0 if reference is None else front.hypervolume(self.points(self.complete()), reference)
+
+
+def _first_row(state: CandidateState, column: str) -> float:
+    return float(state.rows[0][column]) if state.rows else np.nan
+
+
+def _epoch_flops(state: CandidateState) -> float:
+    """Operations of one epoch over all training rows: a backward pass costs two forward ones."""
+    if not state.rows:
+        return np.nan
+    return 3.0 * float(state.rows[0]["flops_per_token"]) * float(state.rows[0]["train_tokens"])

@@ -1,0 +1,236 @@
+"""What a search left in its folder, read for a person: `result.json` and the curves, finished or not.
+
+Owns the reading and the joining of the two. Does not know how it is shown. A search that was interrupted has
+curves and no result: its front is then that of the candidates complete so far.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from lamps_core.curves import read_curves, read_failures
+from lamps_core.errors import BadInput
+from lamps_core.front import non_dominated
+from lamps_core.objectives import MAXIMISED, parse_objectives
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidateRecord:
+    """One candidate of a search.
+
+    Attributes:
+        name: what it is called.
+        steps: landmark steps run, step 0 included.
+        complete: whether it met its stopping criterion.
+        on_front: whether no other complete candidate dominates it.
+        failed: whether it ended in an error.
+        objectives: name to value where complete, else empty.
+        accuracy: share of rows predicted right after its last step; None where unknown.
+        parameters: None where unknown.
+        spent_seconds: of all its steps, zero-shot included.
+        curve: its rows, by step.
+    """
+
+    name: str
+    steps: int
+    complete: bool
+    on_front: bool
+    failed: bool
+    objectives: dict[str, float]
+    accuracy: float | None
+    parameters: int | None
+    spent_seconds: float
+    curve: tuple[Row, ...]
+
+    @property
+    def train_seconds_so_far(self) -> tuple[float, ...]:
+        """Training seconds summed up to each row of the curve."""
+        return tuple(accumulate(float(row["train_seconds"]) for row in self.curve))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchRecord:
+    """A search as its folder holds it.
+
+    Attributes:
+        dataset: its name.
+        finished: whether there is a `result.json`.
+        objectives: names, in order.
+        candidates: front first, then complete, unfinished, failed; each by the first objective or last loss.
+        front: the rows of `result.json`'s front, by the first objective.
+        failed: one row a failure: model, step, error.
+        result: the whole of `result.json`, or an empty dictionary.
+    """
+
+    dataset: str
+    finished: bool
+    objectives: tuple[str, ...]
+    candidates: tuple[CandidateRecord, ...]
+    front: tuple[Row, ...]
+    failed: tuple[Row, ...]
+    result: Row = field(default_factory=dict)
+
+    @property
+    def spent_seconds(self) -> float:
+        """Seconds of every step run."""
+        known = self.result.get("spent_seconds")
+        return float(known) if known is not None else sum(item.spent_seconds for item in self.candidates)
+
+    @property
+    def steps(self) -> int:
+        """Landmark steps run, of all candidates together."""
+        known = self.result.get("steps")
+        return int(known) if known is not None else sum(item.steps for item in self.candidates)
+
+
+def read_search(folder: Path) -> SearchRecord:
+    """Read a search folder.
+
+    Args:
+        folder: what `lamps search --out` was given.
+
+    Raises:
+        BadInput: the folder holds no search, or its result cannot be read.
+    """
+    result = _read_result(folder / "result.json")
+    rows = _read_rows(folder / "curves")
+    if result is None and not rows:
+        raise BadInput(f"{folder} holds neither result.json nor curves: give the --out folder of a search")
+    datasets = sorted({str(row["dataset"]) for row in rows})
+    if result is None and len(datasets) > 1:
+        raise BadInput(
+            f"{folder} holds curves of {len(datasets)} datasets: give the --out folder of a search"
+        )
+    finished = result is not None
+    result = result if result is not None else _provisional(rows)
+    objectives = tuple(str(name) for name in result["objectives"])
+    front = sorted(result.get("front") or [], key=lambda row: _order(row, objectives))
+    return SearchRecord(
+        dataset=str(result.get("dataset", "")),
+        finished=finished,
+        objectives=objectives,
+        candidates=_join(result, rows, objectives),
+        front=tuple(front),
+        failed=tuple(result.get("failed") or []),
+        result=result if finished else {},
+    )
+
+
+def _read_result(path: Path) -> Row | None:
+    if not path.is_file():
+        return None
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BadInput(f"{path} is not JSON ({error}): run the search again with the same --out") from error
+    if not isinstance(result, dict) or not result.get("objectives"):
+        raise BadInput(f"{path} does not hold a search's result: run the search again with the same --out")
+    return result
+
+
+def _read_rows(folder: Path) -> list[Row]:
+    """Every step on record, the failed ones last."""
+    if not any(folder.glob("**/*.parquet")):
+        return []
+    rows: list[Row] = read_curves(folder).to_pylist()
+    return rows + list(read_failures(folder).to_pylist())
+
+
+def _provisional(rows: list[Row]) -> Row:
+    """What `result.json` would say of the candidates complete so far, in the default objectives."""
+    objectives = parse_objectives()
+    complete: list[Row] = []
+    for name, curve in _by_model(rows).items():
+        values = {objective.column: objective.value(curve) for objective in objectives}
+        if curve and curve[-1]["complete"] and None not in values.values():
+            about = {"model": name, "complete": True, "accuracy": curve[-1].get("accuracy")}
+            complete.append(about | values)
+    points = [[row[objective.column] for objective in objectives] for row in complete]
+    best = non_dominated(points).tolist() if points else []
+    failures = [row for row in rows if row.get("status") == "failed"]
+    return {
+        "dataset": str(rows[0]["dataset"]),
+        "objectives": [objective.column for objective in objectives],
+        "front": [row for row, is_best in zip(complete, best, strict=True) if is_best],
+        "candidates": complete,
+        "failed": [{key: row.get(key) for key in ("model", "step", "error")} for row in failures],
+    }
+
+
+def _by_model(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    curves: dict[str, list[Row]] = {}
+    for row in rows:
+        curve = curves.setdefault(str(row["model"]), [])
+        if row.get("status") != "failed":
+            curve.append(row)
+    return curves
+
+
+def _spent_by_model(rows: Iterable[Row]) -> dict[str, float]:
+    spent: dict[str, float] = {}
+    for row in rows:
+        name = str(row["model"])
+        spent[name] = spent.get(name, 0.0) + (row["step_seconds"] or 0.0)
+    return spent
+
+
+def _join(result: Row, rows: list[Row], objectives: tuple[str, ...]) -> tuple[CandidateRecord, ...]:
+    curves = _by_model(rows)
+    spent = _spent_by_model(rows)
+    told = {str(row["model"]): row for row in result.get("candidates") or []}
+    front = {str(row["model"]): row for row in result.get("front") or []}
+    failed = {str(row["model"]) for row in result.get("failed") or []}
+    records = []
+    for name in dict.fromkeys([*front, *told, *curves, *sorted(failed)]):
+        about = told.get(name, {}) | front.get(name, {})
+        about |= {"on_front": name in front, "failed": name in failed, "spent_seconds": spent.get(name, 0.0)}
+        records.append(_record(name, about, curves.get(name, []), objectives))
+    return tuple(sorted(records, key=lambda record: _rank(record, objectives)))
+
+
+def _record(name: str, about: Row, curve: list[Row], objectives: tuple[str, ...]) -> CandidateRecord:
+    last = curve[-1] if curve else {}
+    complete = bool(about["on_front"] or about.get("complete") or last.get("complete"))
+    values = {key: float(about[key]) for key in objectives if about.get(key) is not None} if complete else {}
+    accuracy = about.get("accuracy")
+    return CandidateRecord(
+        name=name,
+        steps=int(about.get("steps", len(curve))),
+        complete=complete,
+        on_front=about["on_front"],
+        failed=about["failed"],
+        objectives=values,
+        accuracy=last.get("accuracy") if accuracy is None else accuracy,
+        parameters=last.get("parameters"),
+        spent_seconds=about["spent_seconds"],
+        curve=tuple(curve),
+    )
+
+
+def _rank(record: CandidateRecord, objectives: tuple[str, ...]) -> tuple[int, float, str]:
+    group = [record.on_front, record.complete, not record.failed, True].index(True)
+    last = float(record.curve[-1]["test_loss"]) if record.curve else math.inf
+    value = _sorted_by(record.objectives, objectives[0]) if record.complete else last
+    return group, value, record.name
+
+
+def _order(row: Row, objectives: tuple[str, ...]) -> tuple[float, str]:
+    return _sorted_by(row, objectives[0]), str(row["model"])
+
+
+def _sorted_by(values: Row, objective: str) -> float:
+    """The best first, the unknown last."""
+    value = values.get(objective)
+    if value is None:
+        return math.inf
+    return -float(value) if objective in MAXIMISED else float(value)

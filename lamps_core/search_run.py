@@ -1,0 +1,381 @@
+"""A search on disk: checks what was asked, opens or resumes the folder, keeps its record, writes its results.
+
+Everything of a search but what starts its steps: `ask` says what to run, a flow (or a plain loop) runs it,
+`tell` records what came of it before anything follows from it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lamps_core import __version__, execution
+from lamps_core.candidates import Candidate, resolve_candidates
+from lamps_core.curves import CURVE_SCHEMA, write_curve
+from lamps_core.errors import BadInput
+from lamps_core.files import safe_name, write_json
+from lamps_core.journal import Journal
+from lamps_core.policies import load_policy
+from lamps_core.progress import RunningStep, SearchProgress, listener, publish
+from lamps_core.search import Action, CandidateState, Outcome, Search
+from lamps_core.settings import FineTuningSettings
+from lamps_core.steps import ExportRequest, StepRequest
+from lamps_core.text_data import DatasetRequest, TextDataset, load_text_dataset, save_prepared
+from lamps_core.worker_pool import DeviceSlot, device_slots
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lamps_core.budget import Budget
+    from lamps_core.objectives import Objective
+
+DEFAULT_LEARNING_RATE = 7e-6  # paper, Appendix B.1
+CURVE_COLUMNS = frozenset(CURVE_SCHEMA.names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchRequest:
+    """A search as asked for.
+
+    Attributes:
+        data: the dataset, its columns and splits.
+        models: what `--models` takes.
+        objectives: what to minimise, with bounds.
+        budget: when to stop.
+        out: the folder of the search.
+        policy: name of the policy.
+        settings: how candidates are fine-tuned.
+        parallel: steps at once; None is one a GPU, or one on a CPU.
+        step_timeout_seconds: after which a step is taken for hung.
+        command: how the search was started, for the report.
+    """
+
+    data: DatasetRequest
+    models: str
+    objectives: tuple[Objective, ...]
+    budget: Budget
+    out: Path
+    policy: str = "cheapest"
+    settings: FineTuningSettings = field(default_factory=FineTuningSettings)
+    parallel: int | None = None
+    step_timeout_seconds: float | None = None
+    command: str | None = None
+
+
+class SearchRun:
+    """An open search; use as a context manager, which holds the folder's lock and the workers."""
+
+    def __init__(self, request: SearchRequest, *, slots: Sequence[DeviceSlot] | None = None) -> None:
+        """Check everything that was asked, then open the folder; nothing is written before all is checked.
+
+        Args:
+            request: what to search.
+            slots: devices to use; None takes `request.parallel` of this machine's.
+
+        Raises:
+            BadInput: names what cannot be used and how to mend it.
+        """
+        self.request = request
+        if request.parallel is not None and request.parallel < 1:
+            raise BadInput(f"--parallel must be at least 1, not {request.parallel}")
+        policy = load_policy(request.policy, seed=request.settings.seed)
+        _check_out(request.out)
+        self.candidates = {candidate.name: candidate for candidate in resolve_candidates(request.models)}
+        self.dataset = load_text_dataset(request.data)
+        self.search = Search(
+            list(self.candidates), policy=policy, objectives=request.objectives, budget=request.budget
+        )
+        self.slots = tuple(slots or device_slots(request.parallel))
+        self._message = ""
+        self._tested: dict[str, dict[str, Any]] = {}
+        self._open()
+
+    # --- the folder ------------------------------------------------------------------------------------
+
+    @property
+    def work_folder(self) -> str:
+        """Prepared data, tokens, checkpoints and logs."""
+        return str((self.request.out / "work").resolve())
+
+    def _open(self) -> None:
+        out = self.request.out
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            self._journal = Journal(out / "journal.jsonl", self._header())
+        except OSError as error:
+            raise BadInput(f"--out {out} cannot be written: {error.strerror or error}") from error
+        try:
+            self._resume()
+        except BaseException:
+            self._journal.close()
+            raise
+
+    def _header(self) -> dict[str, Any]:
+        """What makes a search this search: budget and devices may change from run to run, these may not."""
+        settings = asdict(self.request.settings)
+        del settings["micro_batch_size"]
+        return {
+            "dataset": self.dataset.name,
+            "dataset_fingerprint": self.dataset.fingerprint,
+            "models": list(self.candidates),
+            "policy": self.request.policy,
+            "objectives": [objective.column for objective in self.request.objectives],
+            "bounds": [objective.bound for objective in self.request.objectives],
+            "selection": self.dataset.selection,
+            "settings": settings,
+        }
+
+    def _resume(self) -> None:
+        for event in self._journal.events:
+            if event["event"] == "tested":
+                self._tested[event["candidate"]] = event["measured"]
+            else:
+                self.search.tell(Outcome(**{k: v for k, v in event.items() if k != "event"}))
+        self.resumed_steps = self.search.steps
+        work = Path(self.work_folder)
+        for folder in ("tokens", "checkpoints", "logs"):
+            (work / folder).mkdir(parents=True, exist_ok=True)
+        save_prepared(self.dataset, work / "data")
+        for state in self.search.candidates.values():
+            self._write_curve(state)
+        self._front_rows = tuple(self._front_row(state) for state in self.search.front())
+
+    def __enter__(self) -> SearchRun:
+        self.execution = execution.Execution(
+            self.slots,
+            budget=self.request.budget,
+            step_timeout_seconds=self.request.step_timeout_seconds,
+            changed=self.publish,
+        )
+        self.execution.spent_seconds = self.search.spent_seconds
+        self.execution.pool.preload()
+        execution.register(self.work_folder, self.execution)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        execution.unregister(self.work_folder)
+        self.close()
+
+    def close(self) -> None:
+        """Release the folder's lock."""
+        self._journal.close()
+
+    # --- the search ------------------------------------------------------------------------------------
+
+    def ask(self) -> tuple[Action, StepRequest] | None:
+        """The next step to start, if there is one and a slot is free for it."""
+        if self.search.running >= len(self.slots):
+            return None
+        action = self.search.ask()
+        return None if action is None else (action, self._step_request(action.candidate))
+
+    def _step_request(self, name: str) -> StepRequest:
+        candidate, state = self.candidates[name], self.search.candidates[name]
+        settings = self.request.settings
+        return StepRequest(
+            name=name,
+            location=candidate.location,
+            revision=candidate.revision,
+            learning_rate=settings.learning_rate or candidate.learning_rate or DEFAULT_LEARNING_RATE,
+            step=state.next_step,
+            losses=state.losses,
+            settings=asdict(settings),
+            work_folder=self.work_folder,
+            dataset_fingerprint=self.dataset.fingerprint,
+        )
+
+    def tell(self, outcome: Outcome) -> None:
+        """Record an outcome on disk, then let the search go on from it."""
+        if outcome.record is not None:
+            outcome.record["dataset"] = self.dataset.name
+        self._journal.append({"event": "outcome", **asdict(outcome)})
+        self.search.tell(outcome)
+        self.execution.spent_seconds = self.search.spent_seconds
+        state = self.search.candidates[outcome.candidate]
+        self._write_curve(state)
+        self._front_rows = tuple(self._front_row(state) for state in self.search.front())
+        self._message = describe(outcome)
+        self.publish()
+
+    def _write_curve(self, state: CandidateState) -> None:
+        rows = [{k: v for k, v in row.items() if k in CURVE_COLUMNS} for row in state.rows]
+        if rows:
+            write_curve(self.request.out / "curves", rows)
+
+    # --- what people see -------------------------------------------------------------------------------
+
+    def progress(self) -> SearchProgress:
+        """The state of the search now, for a display."""
+        search, running = self.search, dict(self.execution.running)
+        spent = search.spent_seconds + self.execution.in_flight_seconds()
+        states = list(search.candidates.values())
+        return SearchProgress(
+            dataset=self.dataset.name,
+            policy=search.policy.name,
+            budget_text=self.request.budget.text,
+            budget_share=search.budget.share(spent, search.steps),
+            spent_seconds=spent,
+            steps_done=search.steps,
+            running=tuple(
+                RunningStep(name, step, told["phase"], told["done"], told["total"], started)
+                for (name, step), (started, told) in running.items()
+            ),
+            candidates=len(states),
+            complete=sum(state.complete for state in states),
+            failed=sum(state.error is not None for state in states),
+            front=self._front_rows,
+            message=self._message,
+        )
+
+    def publish(self) -> None:
+        """Tell whoever listens how the search stands."""
+        if listener.get() is not None:
+            publish(self.progress())
+
+    # --- the end ---------------------------------------------------------------------------------------
+
+    def exports(self) -> list[ExportRequest]:
+        """The front's models that are not saved yet; also drops what the front has outgrown."""
+        models = self.request.out / "models"
+        wanted = {state.name: models / safe_name(state.name) for state in self.search.front()}
+        models.mkdir(exist_ok=True)
+        for path in models.iterdir():
+            if path not in wanted.values():
+                shutil.rmtree(path, ignore_errors=True)
+        held_out = self.dataset.test is not None
+        return [
+            ExportRequest(
+                last=self._last_request(name),
+                target=str(target.resolve()),
+                evaluate_test=held_out and name not in self._tested,
+            )
+            for name, target in wanted.items()
+            if not target.is_dir() or (held_out and name not in self._tested)
+        ]
+
+    def _last_request(self, name: str) -> StepRequest:
+        return self._step_request(name)
+
+    def exported(self, name: str, measured: dict[str, Any]) -> None:
+        """Note that a front model is saved, with what the held-out test split gave, once."""
+        if measured:
+            self._journal.append({"event": "tested", "candidate": name, "measured": measured})
+            self._tested[name] = measured
+
+    def result(self) -> dict[str, Any]:
+        """`result.json` of the spec."""
+        search, request = self.search, self.request
+        reference = search.reference_point()
+        states = list(search.candidates.values())
+        return {
+            "dataset": self.dataset.name,
+            "objectives": [objective.column for objective in request.objectives],
+            "bounds": [objective.bound for objective in request.objectives],
+            "reference": None if reference is None else reference.tolist(),
+            "hypervolume": search.hypervolume(),
+            "spent_seconds": search.spent_seconds,
+            "budget": request.budget.text or None,
+            "steps": search.steps,
+            "policy": search.policy.name,
+            "selection": self.dataset.selection,
+            "front": [self._front_row(state) for state in search.front()],
+            "candidates": [self._candidate_row(state) for state in states],
+            "failed": [
+                {"model": state.name, "step": state.failed_step, "error": state.error}
+                for state in states
+                if state.error is not None
+            ],
+            "labels": list(self.dataset.label_names),
+            "rows": self._row_counts(),
+            "notices": list(self.dataset.notices),
+            "seed": request.settings.seed,
+            "config": asdict(request.settings),
+            "parallel": len(self.slots),
+            "devices": sorted({str(state.rows[-1]["device"]) for state in states if state.rows}),
+            "command": request.command,
+            "lamps_version": __version__,
+        }
+
+    def _row_counts(self) -> dict[str, int]:
+        splits = {"train": self.dataset.train, "evaluation": self.dataset.evaluation, "test": self.dataset.test}
+        return {name: len(split.labels) for name, split in splits.items() if split is not None}
+
+    def _candidate_row(self, state: CandidateState) -> dict[str, Any]:
+        row = {"model": state.name, "steps": len(state.rows), "complete": state.complete}
+        row |= self._objective_values(state)
+        row["parameters"] = state.rows[0]["parameters"] if state.rows else None
+        if self.search.out_of_bounds(state):
+            row["stopped"] = "beyond a bound"
+        return row
+
+    def _front_row(self, state: CandidateState) -> dict[str, Any]:
+        last = state.rows[-1]
+        row = {"model": state.name, **self._objective_values(state)}
+        row |= {"accuracy": last["accuracy"], "macro_f1": last["macro_f1"], "parameters": last["parameters"]}
+        if self.dataset.test is not None:
+            row["selection_loss"] = last["test_loss"]
+            unmeasured = {"test_loss": None, "accuracy": None, "macro_f1": None}
+            row |= self._tested.get(state.name, unmeasured)
+        return row | {"path": f"models/{safe_name(state.name)}"}
+
+    def _objective_values(self, state: CandidateState) -> dict[str, Any]:
+        """Every objective, and the two defaults, in natural units."""
+        values: dict[str, Any] = {
+            "test_loss": state.rows[-1]["test_loss"] if state.rows else None,
+            "train_seconds": sum(row["train_seconds"] for row in state.rows),
+        }
+        for objective in self.request.objectives:
+            value = objective.value(state.rows)
+            values[objective.column] = None if value is None else objective.natural(value)
+        return values
+
+    def finish(self) -> dict[str, Any]:
+        """Write `result.json` and `report.html`; drop the weights that nobody will ask for again.
+
+        Returns:
+            The result.
+        """
+        from lamps_core.report import write_report
+
+        result = self.result()
+        write_json(self.request.out / "result.json", result)
+        write_report(self.request.out)
+        self._drop_dominated()
+        return result
+
+    def _drop_dominated(self) -> None:
+        """A complete candidate that is dominated stays so whatever comes: its weights can go."""
+        front = {state.name for state in self.search.front()}
+        for state in self.search.candidates.values():
+            if state.complete and state.name not in front:
+                folder = Path(self.work_folder) / "checkpoints" / safe_name(state.name)
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def describe(outcome: Outcome) -> str:
+    """One line for a log: what came of a step."""
+    what = f"{outcome.candidate} step {outcome.step}"
+    if outcome.kind == "failed":
+        return f"{what} failed: {outcome.error}"
+    if outcome.record is None:
+        return f"{what} stopped: the budget is spent"
+    done = " (complete)" if outcome.record["complete"] else ""
+    return f"{what}: loss {outcome.record['test_loss']:.4f} after {outcome.seconds:.1f} s{done}"
+
+
+def _check_out(out: Path) -> None:
+    """Refuse a folder that cannot be written, or that holds something else, before anything is made.
+
+    Raises:
+        BadInput: says which.
+    """
+    if out.exists() and not out.is_dir():
+        raise BadInput(f"--out {out} is a file: name a folder")
+    if out.is_dir() and any(out.iterdir()) and not (out / "journal.jsonl").is_file():
+        raise BadInput(f"--out {out} is not empty and holds no search: name a new folder")
+    existing = next(parent for parent in (out.absolute(), *out.absolute().parents) if parent.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise BadInput(f"--out {out} cannot be written: {existing} does not allow it")

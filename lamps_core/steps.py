@@ -1,0 +1,48 @@
+"""What is asked of a worker, as plain data: one landmark step of one candidate, or the export of its model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRequest:
+    """One landmark step to run.
+
+    Attributes:
+        name: the candidate's stable name.
+        location: its folder or hub id.
+        revision: of a hub id.
+        learning_rate: AdamW's constant rate, resolved.
+        step: 0 is the zero-shot evaluation.
+        losses: evaluation losses of the steps before, step 0 first.
+        settings: `FineTuningSettings` as a dict.
+        work_folder: holds `data/`, `tokens/`, `logs/` and `checkpoints/`.
+        dataset_fingerprint: of the prepared data, so that a checkpoint of other data is not taken for this.
+    """
+
+    name: str
+    location: str
+    revision: str | None
+    learning_rate: float
+    step: int
+    losses: tuple[float, ...]
+    settings: dict[str, Any]
+    work_folder: str
+    dataset_fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportRequest:
+    """A complete candidate to save as a model folder.
+
+    Attributes:
+        step: the last step the candidate ran, as in its `StepRequest`.
+        target: the folder to make.
+        evaluate_test: measure the held-out test split, once, for an honest selection.
+    """
+
+    last: StepRequest
+    target: str
+    evaluate_test: bool

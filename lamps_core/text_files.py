@@ -1,0 +1,199 @@
+"""Local files as tables: CSV, TSV, JSON Lines and Parquet, alone or as the splits of a folder.
+
+Owns how bytes become columns and what Hugging Face metadata a table carries. Knows nothing of which column is
+text or label, nor of how splits are used.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet
+
+from lamps_core.errors import BadInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+FILE_KINDS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
+
+# One value must fit a block; the library's own 1 MiB is less than a long document.
+_BLOCK_BYTES = 64 * 2**20
+_SHARD = re.compile(r"(?P<split>.+?)-\d+-of-\d+")
+
+
+@dataclass(frozen=True)
+class SplitSource:
+    """The splits of one dataset, each read when it is asked for.
+
+    Attributes:
+        name: of the dataset, free of any machine's path.
+        splits: names of the splits there are.
+        read: split name -> table of that split, with Hugging Face metadata where the source has it.
+    """
+
+    name: str
+    splits: tuple[str, ...]
+    read: Callable[[str], pa.Table]
+
+
+def open_local(path: Path) -> SplitSource:
+    """A file (its one split is called "train") or a folder of split files.
+
+    A folder's splits are named by its files: `train.csv`, `test.jsonl`, `dev.parquet`, or in shards
+    `train-00000-of-00002.parquet`.
+
+    Raises:
+        BadInput: a kind of file that is not read, or a folder without split files.
+    """
+    if path.is_dir():
+        return _open_folder(path)
+    if path.suffix.lower() not in FILE_KINDS:
+        raise BadInput(
+            f"{path}: cannot read {path.suffix or 'a file without suffix'}; use {', '.join(FILE_KINDS)}"
+        )
+    return SplitSource(name=path.stem, splits=("train",), read=lambda _split: read_table(path))
+
+
+def _open_folder(folder: Path) -> SplitSource:
+    files: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.suffix.lower() in FILE_KINDS:
+            shard = _SHARD.fullmatch(path.stem)
+            files.setdefault((shard["split"] if shard else path.stem).lower(), []).append(path)
+    if not files:
+        raise BadInput(f"{folder}: no train or test file in this folder ({', '.join(FILE_KINDS)})")
+
+    def read(split: str) -> pa.Table:
+        whole = [path for path in files[split] if not _SHARD.fullmatch(path.stem)]
+        if whole and len(files[split]) > 1:
+            names = ", ".join(path.name for path in files[split])
+            raise BadInput(f"{folder}: more than one file for split {split!r} ({names}); keep one")
+        return concatenate(
+            {path.name: read_table(path) for path in files[split]}, dataset=folder.resolve().name
+        )
+
+    return SplitSource(name=folder.resolve().name, splits=tuple(files), read=read)
+
+
+def read_table(path: Path) -> pa.Table:
+    """Read one file whole. Every CSV and TSV column is read as strings: "1", "NA" and "None" stay text.
+
+    Raises:
+        BadInput: missing, empty, not UTF-8, or not what its suffix says.
+    """
+    readers = {".csv": _read_delimited, ".tsv": _read_delimited, ".parquet": _read_parquet}
+    reader = readers.get(path.suffix.lower(), _read_json)
+    try:
+        if path.stat().st_size == 0:
+            raise BadInput(f"{path}: the file is empty")
+        table = reader(path)
+        # The readers of JSON and Parquet do not look whether their strings are UTF-8.
+        table.validate(full=True)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise BadInput(_unreadable(path, error)) from error
+    return table
+
+
+def concatenate(tables: Mapping[str, pa.Table], *, dataset: str) -> pa.Table:
+    """Rows of several tables, in order, under the first one's schema and metadata.
+
+    Args:
+        tables: part name -> table, at least one.
+        dataset: named in the error.
+
+    Raises:
+        BadInput: the parts differ in columns, types or class names.
+    """
+    (first_name, first), *others = tables.items()
+    for name, table in others:
+        if _shape(table.schema) != _shape(first.schema):
+            raise BadInput(f"{dataset}: {name} and {first_name} differ in columns, types or class names")
+    return pa.concat_tables(
+        [table.replace_schema_metadata(first.schema.metadata) for table in tables.values()]
+    )
+
+
+def class_names(schema: pa.Schema, column: str) -> tuple[str, ...] | None:
+    """Class names of a Hugging Face ClassLabel column, from the schema's metadata; None if it is none."""
+    try:
+        feature = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][column]
+    except (KeyError, TypeError, ValueError):
+        return None
+    if not isinstance(feature, dict) or feature.get("_type") != "ClassLabel":
+        return None
+    return tuple(str(name) for name in feature.get("names", ()))
+
+
+def _shape(schema: pa.Schema) -> list[tuple[str, str, tuple[str, ...] | None]]:
+    return [(field.name, str(field.type), class_names(schema, field.name)) for field in schema]
+
+
+def _read_delimited(path: Path) -> pa.Table:
+    return pyarrow.csv.read_csv(
+        path,
+        read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES),
+        parse_options=pyarrow.csv.ParseOptions(
+            delimiter="\t" if path.suffix.lower() == ".tsv" else ",", newlines_in_values=True
+        ),
+        convert_options=pyarrow.csv.ConvertOptions(
+            default_column_type=pa.string(), strings_can_be_null=False
+        ),
+    )
+
+
+def _read_parquet(path: Path) -> pa.Table:
+    # ParquetFile, not read_table: that adds columns for folders named like "label=1" in the path.
+    with pyarrow.parquet.ParquetFile(path) as file:
+        return file.read()
+
+
+def _read_json(path: Path) -> pa.Table:
+    if path.suffix.lower() == ".json" and (records := _json_array(path)) is not None:
+        names = {name: None for record in records for name in record}
+        return pa.table({name: [record.get(name) for record in records] for name in names})
+    options = pyarrow.json.ReadOptions(block_size=_BLOCK_BYTES)
+    table = pyarrow.json.read_json(path, read_options=options)
+    texts = [
+        field.with_type(kept) for field in table.schema if (kept := _dates_as_text(field.type)) != field.type
+    ]
+    if not texts:
+        return table
+    # The reader takes strings that look like dates for timestamps; read those columns as they are written.
+    parse_options = pyarrow.json.ParseOptions(explicit_schema=pa.schema(texts))
+    return pyarrow.json.read_json(path, read_options=options, parse_options=parse_options)
+
+
+def _json_array(path: Path) -> list[dict[str, object]] | None:
+    """The records of a `.json` file that holds one array of objects; None if it holds JSON Lines."""
+    with path.open(encoding="utf-8-sig") as file:
+        if not file.read(4096).lstrip().startswith("["):
+            return None
+        file.seek(0)
+        records: Sequence[object] = json.load(file)
+    objects = [record for record in records if isinstance(record, dict)]
+    if len(objects) != len(records):
+        raise ValueError("the array holds something that is not an object")
+    return objects
+
+
+def _dates_as_text(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_timestamp(kind):
+        return pa.string()
+    return pa.list_(_dates_as_text(kind.value_type)) if pa.types.is_list(kind) else kind
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if isinstance(error, FileNotFoundError):
+        return f"{path}: no such file"
+    if isinstance(error, UnicodeError) or (isinstance(error, pa.ArrowInvalid) and "UTF8" in reason):
+        return f"{path}: the file is not UTF-8; save it as UTF-8 ({reason})"
+    return f"{path}: cannot be read as {path.suffix.lower().lstrip('.')} ({reason})"

@@ -1,0 +1,242 @@
+"""One landmark step on one device: train one epoch on a landmark subset, evaluate on the whole split.
+
+A lean loop on `accelerate`. Owns batches, the update, the loss; knows nothing of processes, checkpoints,
+budgets or what decides the next step.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import transformers
+from accelerate import Accelerator
+
+from lamps_core.errors import CandidateFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lamps_core.settings import FineTuningSettings
+    from lamps_core.tokens import TokenisedSplit
+
+SEED_STRIDE = 1_000_003  # a prime: seeds of (run, step) do not meet for runs of fewer steps than this
+EVALUATION_TOKENS = {"cuda": 65_536, "cpu": 4_096}  # padded tokens a batch; docs/log.md has the CPU figures
+
+
+@dataclass
+class FineTune:
+    """A model in training: what a checkpoint must hold, and what it runs on.
+
+    Attributes:
+        model: the classifier, on its device.
+        optimizer: AdamW over every parameter.
+        accelerator: owns device and precision.
+        pad_id: padding token of the model's tokenizer.
+        pad_left: whether padding goes before the text (XLNet).
+        micro_batch_size: rows in one forward pass of training.
+        evaluation_tokens: padded tokens in one forward pass of evaluation.
+    """
+
+    model: Any
+    optimizer: Any
+    accelerator: Accelerator
+    pad_id: int
+    pad_left: bool
+    micro_batch_size: int
+    evaluation_tokens: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies."""
+        return self.accelerator.device
+
+    def inputs(self, split: TokenisedSplit, rows: np.ndarray) -> dict[str, torch.Tensor]:
+        """Padded ids and mask of some rows, on the device."""
+        ids, mask = split.padded(rows, self.pad_id, left=self.pad_left)
+        return {
+            "input_ids": torch.from_numpy(ids).to(self.device, non_blocking=True),
+            "attention_mask": torch.from_numpy(mask).to(self.device, non_blocking=True),
+        }
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model does on a split.
+
+    Attributes:
+        loss: mean cross-entropy, nats.
+        accuracy: share of rows whose likeliest class is right.
+        macro_f1: F1 averaged over the classes that occur in labels or predictions.
+    """
+
+    loss: float
+    accuracy: float
+    macro_f1: float
+
+
+def resolve_precision(wanted: str, *, cuda: bool) -> str:
+    """`fp32` or `bf16`: what `auto` means on this device. A CPU without AMX is 14 times slower in bf16."""
+    if wanted != "auto":
+        return wanted
+    return "bf16" if cuda and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+
+
+def start_fine_tune(model: Any, settings: FineTuningSettings, *, learning_rate: float) -> FineTune:
+    """Put a freshly loaded model on the device, with its optimiser.
+
+    Args:
+        model: from `load_model`, on the CPU.
+        settings: batch size, precision.
+        learning_rate: AdamW's constant rate.
+    """
+    cuda = torch.cuda.is_available()
+    precision = resolve_precision(settings.precision, cuda=cuda)
+    accelerator = Accelerator(mixed_precision="bf16" if precision == "bf16" else "no", cpu=not cuda)
+    model.to(accelerator.device)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    # weight decay 0: the Trainer's default, which the paper leaves as it is
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.0, fused=True)
+    model, optimizer = accelerator.prepare(model, optimizer)
+    config = accelerator.unwrap_model(model).config
+    return FineTune(
+        model=model,
+        optimizer=optimizer,
+        accelerator=accelerator,
+        pad_id=config.pad_token_id,
+        pad_left=config.model_type == "xlnet",
+        micro_batch_size=settings.micro_batch_size or settings.batch_size,
+        evaluation_tokens=EVALUATION_TOKENS[accelerator.device.type],
+    )
+
+
+def update_batches(rows: np.ndarray, settings: FineTuningSettings, step: int) -> Iterator[np.ndarray]:
+    """The rows of a step, shuffled by (run seed, step), in batches of one update each."""
+    order = np.random.default_rng([settings.seed, step]).permutation(len(rows))
+    shuffled = rows[order]
+    for start in range(0, len(shuffled), settings.batch_size):
+        yield shuffled[start : start + settings.batch_size]
+
+
+def train_epoch(
+    tune: FineTune,
+    split: TokenisedSplit,
+    rows: np.ndarray,
+    settings: FineTuningSettings,
+    *,
+    step: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> float:
+    """One epoch over `rows`.
+
+    Every update averages the loss over its whole batch, however it is cut into micro-batches: sorted by length
+    first, so that a cut saves padding, which leaves the update the same sum in another order.
+
+    Returns:
+        Mean training loss over the epoch, nats; 0.0 for an epoch over no rows.
+
+    Raises:
+        CandidateFailed: the loss is no longer a number.
+    """
+    transformers.set_seed((settings.seed * SEED_STRIDE + step) % 2**32)
+    tune.model.train()
+    total = torch.zeros((), dtype=torch.float64, device=tune.device)
+    updates = math.ceil(len(rows) / settings.batch_size)
+    for done, batch in enumerate(update_batches(rows, settings, step)):
+        progress(done, updates)
+        total += _update(tune, split, batch, settings.max_grad_norm)
+    loss = float(total) / len(rows) if len(rows) else 0.0
+    if not math.isfinite(loss):
+        raise CandidateFailed(f"the training loss of step {step} is {loss}: try a lower --learning-rate")
+    return loss
+
+
+def _update(tune: FineTune, split: TokenisedSplit, batch: np.ndarray, max_grad_norm: float) -> torch.Tensor:
+    by_length = batch[np.argsort(split.lengths[batch], kind="stable")]
+    total = torch.zeros((), dtype=torch.float64, device=tune.device)
+    for start in range(0, len(by_length), tune.micro_batch_size):
+        rows = by_length[start : start + tune.micro_batch_size]
+        loss = summed_loss(tune, split, rows)
+        tune.accelerator.backward(loss / len(batch))
+        total += loss.detach()
+    tune.accelerator.clip_grad_norm_(tune.model.parameters(), max_grad_norm)
+    tune.optimizer.step()
+    tune.optimizer.zero_grad()
+    return total
+
+
+def summed_loss(tune: FineTune, split: TokenisedSplit, rows: np.ndarray) -> torch.Tensor:
+    """Cross-entropy of fp32 logits summed over rows, nats, with its graph."""
+    labels = torch.from_numpy(split.labels[rows]).to(tune.device, non_blocking=True)
+    logits = tune.model(**tune.inputs(split, rows)).logits
+    return torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
+
+
+def evaluate(
+    tune: FineTune,
+    split: TokenisedSplit,
+    *,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Evaluation:
+    """Loss, accuracy and F1 over every row of a split, in batches of like lengths.
+
+    The loss is cross-entropy of fp32 logits, summed in fp64.
+
+    Raises:
+        CandidateFailed: the loss is not a number.
+    """
+    tune.model.eval()
+    total = torch.zeros((), dtype=torch.float64, device=tune.device)
+    predictions = np.empty(len(split), dtype=np.int64)
+    done = 0
+    with torch.inference_mode():
+        for rows in evaluation_batches(split.lengths, tune.evaluation_tokens):
+            progress(done, len(split))
+            logits = tune.model(**tune.inputs(split, rows)).logits.float()
+            labels = torch.from_numpy(split.labels[rows]).to(tune.device)
+            total += torch.nn.functional.cross_entropy(logits, labels, reduction="none").double().sum()
+            predictions[rows] = logits.argmax(dim=-1).cpu().numpy()
+            done += len(rows)
+    loss = float(total) / len(split)
+    if not math.isfinite(loss):
+        raise CandidateFailed(f"the evaluation loss is {loss}: try a lower --learning-rate")
+    return Evaluation(loss, float(np.mean(predictions == split.labels)), macro_f1(split.labels, predictions))
+
+
+def evaluation_batches(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
+    """Rows longest first (so that memory runs out at once or never), `tokens` padded tokens a batch."""
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        rows = max(1, tokens // int(lengths[order[start]]))
+        yield order[start : start + rows]
+        start += rows
+
+
+def macro_f1(labels: np.ndarray, predictions: np.ndarray) -> float:
+    """F1 averaged over the classes that occur.
+
+    >>> macro_f1(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]))
+    0.7333333333333334
+    """
+    classes = int(max(labels.max(), predictions.max())) + 1
+    right = np.bincount(labels[labels == predictions], minlength=classes)
+    both = np.bincount(labels, minlength=classes) + np.bincount(predictions, minlength=classes)
+    return float(np.mean(2 * right[both > 0] / both[both > 0]))
+
+
+def forward_flops_per_token(tune: FineTune, split: TokenisedSplit) -> float:
+    """Floating-point operations of a forward pass over one token, counted on the row of median length.
+
+    Counted by torch on the real model, so that shared layers (ALBERT) and attention enter as they are.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    row = np.argsort(split.lengths, kind="stable")[len(split) // 2 : len(split) // 2 + 1]
+    tune.model.eval()
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        tune.model(**tune.inputs(split, row))
+    return counter.get_total_flops() / float(split.lengths[row[0]])

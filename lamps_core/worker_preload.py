@@ -1,0 +1,46 @@
+"""What the fork server imports once, so that a worker forked from it is ready in milliseconds.
+
+Loads one tiny model through the same calls as a real one, because most of their cost is paid at the first use.
+Runs on one thread and touches no GPU: a process that has started either cannot be forked safely.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import tempfile
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+# Threads that spin while they wait made a tiny model 40 times slower beside other work (docs/log.md).
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import torch
+
+torch.set_num_threads(1)
+
+FAMILIES = (
+    "albert", "bert", "distilbert", "gpt2", "llama", "luke", "opt", "qwen2", "roberta", "xlm_roberta",
+)  # fmt: skip
+
+
+def warm_up() -> None:
+    """Import what a landmark step uses, and load and run one tiny model."""
+    from transformers import BertConfig, BertForSequenceClassification
+
+    for module in ("checkpoint", "landmarks", "pretrained", "text_data", "tokens", "training", "worker"):
+        importlib.import_module(f"lamps_core.{module}")
+    for family in FAMILIES:
+        importlib.import_module(f"transformers.models.{family}.modeling_{family}")
+    from lamps_core.pretrained import load_model
+
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    with tempfile.TemporaryDirectory(prefix="lamps-preload-") as folder:
+        BertForSequenceClassification(BertConfig(vocab_size=8, **sizes)).save_pretrained(folder)
+        model = load_model(folder, revision=None, label_names=("a", "b"), pad_token_id=0, seed=0)
+    model(torch.zeros((1, 2), dtype=torch.long)).logits.sum().backward()
+    torch.optim.AdamW(model.parameters(), fused=True).step()
+
+
+warm_up()

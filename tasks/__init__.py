@@ -1,0 +1,1 @@
+"""Thin Prefect tasks: one call into lamps_core, with retries and a name."""

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import threading
+
+import pytest
+from rich.console import Console
+from rich.live import _RefreshThread
+
+from lamps_cli.live import LiveDisplay
+from lamps_core.progress import RunningStep, SearchProgress, listener, publish
+
+HOSTILE = "org/[bold red]model[/]\x1b[2J\u202e"
+SHOW_CURSOR = "\x1b[?25h"
+
+
+@pytest.fixture(autouse=True)
+def terminal_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CI", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+
+def console(*, terminal: bool, height: int = 30) -> tuple[Console, io.StringIO]:
+    written = io.StringIO()
+    return Console(file=written, force_terminal=terminal, width=100, height=height), written
+
+
+def event(
+    done: int, *running: str, front: int = 0, failed: int = 0, message: str = "", name: str = "trec"
+) -> SearchProgress:
+    rows = tuple(
+        {"model": f"model-{rank:02}", "test_loss": 0.25, "path": "models/x"} for rank in range(front)
+    )
+    steps = tuple(RunningStep(candidate, 1, "train", 3, 10, 60.0) for candidate in running)
+    return SearchProgress(
+        name, "cheapest", "40steps", done / 40, 81.2, done, steps, 16, 2, failed, rows, message
+    )
+
+
+def test_a_terminal_shows_budget_steps_counts_and_front() -> None:
+    where, written = console(terminal=True)
+    with LiveDisplay(where, clock=lambda: 65.0) as display:
+        display.update(event(10, "bert", "gpt", front=2, failed=1, message="bert was resumed"))
+    shown = written.getvalue()
+    for part in ("trec", "cheapest", "25% of 40steps", "81 s spent", "bert", "training", "0:05", "gpt"):
+        assert part in shown
+    for part in (
+        "2 of 16 candidates complete",
+        "1 failed",
+        "model-00",
+        "model-01",
+        "0.25",
+        "bert was resumed",
+    ):
+        assert part in shown
+
+
+def test_the_terminal_is_left_clean_by_ctrl_c() -> None:
+    where, written = console(terminal=True)
+
+    def search() -> None:
+        with LiveDisplay(where) as display:
+            display.update(event(1, "bert"))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        search()
+    shown = written.getvalue()
+    assert shown.rindex(SHOW_CURSOR) > shown.rindex("\x1b[?25l")
+    assert not any(isinstance(thread, _RefreshThread) for thread in threading.enumerate())
+
+
+def test_stdout_stays_free_for_results(capsys: pytest.CaptureFixture[str]) -> None:
+    where, written = console(terminal=True)
+    with LiveDisplay(where) as display:
+        display.update(event(1))
+        print('{"result": 1}')
+    assert capsys.readouterr().out == '{"result": 1}\n'
+    assert "result" not in written.getvalue()
+
+
+def test_a_low_terminal_shows_as_much_of_the_front_as_fits() -> None:
+    where, written = console(terminal=True, height=14)
+    with LiveDisplay(where) as display:
+        display.update(event(5, *(f"running-{index}" for index in range(9)), front=12))
+    last_frame = written.getvalue().rsplit("LAMPS", 1)[1]
+    assert last_frame.count("\n") < 14
+    assert "5 more running" in last_frame
+    assert "model-00" in last_frame
+    assert "model-11" not in last_frame
+    assert "more" in last_frame.split("model-00")[1]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_hostile_names_are_shown_as_they_are_written_and_control_nothing(terminal: bool) -> None:
+    where, written = console(terminal=terminal)
+    with LiveDisplay(where) as display:
+        display.update(event(0, HOSTILE, name=HOSTILE, message=HOSTILE))
+        display.update(event(1, name=HOSTILE, message=HOSTILE))
+    shown = written.getvalue()
+    assert "org/[bold red]model[/]\ufffd[2J\ufffd" in shown
+    assert "\x1b[2J" not in shown
+    assert "\u202e" not in shown
+
+
+def test_without_a_terminal_each_finished_step_is_one_plain_line() -> None:
+    where, written = console(terminal=False)
+    with LiveDisplay(where, clock=lambda: 0.0) as display:
+        display.update(event(0, "bert", "gpt"))
+        assert written.getvalue() == ""
+        display.update(event(0, "bert", "gpt"))
+        display.update(event(1, "gpt", front=1))
+        display.update(event(1, "gpt", "bert", front=1))
+        display.update(event(1, "bert", front=1, failed=1))
+    lines = written.getvalue().splitlines()
+    assert lines == [
+        "[0:00] bert step 1 | 2% of 40steps spent | 1 steps, 2 complete, 0 failed | 1 on the front",
+        "[0:00] gpt step 1 | 2% of 40steps spent | 1 steps, 2 complete, 1 failed | 1 on the front"
+        " | 1 just failed",
+    ]
+    assert all(letter.isprintable() for line in lines for letter in line)
+
+
+def test_without_a_terminal_a_step_that_is_tried_again_is_not_called_finished() -> None:
+    where, written = console(terminal=False)
+    with LiveDisplay(where) as display:
+        display.update(event(0, "bert"))
+        display.update(event(0))
+        display.update(event(0, "bert"))
+    assert written.getvalue() == ""
+
+
+def test_without_a_terminal_steps_of_an_earlier_run_are_one_line() -> None:
+    where, written = console(terminal=False)
+    with LiveDisplay(where) as display:
+        display.update(event(12))
+    assert written.getvalue().count("\n") == 1
+    assert "12 steps on record" in written.getvalue()
+
+
+@pytest.mark.parametrize(("variable", "value"), [("TERM", "dumb"), ("CI", "true")])
+def test_dumb_terminals_and_ci_get_plain_lines(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    where, written = console(terminal=True)
+    with LiveDisplay(where) as display:
+        display.update(event(0, "bert"))
+        display.update(event(1))
+    assert written.getvalue().count("\n") == 1
+    assert "\x1b[?25l" not in written.getvalue()
+
+
+def test_a_listener_is_told_and_what_it_raises_stops_nothing() -> None:
+    told: list[SearchProgress] = []
+
+    def tell(progress: SearchProgress) -> None:
+        told.append(progress)
+        raise RuntimeError("broken display")
+
+    publish(event(1))
+    token = listener.set(tell)
+    try:
+        publish(event(2))
+    finally:
+        listener.reset(token)
+    publish(event(3))
+    assert [progress.steps_done for progress in told] == [2]
+
+
+def test_the_display_imports_no_torch() -> None:
+    code = "import sys, lamps_cli.live, lamps_core.progress; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,160 @@
+"""Names and bounds of objectives, and their values over the rows of a curve."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lamps_core.errors import BadInput
+from lamps_core.objectives import Objective, parse_objectives
+
+unhurried = settings(deadline=None)  # a first example may pay for an import
+
+ROWS = [
+    {"test_loss": 2.0, "train_seconds": 0.0, "accuracy": 0.25, "parameters": 7, "train_flops": None},
+    {"test_loss": 1.0, "train_seconds": 1.5, "accuracy": 0.5, "parameters": 7, "train_flops": 10.0},
+    {"test_loss": 1.25, "train_seconds": 3.0, "accuracy": 0.75, "parameters": 7, "train_flops": 20.0},
+]
+
+EVERY_COLUMN = (
+    "test_loss,train_seconds,step_seconds,parameters,train_rows,accuracy,macro_f1,eval_rows_per_second,"
+    "peak_memory_bytes,train_flops,cpu_seconds,batch_size,gpus"
+)
+
+
+def one(text: str, *bounds: str) -> Objective:
+    (objective,) = parse_objectives(text, bounds=bounds)
+    return objective
+
+
+def test_by_default_loss_and_training_time_are_minimised() -> None:
+    assert parse_objectives() == (
+        Objective("test_loss", maximise=False, aggregate="last", bound=None),
+        Objective("train_seconds", maximise=False, aggregate="sum", bound=None),
+    )
+
+
+def test_every_measured_column_can_be_an_objective_with_the_direction_of_its_kind() -> None:
+    objectives = parse_objectives(EVERY_COLUMN)
+    assert ",".join(objective.column for objective in objectives) == EVERY_COLUMN
+    maximised = {objective.column for objective in objectives if objective.maximise}
+    assert maximised == {"accuracy", "macro_f1", "eval_rows_per_second"}
+    summed = {objective.column for objective in objectives if objective.aggregate == "sum"}
+    assert summed == {"train_seconds", "step_seconds", "train_flops", "cpu_seconds"}
+
+
+def test_only_costs_and_constants_can_never_recover_from_a_bound() -> None:
+    monotone = {objective.column for objective in parse_objectives(EVERY_COLUMN) if objective.monotone}
+    assert monotone == {"train_seconds", "step_seconds", "train_flops", "cpu_seconds", "parameters"}
+
+
+def test_costs_are_summed_over_the_curve_and_the_rest_is_the_last_row() -> None:
+    assert [
+        objective.value(ROWS) for objective in parse_objectives("test_loss,train_seconds,parameters")
+    ] == [
+        1.25,
+        4.5,
+        7.0,
+    ]
+
+
+def test_what_is_maximised_enters_with_its_sign_turned_and_comes_back_as_it_was() -> None:
+    accuracy = one("accuracy")
+    assert accuracy.value(ROWS) == -0.75
+    assert accuracy.natural(-0.75) == 0.75
+    assert math.copysign(1.0, accuracy.natural(0.0)) == 1.0
+    assert one("test_loss").natural(1.25) == 1.25
+
+
+def test_what_is_not_known_has_no_value() -> None:
+    assert one("test_loss").value([]) is None
+    assert one("train_seconds").value([]) is None
+    assert one("macro_f1").value(ROWS) is None
+    # One step's cost is missing, so the sum is not known; the last value is known all the same.
+    assert one("train_flops").value(ROWS) is None
+    assert one("accuracy").value([{"accuracy": None}, {"accuracy": 0.5}]) == -0.5
+    assert one("accuracy").value([{"accuracy": 0.5}, {"accuracy": None}]) is None
+    assert one("accuracy").value([{"accuracy": math.nan}]) is None
+
+
+def test_bounds_are_given_in_natural_units_and_kept_to_be_minimised() -> None:
+    objectives = parse_objectives(
+        "train_seconds,accuracy,test_loss", bounds=["accuracy=0.9", "train_seconds= 3600"]
+    )
+    assert [objective.bound for objective in objectives] == [3600.0, -0.9, None]
+
+
+def test_a_bound_on_a_maximised_column_is_a_least_value() -> None:
+    accuracy = one("accuracy", "accuracy=0.6")
+    assert accuracy.bound is not None
+    enough, too_little = accuracy.value(ROWS), accuracy.value(ROWS[:2])
+    assert enough is not None
+    assert too_little is not None
+    assert enough <= accuracy.bound < too_little
+
+
+@pytest.mark.parametrize(
+    "name", ["loss", "seed", "step", "dataset", "complete", "created_at", "status", "Accuracy"]
+)
+def test_a_column_that_holds_no_measured_number_is_refused_with_those_that_do(name: str) -> None:
+    with pytest.raises(BadInput, match=f"'{name}' cannot be an objective.*test_loss, train_seconds.*gpus"):
+        parse_objectives(f"test_loss,{name}")
+
+
+def test_an_objective_named_twice_is_refused() -> None:
+    with pytest.raises(BadInput, match="'test_loss' is given twice"):
+        parse_objectives("test_loss, test_loss")
+
+
+@pytest.mark.parametrize("text", ["", " ", ",", " , "])
+def test_at_least_one_objective_is_needed(text: str) -> None:
+    with pytest.raises(BadInput, match="no objective given.*test_loss"):
+        parse_objectives(text)
+
+
+@pytest.mark.parametrize(
+    ("bound", "complaint"),
+    [
+        ("train_seconds", "'train_seconds' is not understood"),
+        ("accuracy=0.9", "'accuracy=0.9' is on no objective: choose from test_loss, train_seconds"),
+        ("=5", "'=5' is on no objective"),
+        ("test_loss=", "'test_loss=' needs a finite number"),
+        ("test_loss=low", "'test_loss=low' needs a finite number"),
+        ("test_loss=nan", "needs a finite number"),
+        ("test_loss=inf", "needs a finite number"),
+        ("test_loss=1e999", "needs a finite number"),
+        ("test_loss=1=2", "needs a finite number"),
+    ],
+)
+def test_a_bound_that_bounds_nothing_is_refused(bound: str, complaint: str) -> None:
+    with pytest.raises(BadInput, match=complaint):
+        parse_objectives(bounds=[bound])
+
+
+def test_two_bounds_on_one_objective_are_refused() -> None:
+    with pytest.raises(BadInput, match="'test_loss' has two bounds"):
+        parse_objectives(bounds=["test_loss=1", "test_loss=2"])
+
+
+@given(st.sampled_from(EVERY_COLUMN.split(",")), st.floats(0, 1e12))
+@unhurried
+def test_value_and_natural_undo_each_other_and_agree_with_the_bound(column: str, number: float) -> None:
+    objective = one(column, f"{column}={number!r}")
+    value = objective.value([{column: number}])
+    assert value is not None
+    assert value == objective.bound
+    assert objective.natural(value) == number
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=20))
+@unhurried
+def test_a_monotone_objective_never_falls_as_the_curve_goes_on(costs: list[float]) -> None:
+    cost = one("step_seconds")
+    rows = [{"step_seconds": seconds} for seconds in costs]
+    values = [cost.value(rows[:length]) for length in range(1, len(rows) + 1)]
+    known = [value for value in values if value is not None]
+    assert len(known) == len(rows)
+    assert known == sorted(known)

@@ -1,0 +1,300 @@
+from __future__ import annotations
+
+import doctest
+import itertools
+import json
+import math
+import re
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lamps_core import label_layout, report
+from lamps_core.curves import write_curve
+from lamps_core.errors import BadInput
+from lamps_core.label_layout import Box, place_beside, spread
+from lamps_core.report import write_report
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOSTILE = "<script>alert(1)</script>/\"'onload=x&amp;$\\frac{a}{b}$\u202eb\x1b[2J{{7*7}}"
+VOID = {"meta", "br", "use", "path", "img", "link", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Reads a page: its tags with their attributes, and whether each that opens is closed in order."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(path.read_text(encoding="utf-8"))
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] != ["style"]:
+            self.text += data
+
+    def count(self, tag: str) -> int:
+        return sum(name == tag for name, _ in self.tags)
+
+
+def curve(
+    model: str, losses: list[float], *, seconds: float = 1.0, complete: bool = False
+) -> list[dict[str, Any]]:
+    last = len(losses) - 1
+    return [
+        {
+            "dataset": "made-up",
+            "model": model,
+            "seed": 0,
+            "step": step,
+            "test_loss": loss,
+            "train_seconds": seconds * step,
+            "step_seconds": seconds * step + 1,
+            "parameters": 1_000_000,
+            "complete": complete and step == last,
+            "source": "simulated",
+            "accuracy": 1 - loss / 4,
+        }
+        for step, loss in enumerate(losses)
+    ]
+
+
+def search_folder(
+    folder: Path, names: list[str], *, objectives: tuple[str, ...] = ("test_loss", "train_seconds")
+) -> Path:
+    """A finished search: each candidate is better and dearer than the one before, the last is left early."""
+    candidates: list[dict[str, Any]] = []
+    for rank, name in enumerate(names):
+        complete = rank < len(names) - 1
+        losses = [2.0, 1.5, 1.0 / (rank + 1)] if complete else [2.0]
+        write_curve(folder / "curves", curve(name, losses, seconds=rank + 1.0, complete=complete))
+        values = {
+            "test_loss": losses[-1],
+            "train_seconds": 3.0 * (rank + 1),
+            "accuracy": 1 - losses[-1] / 4,
+            "parameters": 10**6,
+        }
+        about = {key: values[key] for key in objectives} if complete else {}
+        candidates.append({"model": name, "steps": len(losses), "complete": complete, **about})
+    front = [
+        row | {"accuracy": 0.9, "path": f"models/{row['model']}"} for row in candidates if row["complete"]
+    ]
+    result = {
+        "dataset": "made-up",
+        "objectives": list(objectives),
+        "reference": [2.5 for _ in objectives],
+        "hypervolume": 0.9,
+        "spent_seconds": 81.2,
+        "budget": "40steps",
+        "steps": 3 * len(names) - 2,
+        "policy": "cheapest",
+        "front": front,
+        "candidates": candidates,
+        "failed": [{"model": "too-big", "step": 0, "error": "does not fit: needs 120 GB"}],
+        "selection": "test",
+        "seed": 0,
+        "notices": ["20 % of the rows were reserved"],
+        "lamps_version": "0.1.0",
+        "config": {"learning_rate": None, "batch_size": 32},
+        "parallel": 1,
+        "devices": ["cpu"],
+    }
+    (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
+    return folder
+
+
+def test_the_doctests_of_the_modules_hold() -> None:
+    for module in (label_layout, report):
+        result = doctest.testmod(module)
+        assert result.attempted >= 1
+        assert result.failed == 0
+
+
+def test_a_report_says_what_the_search_found(tmp_path: Path) -> None:
+    path = write_report(search_folder(tmp_path, ["tiny", "small", "base", "large"]))
+    page = Page(path)
+    assert path == tmp_path / "report.html"
+    assert "3 models worth choosing from" in page.text
+    assert "10 landmark steps over 5 candidates, 1 min 21 s spent of a budget of 40 steps" in page.text
+    assert "Decisions were made on the test split" in page.text
+    assert "AutoModelForSequenceClassification.from_pretrained('models/base')" in page.text
+    assert "does not fit: needs 120 GB" in page.text
+    assert "20 % of the rows were reserved" in page.text
+    assert "not complete" in page.text
+    assert page.count("svg") == 3
+    assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".")] == []
+
+
+def test_every_front_model_is_named_in_text_in_every_figure(tmp_path: Path) -> None:
+    page = write_report(search_folder(tmp_path, ["tiny", "small", "base", "large"])).read_text()
+    figures = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    for figure in figures:
+        for name in ("tiny", "small", "base"):
+            assert re.search(rf"<text[^>]*>{name}</text>", figure)
+
+
+def test_a_split_of_its_own_for_decisions_is_not_warned_of(tmp_path: Path) -> None:
+    search_folder(tmp_path, ["a", "b"])
+    result = json.loads((tmp_path / "result.json").read_text()) | {"selection": "validation"}
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    text = Page(write_report(tmp_path)).text
+    assert "a split of their own (validation)" in text
+    assert "expect slightly worse" not in text
+
+
+def test_hostile_names_are_shown_and_never_obeyed(tmp_path: Path) -> None:
+    path = write_report(search_folder(tmp_path, [HOSTILE, HOSTILE + "2", HOSTILE + "3"]))
+    page = Page(path)
+    assert page.count("script") == 0
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+    assert HOSTILE.replace("\u202e", "\ufffd").replace("\x1b", "\ufffd") in page.text
+    assert not set(path.read_text(encoding="utf-8")) & {"\u202e", "\x1b"}
+    assert "49" not in page.text.split("All candidates")[1].split("Settings")[0]
+
+
+def test_nothing_is_fetched_from_anywhere(tmp_path: Path) -> None:
+    path = write_report(search_folder(tmp_path, ["a", "b", "c"]))
+    page = Page(path)
+    links = [
+        attributes[name]
+        for _, attributes in page.tags
+        for name in ("src", "href", "srcset", "action")
+        if name in attributes
+    ]
+    assert links
+    assert all(link.startswith("#") for link in links)
+    source = path.read_text(encoding="utf-8")
+    assert "@import" not in source
+    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", source))
+    assert not {"link", "iframe", "object", "embed", "img", "script"} & {tag for tag, _ in page.tags}
+
+
+def test_ids_are_unique_and_every_link_inside_the_page_has_its_target(tmp_path: Path) -> None:
+    path = write_report(search_folder(tmp_path, ["a", "b", "c", "d"]))
+    page = Page(path)
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    source = path.read_text(encoding="utf-8")
+    targets = set(re.findall(r'href="#([^"]+)"', source)) | set(re.findall(r"url\(#([^)]+)\)", source))
+    assert targets
+    assert targets <= set(ids)
+    spoken = [attributes["aria-labelledby"].split() for tag, attributes in page.tags if tag == "svg"]
+    assert all(set(names) <= set(ids) for names in spoken)
+
+
+def test_the_same_search_gives_the_same_bytes(tmp_path: Path) -> None:
+    first = write_report(search_folder(tmp_path / "one", ["a", "b", "c"])).read_bytes()
+    second = write_report(search_folder(tmp_path / "two", ["a", "b", "c"])).read_bytes()
+    assert first == second
+    assert write_report(tmp_path / "one").read_bytes() == first
+
+
+def test_an_unfinished_search_is_reported_from_its_curves(tmp_path: Path) -> None:
+    write_curve(tmp_path / "curves", curve("good", [2.0, 1.0, 0.5], complete=True))
+    write_curve(tmp_path / "curves", curve("dominated", [2.0, 1.0, 0.7], seconds=2, complete=True))
+    write_curve(tmp_path / "curves", curve("begun", [2.0]))
+    text = Page(write_report(tmp_path)).text
+    assert "Unfinished: 1 model on the front so far" in text
+    assert "This search is unfinished" in text
+    assert "7 landmark steps over 3 candidates" in text
+    assert "not saved" in text
+
+
+def test_a_search_that_has_only_failed_so_far_names_the_reasons(tmp_path: Path) -> None:
+    failed = {"dataset": "made-up", "model": "broken", "seed": 0, "step": 0, "source": "measured"}
+    write_curve(tmp_path / "curves", [failed | {"status": "failed", "error": "no safetensors"}])
+    page = Page(write_report(tmp_path))
+    assert "Unfinished: no model complete yet" in page.text
+    assert "no safetensors" in page.text
+    assert page.count("svg") == 0
+
+
+@pytest.mark.parametrize(
+    ("objectives", "figures"),
+    [
+        (("test_loss",), 2),
+        (("test_loss", "train_seconds", "parameters"), 4),
+        (("accuracy", "train_seconds"), 3),
+    ],
+)
+def test_there_is_a_trade_off_figure_for_each_objective_after_the_first(
+    tmp_path: Path, objectives: tuple[str, ...], figures: int
+) -> None:
+    page = Page(write_report(search_folder(tmp_path, ["a", "b", "c"], objectives=objectives)))
+    assert page.count("svg") == figures
+    assert ("Trade-off" in page.text) == (len(objectives) > 1)
+
+
+def test_seventy_candidates_that_all_end_at_one_place_are_still_drawn(tmp_path: Path) -> None:
+    names = [f"organisation/model-{index:02}" for index in range(70)]
+    search_folder(tmp_path, names)
+    result = json.loads((tmp_path / "result.json").read_text())
+    for row in [*result["front"], *result["candidates"]]:
+        if row.get("complete"):
+            row.update({"test_loss": 0.5, "train_seconds": 5.0})
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    page = Page(write_report(tmp_path))
+    assert page.count("svg") == 3
+    assert all(name in page.text for name in names)
+
+
+def test_what_is_no_search_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="holds neither result"):
+        write_report(tmp_path)
+    write_curve(tmp_path / "curves", curve("a", [1.0]))
+    write_curve(tmp_path / "curves", [row | {"dataset": "other"} for row in curve("a", [1.0])])
+    with pytest.raises(BadInput, match="curves of 2 datasets"):
+        write_report(tmp_path)
+    (tmp_path / "result.json").write_text('{"dataset": ')
+    with pytest.raises(BadInput, match="is not JSON"):
+        write_report(tmp_path)
+    (tmp_path / "result.json").write_text("[]")
+    with pytest.raises(BadInput, match="does not hold a search's result"):
+        write_report(tmp_path)
+    assert not (tmp_path / "report.html").exists()
+
+
+places = st.floats(0, 100, allow_nan=False)
+
+
+@given(st.lists(places, max_size=8).map(sorted))
+def test_spread_positions_keep_their_order_their_distance_and_the_range(wanted: list[float]) -> None:
+    found = spread(wanted, gap=10.0, low=0.0, high=100.0)
+    assert len(found) == len(wanted)
+    assert all(later - earlier >= 10.0 - 1e-9 for earlier, later in itertools.pairwise(found))
+    assert all(-1e-9 <= position <= 100.0 + 1e-9 for position in found)
+
+
+@given(st.lists(st.tuples(places, places), min_size=1, max_size=20), st.floats(1, 60))
+def test_placed_labels_lie_in_the_frame_and_cover_nothing(
+    anchors: list[tuple[float, float]], width: float
+) -> None:
+    frame = Box(0, 0, 100, 100)
+    taken: list[Box] = []
+    for anchor in anchors:
+        box = place_beside(anchor, width, frame=frame, taken=taken, angles=(0.0, 90.0, 180.0, 270.0))
+        if box is None:
+            continue
+        assert frame.holds(box)
+        assert not any(box.overlaps(other) for other in taken)
+        assert math.isclose(box.right - box.left, width, abs_tol=1e-9)
+        taken.append(box)
