@@ -43,7 +43,9 @@ MOST_PARALLEL = 64
     persist_result=False,
 )
 def search(
-    dataset: Annotated[str, Field(description="Hub id, or a CSV, TSV, JSON Lines or Parquet file, or a folder")],
+    dataset: Annotated[
+        str, Field(description="Hub id, or a CSV, TSV, JSON Lines or Parquet file, or a folder")
+    ],
     input_col: Annotated[str, Field(description="Column of the text; several with commas")],
     target_col: Annotated[str, Field(description="Column of the label")],
     out: Annotated[str, Field(description="Folder of the search; one that holds this search is resumed")],
@@ -51,7 +53,9 @@ def search(
     test_dataset: Annotated[str | None, Field(description="Another dataset to evaluate on")] = None,
     policy: Annotated[str, Field(description="cheapest, zigzag or blind")] = "cheapest",
     budget: Annotated[str | None, Field(description="90s, 2h, 40steps or $50; empty for no limit")] = None,
-    gpu_hour_price: Annotated[float, Field(description="Dollars, for a budget in dollars", gt=0)] = GPU_HOUR_PRICE,
+    gpu_hour_price: Annotated[
+        float, Field(description="Dollars, for a budget in dollars", gt=0)
+    ] = GPU_HOUR_PRICE,
     objectives: Annotated[str, Field(description="What to minimise")] = "test_loss,train_seconds",
     bounds: Annotated[str, Field(description="Upper bounds such as train_seconds=3600, with commas")] = "",
     selection_split: Annotated[
@@ -61,14 +65,18 @@ def search(
     template: Annotated[str | None, Field(description="How several columns make one text")] = None,
     parallel: Annotated[int | None, Field(description="Steps at once; empty for one a GPU")] = None,
     seed: Annotated[int, Field(description="Of the head, the batches, the reserved rows")] = 0,
-    learning_rate: Annotated[float | None, Field(description="AdamW; empty for 7e-6 or the zoo's own")] = None,
+    learning_rate: Annotated[
+        float | None, Field(description="AdamW; empty for 7e-6 or the zoo's own")
+    ] = None,
     batch_size: Annotated[int, Field(description="Rows in one update")] = 32,
     landmarks: Annotated[int, Field(description="K, nested subsets")] = 8,
     patience: Annotated[int, Field(description="Full epochs without a better loss before stopping")] = 3,
     max_epochs: Annotated[int, Field(description="Full epochs at most")] = 10,
     max_length: Annotated[int, Field(description="Tokens kept of a text")] = 512,
     precision: Annotated[Literal["auto", "fp32", "bf16"], Field(description="Of the forward pass")] = "auto",
-    step_timeout: Annotated[float | None, Field(description="Seconds before a step is taken for hung")] = None,
+    step_timeout: Annotated[
+        float | None, Field(description="Seconds before a step is taken for hung")
+    ] = None,
     command: Annotated[str | None, Field(description="How this was started, for the report")] = None,
 ) -> dict[str, Any]:
     """Find the fine-tuned models that nobody beats on every objective (Algorithm 1 of the paper).
@@ -116,7 +124,10 @@ def search_request(
             input_columns=(input_col,),
             target_column=target_col,
             seed=seed,
-            **{name: rest.get(name) for name in ("test_dataset", "template", "selection_split", "max_train_rows")},
+            **{
+                name: rest.get(name)
+                for name in ("test_dataset", "template", "selection_split", "max_train_rows")
+            },
         ),
         models=rest.get("models") or "zoo",
         objectives=parse_objectives(rest.get("objectives") or "test_loss,train_seconds", bounds=bounds),

@@ -53,7 +53,9 @@ def cli() -> None:
 
 
 def _json_option(command: Any) -> Any:
-    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")(command)
+    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")(
+        command
+    )
 
 
 @cli.command(
@@ -64,14 +66,20 @@ def _json_option(command: Any) -> Any:
 @click.option("--input-col", required=True, help="Column of the text; several with commas.")
 @click.option("--target-col", required=True, help="Column of the label.")
 @click.option("--out", required=True, help="Folder of the search; run again with the same one, it resumes.")
-@click.option("--test-dataset", help="Another dataset to evaluate on; else its test split, else 20 % reserved.")
-@click.option("--models", default="zoo", show_default=True, help="Comma list, a file with one a line, or a preset.")
+@click.option(
+    "--test-dataset", help="Another dataset to evaluate on; else its test split, else 20 % reserved."
+)
+@click.option(
+    "--models", default="zoo", show_default=True, help="Comma list, a file with one a line, or a preset."
+)
 @click.option("--policy", default="cheapest", show_default=True, help="cheapest, zigzag or blind.")
 @click.option("--budget", help="90s, 2h, 40steps or $50; without one, until every candidate is complete.")
 @click.option("--gpu-hour-price", default=3.67, show_default=True, help="Dollars, for a budget in dollars.")
 @click.option("--objectives", default="test_loss,train_seconds", show_default=True, help="What to minimise.")
 @click.option("--bound", "bounds", multiple=True, help="Upper bound of an objective: train_seconds=3600.")
-@click.option("--selection-split", help="validation, or a share such as 0.1: decide there, not on the test split.")
+@click.option(
+    "--selection-split", help="validation, or a share such as 0.1: decide there, not on the test split."
+)
 @click.option("--max-train-rows", type=int, help="Stratified cap on the training rows.")
 @click.option("--template", help="How several columns make one text: '{question}\\n{choices}'.")
 @click.option("--parallel", type=int, help="Steps at once.  [default: one a GPU, or one on a CPU]")

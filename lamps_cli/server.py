@@ -53,7 +53,8 @@ def prefect_server() -> Iterator[Callable[[], None]]:
     port = _free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "lamps_cli.server_process", str(port)],
-        env=os.environ | {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"},
+        env=os.environ
+        | {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

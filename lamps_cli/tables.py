@@ -35,7 +35,9 @@ def print_search(result: dict[str, Any], out: Path) -> None:
     if result["front"]:
         console.print(_front(result))
     else:
-        console.print("No candidate is complete yet: run again with a larger --budget to go on.", markup=False)
+        console.print(
+            "No candidate is complete yet: run again with a larger --budget to go on.", markup=False
+        )
     console.print(f"report: {out / 'report.html'}", markup=False, highlight=False)
 
 

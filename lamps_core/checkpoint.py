@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
-import torch
 
 from lamps_core.files import flush, flush_folder
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Callable
+    from pathlib import Path
+
+    import torch
 
 RECORD = "record.json"
 OPTIMIZER = "optimizer.safetensors"

@@ -11,6 +11,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
@@ -241,9 +242,9 @@ def curves_by_key(table: pa.Table) -> dict[CurveKey, Curve]:
     Returns:
         The curves in the table's order.
     """
-    starts = np.flatnonzero(_starts(table)).tolist()
+    cuts = [*np.flatnonzero(_starts(table)).tolist(), len(table)]
     curves = {}
-    for start, end in zip(starts, [*starts[1:], len(table)], strict=True):
+    for start, end in pairwise(cuts):
         key = CurveKey(*(table[name][start].as_py() for name in KEY_COLUMNS))
         curves[key] = Curve(key, table.slice(start, end - start))
     return curves

@@ -74,7 +74,9 @@ class Journal:
         try:
             written = os.write(self._file, line)
             if written != len(line):
-                raise OSError(f"{self._path}: {written} of {len(line)} bytes were written (is the disk full?)")
+                raise OSError(
+                    f"{self._path}: {written} of {len(line)} bytes were written (is the disk full?)"
+                )
             os.fdatasync(self._file)
         except OSError:
             os.ftruncate(self._file, before)  # half a line must not meet the next one

@@ -31,7 +31,6 @@ _TITLES = {
     "eval_rows_per_second": "Rows evaluated per second",
     "peak_memory_bytes": "Peak memory (bytes)",
 }
-_STATES = ("on the front", "complete", "not complete", "failed")
 
 
 def write_report(folder: Path) -> Path:
@@ -84,6 +83,7 @@ def _view(search: SearchRecord) -> dict[str, Any]:
         "selection": _selection(search.result.get("selection")),
         "figures": _front_figures(search, drawn),
         "curves": _curve_figures(drawn),
+        "has_selection_loss": any(row.get("selection_loss") is not None for row in search.front),
         "objectives": [_title(name) for name in search.objectives],
         "front": [_front_row(row, search.objectives) for row in search.front],
         "candidates": [_candidate_row(item, search.objectives) for item in search.candidates],
@@ -133,8 +133,9 @@ def _selection(selection: Any) -> dict[str, Any] | None:
         }
     return {
         "optimistic": False,
-        "title": f"Decisions were made on a split of their own ({selection})",
-        "text": "The test split took no part in choosing.",
+        "title": f"Decisions were made on a split of their own: {selection}",
+        "text": "The test split took no part in choosing: the front's test figures below are its own. "
+        "Curves, figures and the table of all candidates show the split that decided.",
     }
 
 
@@ -160,8 +161,7 @@ def _front_figures(search: SearchRecord, drawn: list[DrawnCandidate]) -> list[Ma
     names = search.objectives
     if not any(item.objectives for item in drawn):
         return []
-    reference: list[float | None] = list(search.result.get("reference") or [])
-    reference += [None] * (len(names) - len(reference))
+    reference = search.reference
     figures = []
     for index, across in enumerate(names[1:], start=1):
         axes = Axes2D(
@@ -194,6 +194,7 @@ def _front_row(row: Row, objectives: tuple[str, ...]) -> dict[str, Any]:
     return {
         "model": row["model"],
         "values": [_number(name, row.get(name)) for name in objectives],
+        "selection_loss": _number("test_loss", row.get("selection_loss")),
         "accuracy": _number("accuracy", accuracy),
         "path": row.get("path"),
         "code": _loading(str(row["path"])) if row.get("path") else None,
@@ -215,7 +216,7 @@ def _candidate_row(item: CandidateRecord, objectives: tuple[str, ...]) -> dict[s
     values = last | item.objectives
     return {
         "model": item.name,
-        "state": "not tried" if state == 2 and item.steps == 0 else _STATES[state],
+        "state": _state(item),
         "group": ("front", "complete", "open", "failed")[state],
         "steps": item.steps,
         "values": [_number(name, values.get(name)) for name in objectives],
@@ -225,13 +226,23 @@ def _candidate_row(item: CandidateRecord, objectives: tuple[str, ...]) -> dict[s
     }
 
 
+def _state(item: CandidateRecord) -> str:
+    if item.stopped and not item.complete and not item.failed:
+        return item.stopped
+    if item.on_front or item.complete:
+        return "on the front" if item.on_front else "complete"
+    if item.failed:
+        return "failed"
+    return "not complete" if item.steps else "not tried"
+
+
 def _settings(search: SearchRecord) -> list[tuple[str, str]]:
     result = search.result
-    keys = ("policy", "budget", "selection", "seed", "parallel", "devices", "lamps_version")
+    keys = ("policy", "budget", "selection", "seed", "parallel", "devices", "rows", "labels", "lamps_version")
     pairs: list[tuple[str, Any]] = [(key, result[key]) for key in keys if result.get(key) is not None]
     pairs.append(("objectives", search.objectives))
-    if result.get("reference"):
-        pairs.append(("reference", [f"{value:.5g}" for value in result["reference"] if value is not None]))
+    if any(value is not None for value in search.reference):
+        pairs.append(("reference point", [f"{value:.5g}" for value in search.reference if value is not None]))
     config = result.get("config")
     pairs += sorted(config.items()) if isinstance(config, dict) else []
     return [(key.replace("_", " "), _shown(value)) for key, value in pairs]
@@ -240,6 +251,8 @@ def _settings(search: SearchRecord) -> list[tuple[str, str]]:
 def _shown(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(_shown(item) for item in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_shown(item)}" for key, item in value.items())
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "chosen at run time" if value is None else str(value)

@@ -34,7 +34,8 @@ class CandidateRecord:
         complete: whether it met its stopping criterion.
         on_front: whether no other complete candidate dominates it.
         failed: whether it ended in an error.
-        objectives: name to value where complete, else empty.
+        objectives: name to value, in natural units on the split that decided, where complete; else empty.
+        stopped: why it was given up before it was complete; None where it was not.
         accuracy: share of rows predicted right after its last step; None where unknown.
         parameters: None where unknown.
         spent_seconds: of all its steps, zero-shot included.
@@ -47,6 +48,7 @@ class CandidateRecord:
     on_front: bool
     failed: bool
     objectives: dict[str, float]
+    stopped: str | None
     accuracy: float | None
     parameters: int | None
     spent_seconds: float
@@ -67,7 +69,8 @@ class SearchRecord:
         finished: whether there is a `result.json`.
         objectives: names, in order.
         candidates: front first, then complete, unfinished, failed; each by the first objective or last loss.
-        front: the rows of `result.json`'s front, by the first objective.
+        front: the rows of `result.json`'s front, by the first objective; where a split of its own decided,
+            their test loss and accuracy are the test split's.
         failed: one row a failure: model, step, error.
         result: the whole of `result.json`, or an empty dictionary.
     """
@@ -79,6 +82,16 @@ class SearchRecord:
     front: tuple[Row, ...]
     failed: tuple[Row, ...]
     result: Row = field(default_factory=dict)
+
+    @property
+    def reference(self) -> tuple[float | None, ...]:
+        """The reference point in natural units, one value an objective; None where there is none."""
+        known = list(self.result.get("reference") or [])
+        known += [None] * (len(self.objectives) - len(known))
+        return tuple(
+            -value if value is not None and name in MAXIMISED else value
+            for name, value in zip(self.objectives, known, strict=True)
+        )
 
     @property
     def spent_seconds(self) -> float:
@@ -192,7 +205,8 @@ def _join(result: Row, rows: list[Row], objectives: tuple[str, ...]) -> tuple[Ca
     failed = {str(row["model"]) for row in result.get("failed") or []}
     records = []
     for name in dict.fromkeys([*front, *told, *curves, *sorted(failed)]):
-        about = told.get(name, {}) | front.get(name, {})
+        # The front's rows may hold the test split's figures: what is compared stands in the candidates' rows.
+        about = front.get(name, {}) | told.get(name, {})
         about |= {"on_front": name in front, "failed": name in failed, "spent_seconds": spent.get(name, 0.0)}
         records.append(_record(name, about, curves.get(name, []), objectives))
     return tuple(sorted(records, key=lambda record: _rank(record, objectives)))
@@ -202,7 +216,6 @@ def _record(name: str, about: Row, curve: list[Row], objectives: tuple[str, ...]
     last = curve[-1] if curve else {}
     complete = bool(about["on_front"] or about.get("complete") or last.get("complete"))
     values = {key: float(about[key]) for key in objectives if about.get(key) is not None} if complete else {}
-    accuracy = about.get("accuracy")
     return CandidateRecord(
         name=name,
         steps=int(about.get("steps", len(curve))),
@@ -210,8 +223,9 @@ def _record(name: str, about: Row, curve: list[Row], objectives: tuple[str, ...]
         on_front=about["on_front"],
         failed=about["failed"],
         objectives=values,
-        accuracy=last.get("accuracy") if accuracy is None else accuracy,
-        parameters=last.get("parameters"),
+        accuracy=last.get("accuracy", about.get("accuracy")),
+        parameters=last.get("parameters", about.get("parameters")),
+        stopped=about.get("stopped"),
         spent_seconds=about["spent_seconds"],
         curve=tuple(curve),
     )

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamps_core import __version__, execution
-from lamps_core.candidates import Candidate, resolve_candidates
+from lamps_core.candidates import resolve_candidates
 from lamps_core.curves import CURVE_SCHEMA, write_curve
 from lamps_core.errors import BadInput
 from lamps_core.files import safe_name, write_json
@@ -21,9 +21,9 @@ from lamps_core.journal import Journal
 from lamps_core.policies import load_policy
 from lamps_core.progress import RunningStep, SearchProgress, listener, publish
 from lamps_core.search import Action, CandidateState, Outcome, Search
-from lamps_core.settings import FineTuningSettings
+from lamps_core.settings import DEFAULT_LEARNING_RATE, FineTuningSettings
 from lamps_core.steps import ExportRequest, StepRequest
-from lamps_core.text_data import DatasetRequest, TextDataset, load_text_dataset, save_prepared
+from lamps_core.text_data import DatasetRequest, load_text_dataset, save_prepared
 from lamps_core.worker_pool import DeviceSlot, device_slots
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from lamps_core.budget import Budget
     from lamps_core.objectives import Objective
 
-DEFAULT_LEARNING_RATE = 7e-6  # paper, Appendix B.1
 CURVE_COLUMNS = frozenset(CURVE_SCHEMA.names)
 
 
@@ -153,6 +152,7 @@ class SearchRun:
         self.execution.spent_seconds = self.search.spent_seconds
         self.execution.pool.preload()
         execution.register(self.work_folder, self.execution)
+        self.execution.pool.wait_until_ready()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -174,15 +174,15 @@ class SearchRun:
 
     def _step_request(self, name: str) -> StepRequest:
         candidate, state = self.candidates[name], self.search.candidates[name]
-        settings = self.request.settings
+        asked = self.request.settings
+        rate = asked.learning_rate or candidate.learning_rate or DEFAULT_LEARNING_RATE
         return StepRequest(
             name=name,
             location=candidate.location,
             revision=candidate.revision,
-            learning_rate=settings.learning_rate or candidate.learning_rate or DEFAULT_LEARNING_RATE,
             step=state.next_step,
             losses=state.losses,
-            settings=asdict(settings),
+            settings=asdict(replace(asked, learning_rate=rate)),
             work_folder=self.work_folder,
             dataset_fingerprint=self.dataset.fingerprint,
         )
@@ -248,16 +248,13 @@ class SearchRun:
         held_out = self.dataset.test is not None
         return [
             ExportRequest(
-                last=self._last_request(name),
+                last=self._step_request(name),
                 target=str(target.resolve()),
                 evaluate_test=held_out and name not in self._tested,
             )
             for name, target in wanted.items()
             if not target.is_dir() or (held_out and name not in self._tested)
         ]
-
-    def _last_request(self, name: str) -> StepRequest:
-        return self._step_request(name)
 
     def exported(self, name: str, measured: dict[str, Any]) -> None:
         """Note that a front model is saved, with what the held-out test split gave, once."""
@@ -300,7 +297,11 @@ class SearchRun:
         }
 
     def _row_counts(self) -> dict[str, int]:
-        splits = {"train": self.dataset.train, "evaluation": self.dataset.evaluation, "test": self.dataset.test}
+        splits = {
+            "train": self.dataset.train,
+            "evaluation": self.dataset.evaluation,
+            "test": self.dataset.test,
+        }
         return {name: len(split.labels) for name, split in splits.items() if split is not None}
 
     def _candidate_row(self, state: CandidateState) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Literal
 
 from lamps_core.errors import BadInput
 
+DEFAULT_LEARNING_RATE = 7e-6  # paper, Appendix B.1
 Precision = Literal["auto", "fp32", "bf16"]
 
 

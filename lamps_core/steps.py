@@ -14,10 +14,9 @@ class StepRequest:
         name: the candidate's stable name.
         location: its folder or hub id.
         revision: of a hub id.
-        learning_rate: AdamW's constant rate, resolved.
         step: 0 is the zero-shot evaluation.
         losses: evaluation losses of the steps before, step 0 first.
-        settings: `FineTuningSettings` as a dict.
+        settings: `FineTuningSettings` as a dict, the learning rate resolved.
         work_folder: holds `data/`, `tokens/`, `logs/` and `checkpoints/`.
         dataset_fingerprint: of the prepared data, so that a checkpoint of other data is not taken for this.
     """
@@ -25,7 +24,6 @@ class StepRequest:
     name: str
     location: str
     revision: str | None
-    learning_rate: float
     step: int
     losses: tuple[float, ...]
     settings: dict[str, Any]

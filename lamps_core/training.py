@@ -16,6 +16,7 @@ import transformers
 from accelerate import Accelerator
 
 from lamps_core.errors import CandidateFailed
+from lamps_core.settings import DEFAULT_LEARNING_RATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,13 +86,12 @@ def resolve_precision(wanted: str, *, cuda: bool) -> str:
     return "bf16" if cuda and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
 
 
-def start_fine_tune(model: Any, settings: FineTuningSettings, *, learning_rate: float) -> FineTune:
+def start_fine_tune(model: Any, settings: FineTuningSettings) -> FineTune:
     """Put a freshly loaded model on the device, with its optimiser.
 
     Args:
         model: from `load_model`, on the CPU.
-        settings: batch size, precision.
-        learning_rate: AdamW's constant rate.
+        settings: learning rate, batch size, precision.
     """
     cuda = torch.cuda.is_available()
     precision = resolve_precision(settings.precision, cuda=cuda)
@@ -99,7 +99,7 @@ def start_fine_tune(model: Any, settings: FineTuningSettings, *, learning_rate: 
     model.to(accelerator.device)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     # weight decay 0: the Trainer's default, which the paper leaves as it is
-    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.0, fused=True)
+    optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate or DEFAULT_LEARNING_RATE, weight_decay=0.0, fused=True)
     model, optimizer = accelerator.prepare(model, optimizer)
     config = accelerator.unwrap_model(model).config
     return FineTune(

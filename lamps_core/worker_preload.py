@@ -27,10 +27,11 @@ FAMILIES = (
 
 def warm_up() -> None:
     """Import what a landmark step uses, and load and run one tiny model."""
+    import transformers
     from transformers import BertConfig, BertForSequenceClassification
 
-    for module in ("checkpoint", "landmarks", "pretrained", "text_data", "tokens", "training", "worker"):
-        importlib.import_module(f"lamps_core.{module}")
+    transformers.utils.logging.disable_progress_bar()
+    importlib.import_module("lamps_core.landmark_step")
     for family in FAMILIES:
         importlib.import_module(f"transformers.models.{family}.modeling_{family}")
     from lamps_core.pretrained import load_model

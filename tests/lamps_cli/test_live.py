@@ -70,7 +70,10 @@ def test_the_terminal_is_left_clean_by_ctrl_c() -> None:
         search()
     shown = written.getvalue()
     assert shown.rindex(SHOW_CURSOR) > shown.rindex("\x1b[?25l")
-    assert not any(isinstance(thread, _RefreshThread) for thread in threading.enumerate())
+    for thread in threading.enumerate():
+        if isinstance(thread, _RefreshThread):
+            thread.join(5)
+            assert not thread.is_alive()
 
 
 def test_stdout_stays_free_for_results(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from lamps_core.budget import Budget, parse_budget
 from lamps_core.errors import BadInput
 
-
 unhurried = settings(deadline=None)  # a first example may pay for an import
 
 

@@ -30,10 +30,11 @@ from lamps_core.curves import (
 from lamps_core.errors import BadInput
 
 REQUIRED = [field.name for field in CURVE_SCHEMA if not field.nullable]
+KEY = CurveKey("trec", "org/model", 0)
 Row = dict[str, Any]
 
 
-def curve(key: CurveKey = CurveKey("trec", "org/model", 0), *, steps: int = 4, **changed: Any) -> list[Row]:  # noqa: B008
+def curve(key: CurveKey = KEY, *, steps: int = 4, **changed: Any) -> list[Row]:
     """The required columns of a complete curve."""
     return [
         {
@@ -51,7 +52,7 @@ def curve(key: CurveKey = CurveKey("trec", "org/model", 0), *, steps: int = 4, *
     ]
 
 
-def failed(step: int, **changed: Any) -> Row:
+def failed(step: int | None, **changed: Any) -> Row:
     key = {"dataset": "trec", "model": "org/model", "seed": 0}
     return {
         **key,
@@ -66,7 +67,10 @@ def failed(step: int, **changed: Any) -> Row:
 def save(path: Path, rows: list[Row] | pa.Table) -> Path:
     """Any rows as a Parquet file, without any check."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(rows), path)
+    if not isinstance(rows, pa.Table):
+        names = dict.fromkeys(name for row in rows for name in row)
+        rows = pa.table({name: [row.get(name) for row in rows] for name in names})
+    pq.write_table(rows, path)
     return path
 
 
@@ -100,7 +104,7 @@ def test_what_is_written_is_read_back_sorted_and_in_the_schema(tmp_path: Path) -
 
 def test_optional_columns_come_back_and_a_key_that_is_no_column_is_left_out(tmp_path: Path) -> None:
     when = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
-    optional = {"accuracy": 0.5, "train_rows": 10, "batch_size": 32, "device": "cpu", "status": "ok"}
+    optional: Row = {"accuracy": 0.5, "train_rows": 10, "batch_size": 32, "device": "cpu", "status": "ok"}
     rows = curve(steps=1, **optional, macro_f1=float("nan"), created_at=when.isoformat(), tokens=9)
     (row,) = read_curves(write_curve(tmp_path, rows)).to_pylist()
     assert {name: row[name] for name in optional} == optional
@@ -142,7 +146,7 @@ def test_the_writer_refuses_what_the_reader_would_and_writes_nothing(
 
 
 def test_a_file_half_written_is_never_in_sight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is in the folder when the bytes have been written and not yet flushed, readers see whole files."""
+    """With half of the bytes written and none flushed, readers still see the file that was there."""
     rows = curve(steps=5)
     write_curve(tmp_path, rows[:2])
     seen: list[int] = []
@@ -317,8 +321,8 @@ def test_a_folder_of_failures_has_no_curves_and_one_of_curves_no_failures(tmp_pa
 
 
 def test_a_failed_row_that_names_no_step_is_refused(tmp_path: Path) -> None:
-    save(tmp_path / "a.parquet", [*curve(), failed(0, step=None)])
-    with pytest.raises(BadInput, match="a.parquet, column step, row 4: null in a required column"):
+    save(tmp_path / "a.parquet", [*curve(), failed(None)])
+    with pytest.raises(BadInput, match=r"a\.parquet, column step, row 4: null in a required column"):
         read_failures(tmp_path)
 
 
@@ -450,6 +454,13 @@ def test_a_value_that_cannot_be_converted_is_refused_with_its_row(
     column = pa.array([value if row == at else plain[row] for row in range(4)], kind)
     path = save(tmp_path / "a.parquet", table.set_column(table.column_names.index(name), name, column))
     assert refusal(tmp_path).startswith(f"{path}, column {name}, {complaint}")
+
+
+def test_text_that_is_not_utf_8_is_refused_with_its_row(tmp_path: Path) -> None:
+    table = pa.Table.from_pylist(curve())
+    text = pa.array([b"org/model", b"\xff", b"org/model", b"org/model"], pa.binary()).view(pa.string())
+    path = save(tmp_path / "a.parquet", table.set_column(1, "model", text))
+    assert refusal(tmp_path).startswith(f"{path}, column model, row 1: is not string")
 
 
 def test_sources_of_two_curves_may_differ(tmp_path: Path) -> None:

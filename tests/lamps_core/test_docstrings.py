@@ -18,25 +18,28 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_the_dataset_has_the_rows_asked_for_in_balanced_topics_without_repeats(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "docstrings.csv"
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("docstrings") / "new" / "docstrings.csv"
     assert write_docstrings(path, rows=2400) == 2400
-    rows = read_rows(path)
+    return path
+
+
+def test_the_dataset_has_the_rows_asked_for_in_balanced_topics_without_repeats(written: Path) -> None:
+    rows = read_rows(written)
     assert Counter(row["topic"] for row in rows) == dict.fromkeys(TOPIC_MODULES, 400)
     assert len({row["text"] for row in rows}) == 2400
     shortest, longest = WORDS_OF_SENTENCE
     assert all(shortest <= len(row["text"].split()) <= longest for row in rows)
 
 
-def test_topics_are_mixed_so_that_the_head_of_the_file_sees_them_all(tmp_path: Path) -> None:
-    write_docstrings(tmp_path / "a.csv", rows=600)
-    assert {row["topic"] for row in read_rows(tmp_path / "a.csv")[:60]} == set(TOPIC_MODULES)
+def test_topics_are_mixed_so_that_the_head_of_the_file_sees_them_all(written: Path) -> None:
+    assert {row["topic"] for row in read_rows(written)[:60]} == set(TOPIC_MODULES)
 
 
-def test_the_dataset_is_the_same_every_time(tmp_path: Path) -> None:
-    for name in ("a.csv", "b.csv"):
-        write_docstrings(tmp_path / name, rows=300)
-    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+def test_the_dataset_is_the_same_every_time(written: Path, tmp_path: Path) -> None:
+    write_docstrings(tmp_path / "again.csv", rows=2400)
+    assert (tmp_path / "again.csv").read_bytes() == written.read_bytes()
 
 
 def test_asking_for_more_rows_than_there_are_gives_all(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from lamps_core import front
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    import numpy.typing as npt
+
 unhurried = settings(deadline=None)  # a first example may pay for an import
 
 Point = tuple[float, ...]
@@ -217,7 +219,8 @@ def test_a_point_is_feasible_at_or_below_every_bound(points: list[Point], bounds
 
 
 def test_an_empty_set_has_no_front_no_volume_and_nothing_feasible() -> None:
-    for empty in ([], np.empty((0, 2))):
+    empties: list[npt.ArrayLike] = [[], np.empty((0, 2))]
+    for empty in empties:
         assert front.non_dominated(empty).shape == (0,)
         assert front.hypervolume(empty, [1.0, 1.0]) == 0.0
         assert front.feasible(empty, [1.0, None]).shape == (0,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from lamps_core.objectives import Objective, parse_objectives
 
 unhurried = settings(deadline=None)  # a first example may pay for an import
 
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {"test_loss": 2.0, "train_seconds": 0.0, "accuracy": 0.25, "parameters": 7, "train_flops": None},
     {"test_loss": 1.0, "train_seconds": 1.5, "accuracy": 0.5, "parameters": 7, "train_flops": 10.0},
     {"test_loss": 1.25, "train_seconds": 3.0, "accuracy": 0.75, "parameters": 7, "train_flops": 20.0},
@@ -111,7 +112,7 @@ def test_an_objective_named_twice_is_refused() -> None:
 
 @pytest.mark.parametrize("text", ["", " ", ",", " , "])
 def test_at_least_one_objective_is_needed(text: str) -> None:
-    with pytest.raises(BadInput, match="no objective given.*test_loss"):
+    with pytest.raises(BadInput, match=r"no objective given.*test_loss"):
         parse_objectives(text)
 
 

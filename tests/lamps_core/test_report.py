@@ -157,8 +157,37 @@ def test_a_split_of_its_own_for_decisions_is_not_warned_of(tmp_path: Path) -> No
     result = json.loads((tmp_path / "result.json").read_text()) | {"selection": "validation"}
     (tmp_path / "result.json").write_text(json.dumps(result))
     text = Page(write_report(tmp_path)).text
-    assert "a split of their own (validation)" in text
+    assert "a split of their own: validation" in text
     assert "expect slightly worse" not in text
+
+
+def test_the_front_shows_the_test_split_and_the_figures_what_decided(tmp_path: Path) -> None:
+    search_folder(tmp_path, ["a", "b", "c"])
+    result = json.loads((tmp_path / "result.json").read_text()) | {"selection": "validation"}
+    for row in result["front"]:
+        row.update({"selection_loss": row["test_loss"], "test_loss": 7.25})
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    source = write_report(tmp_path).read_text()
+    front, rest = source.split("Trade-off</h2>")
+    assert "7.2500" in front
+    assert "Loss that decided" in front
+    assert "7.25" not in rest
+    assert "0.5000" in rest
+
+
+def test_a_maximised_objective_runs_the_other_way_and_its_reference_is_turned_back(tmp_path: Path) -> None:
+    search_folder(tmp_path, ["a", "b", "c"], objectives=("accuracy", "train_seconds"))
+    result = json.loads((tmp_path / "result.json").read_text()) | {"reference": [-0.6, 9.0]}
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    source = write_report(tmp_path).read_text()
+    figure = source.split("<svg")[1]
+    heights = {
+        label: float(up) for up, label in re.findall(r'<text[^>]*? y="([\d.]+)"[^>]*>(0\.\d+)</text>', figure)
+    }
+    ascending = [heights[label] for label in sorted(heights)]
+    assert len(ascending) >= 2
+    assert ascending == sorted(ascending)
+    assert "reference point</dt><dd>0.6, 9</dd>" in source
 
 
 def test_hostile_names_are_shown_and_never_obeyed(tmp_path: Path) -> None:

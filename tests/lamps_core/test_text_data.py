@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import datasets
@@ -11,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from lamps_core.errors import BadInput
@@ -30,7 +31,6 @@ from lamps_core.text_hub import open_hub
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 ROWS = [{"text": f"text {row}", "label": "ham" if row % 3 else "spam"} for row in range(30)]
 
@@ -105,6 +105,16 @@ def test_csv_text_stays_as_written(tmp_path: Path) -> None:
     assert {text for text, _ in all_rows(load(path))} == set(texts)
 
 
+def test_line_breaks_inside_csv_values_may_fall_between_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lamps_core.text_files._BLOCK_BYTES", 64)
+    texts = [f"row {row}\nsecond\n\nlast" for row in range(40)]
+    lines = "".join(f'"{text}",{"ab"[place % 2]}\n' for place, text in enumerate(texts))
+    (tmp_path / "a.csv").write_text("text,label\n" + lines, encoding="utf-8")
+    assert {text for text, _ in all_rows(load(tmp_path / "a.csv"))} == set(texts)
+
+
 def test_json_strings_that_look_like_dates_stay_as_written(tmp_path: Path) -> None:
     rows = [
         {"text": f"2020-01-{day:02}", "label": "ab"[day % 2], "more": ["2021-02-03"]} for day in range(1, 29)
@@ -174,6 +184,16 @@ def test_hub_configurations_are_concatenated_with_their_class_names(
     assert dataset.label_names == ("no", "yes")
     assert len(dataset.train) + len(dataset.evaluation) == rows
     assert dataset.notices[0].startswith("the test split has no labels: 20% of the training rows")
+
+
+def test_configurations_offer_the_splits_they_share(hub_repository: str) -> None:
+    card = Path(hub_repository) / "README.md"
+    shared = card.read_text()
+    card.write_text(shared.replace("split: train\n    path: two", "split: extra\n    path: two"))
+    assert open_hub(f"{hub_repository}:one+two").splits == ("test",)
+    card.write_text(card.read_text().replace("split: test\n    path: two", "split: other\n    path: two"))
+    with pytest.raises(BadInput, match="org/name:one\\+two: its configurations share no split"):
+        open_hub(f"{hub_repository}:one+two")
 
 
 def test_an_unknown_configuration_is_refused_with_those_there_are(hub_repository: str) -> None:
@@ -516,6 +536,7 @@ def test_without_a_test_split_a_fifth_is_reserved_stratified_disjoint_and_seeded
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=30), st.integers(0, 99))
+@example([1] * 20 + [2], 0)
 def test_a_reserve_never_takes_the_last_row_of_a_class(class_rows: list[int], seed: int) -> None:
     labels = np.repeat(np.arange(len(class_rows)), class_rows)
     split = TextSplit(tuple(map(str, range(len(labels)))), labels)
@@ -653,8 +674,10 @@ def test_a_damaged_prepared_folder_is_refused_with_its_mend(tmp_path: Path, dama
     elif damage == "not json":
         description.write_text("{")
     else:
+        # Whole and readable, yet not to be read: it lies outside the folder.
+        (tmp_path / "elsewhere.parquet").write_bytes((folder / described["rows_file"]).read_bytes())
         change = {"short": {"split_rows": [3, 4]}, "other version": {"version": 0}}
-        described |= change.get(damage, {"rows_file": "../../elsewhere.parquet"})
+        described |= change.get(damage, {"rows_file": "../elsewhere.parquet"})
         description.write_text(json.dumps(described))
     with pytest.raises(BadInput, match=r"prepared: no usable prepared dataset .*delete the folder"):
         load_prepared(folder)

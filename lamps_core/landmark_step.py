@@ -1,0 +1,322 @@
+"""A candidate's landmark steps in this process: load, train, evaluate, commit, one step after the other.
+
+Keeps the candidate's state warm between consecutive steps, and picks it up from the checkpoint otherwise:
+both give the same numbers. Owns what a step's record says and what is done when memory runs out. Knows
+nothing of processes or of what decides the next step.
+"""
+
+from __future__ import annotations
+
+import gc
+import resource
+import shutil
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lamps_core import __version__, checkpoint, landmarks, pretrained, tokens, training
+from lamps_core.checkpoint import newest_checkpoint
+from lamps_core.errors import CandidateFailed
+from lamps_core.files import safe_name
+from lamps_core.memory import micro_batch_for
+from lamps_core.settings import FineTuningSettings
+from lamps_core.text_data import load_prepared
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lamps_core.checkpoint import Checkpoint
+    from lamps_core.steps import ExportRequest, StepRequest
+    from lamps_core.tokens import TokenisedSplit
+    from lamps_core.training import FineTune
+
+ONE_THREAD_PARAMETERS = 10_000_000  # below, a second CPU thread costs more than it brings (docs/log.md)
+
+
+class CandidateRun:
+    """One candidate's state in this process, warm after its last step."""
+
+    def __init__(self, *, threads: int, progress: Callable[[str, int, int], None]) -> None:
+        """Hold nothing yet.
+
+        Args:
+            threads: CPU threads to use for a candidate that is large enough.
+            progress: told the phase (`load`, `train`, `evaluate`, `save`), and done and total of it.
+        """
+        self._threads = threads
+        self._progress = progress
+        self._tune: FineTune | None = None
+        self._tuned_step = -1
+        self._splits: dict[str, TokenisedSplit] = {}
+        self._tokenizer: Any = None
+        self._label_names: tuple[str, ...] = ()
+
+    def step(self, request: StepRequest, dispatched_at: float) -> dict[str, Any]:
+        """Run one landmark step, unless its checkpoint says that it is done.
+
+        Args:
+            request: the step.
+            dispatched_at: `time.monotonic()` when the step was sent, where `step_seconds` begins.
+
+        Returns:
+            The step's record: a row of the curves' schema, and what the next step needs to know.
+
+        Raises:
+            CandidateFailed: the step can never be done.
+        """
+        newest = newest_checkpoint(checkpoint_folder(request))
+        if newest is not None and newest.step >= request.step:
+            return _committed(newest, request)
+        micro_batch = newest.record["micro_batch_size"] if newest is not None else None
+        while True:
+            try:
+                return self._attempt(request, newest, micro_batch, dispatched_at)
+            except (RuntimeError, MemoryError) as error:
+                micro_batch = self._halved(error)
+
+    def _halved(self, error: Exception) -> int:
+        if not pretrained.is_out_of_memory(error):
+            raise error
+        before = self._tune.micro_batch_size if self._tune is not None else 1
+        self._tune, self._tuned_step = None, -1
+        error.__traceback__ = None  # its frames hold the tensors that did not fit
+        gc.collect()
+        _empty_device_cache()
+        if before == 1:
+            raise CandidateFailed(
+                f"out of memory with one row at a time: {pretrained.first_line(error)}"
+            ) from None
+        print(f"out of memory at micro-batch {before}: trying {before // 2}")
+        return before // 2
+
+    def _attempt(
+        self, request: StepRequest, newest: Checkpoint | None, micro_batch: int | None, dispatched_at: float
+    ) -> dict[str, Any]:
+        cpu_before = time.process_time()
+        settings = FineTuningSettings(**request.settings)
+        tune = self._loaded(request, settings, newest, micro_batch)
+        row = self._trained(tune, settings, request.step, newest)
+        row |= self._evaluated(tune) | _facts(tune, request, settings)
+        row["complete"] = settings.is_complete([*request.losses, row["test_loss"]])
+        self._progress("save", 0, 0)
+
+        def save(folder: Path) -> None:
+            if request.step > 0:
+                _save_state(tune, folder, with_optimizer=not row["complete"])
+
+        def record() -> dict[str, Any]:
+            row["cpu_seconds"] = time.process_time() - cpu_before
+            row["step_seconds"] = time.monotonic() - dispatched_at
+            return row
+
+        folder = checkpoint_folder(request)
+        told = checkpoint.commit_checkpoint(folder, request.step, save=save, record=record)
+        self._tuned_step = request.step
+        return told
+
+    def _trained(
+        self, tune: FineTune, settings: FineTuningSettings, step: int, newest: Checkpoint | None
+    ) -> dict[str, Any]:
+        """Train one epoch on D_step; at step 0 nothing is trained, and the cost of a token is counted."""
+        train = self._splits["train"]
+        if newest is None:
+            flops = training.forward_flops_per_token(tune, train)
+        else:
+            flops = newest.record["flops_per_token"]
+        row = {"flops_per_token": flops, "train_tokens": int(train.lengths.sum())}
+        if step == 0:
+            return row | {"train_rows": 0, "train_seconds": 0.0, "train_flops": 0.0}
+        order = landmarks.stratified_order(train.labels, seed=settings.seed)
+        rows = landmarks.rows_of_step(order, step, settings.landmarks)
+        started = time.monotonic()
+        training.train_epoch(tune, train, rows, settings, step=step, progress=self._training)
+        _synchronise_device()
+        seconds = time.monotonic() - started
+        backward_and_forward = 3.0 * flops * int(train.lengths[rows].sum())
+        return row | {"train_rows": len(rows), "train_seconds": seconds, "train_flops": backward_and_forward}
+
+    def _evaluated(self, tune: FineTune) -> dict[str, Any]:
+        split = self._splits["evaluation"]
+        started = time.monotonic()
+        result = training.evaluate(tune, split, progress=self._evaluating)
+        rows_per_second = len(split) / (time.monotonic() - started)
+        return _measured(result) | {"eval_rows_per_second": rows_per_second}
+
+    def _training(self, done: int, total: int) -> None:
+        self._progress("train", done, total)
+
+    def _evaluating(self, done: int, total: int) -> None:
+        self._progress("evaluate", done, total)
+
+    def _loaded(
+        self,
+        request: StepRequest,
+        settings: FineTuningSettings,
+        newest: Checkpoint | None,
+        micro_batch: int | None,
+    ) -> FineTune:
+        if self._tune is not None and self._tuned_step == request.step - 1:
+            return self._tune
+        self._progress("load", 0, 0)
+        self._load_tokens(request, settings, ("train", "evaluation"))
+        found = newest is not None and newest.has_model
+        if request.step > 1 and (newest is None or not found or newest.step != request.step - 1):
+            raise CandidateFailed(f"the checkpoint after step {request.step - 1} is gone: start a new --out")
+        place = (
+            (str(newest.folder), None)
+            if newest is not None and found
+            else (request.location, request.revision)
+        )
+        model = self._model(*place, seed=settings.seed)
+        tune = training.start_fine_tune(model, settings)
+        if newest is not None and found:
+            checkpoint.load_optimizer(tune.optimizer, newest.folder)
+        self._fit(tune, settings, micro_batch)
+        self._tune = tune
+        return tune
+
+    def _model(self, location: str, revision: str | None, *, seed: int) -> Any:
+        model = pretrained.load_model(
+            location,
+            revision=revision,
+            label_names=self._label_names,
+            pad_token_id=self._tokenizer.pad_token_id,
+            seed=seed,
+        )
+        _limit_threads(model, self._threads)
+        return model
+
+    def _fit(self, tune: FineTune, settings: FineTuningSettings, micro_batch: int | None) -> None:
+        if micro_batch is not None:
+            tune.micro_batch_size = micro_batch
+        elif settings.micro_batch_size is None and tune.device.type == "cuda":
+            found = micro_batch_for(tune, self._splits["train"], batch_size=settings.batch_size)
+            if found is None:
+                raise CandidateFailed("out of memory: one row does not fit on this device")
+            tune.micro_batch_size = found
+
+    def _load_tokens(
+        self, request: StepRequest, settings: FineTuningSettings, names: tuple[str, ...]
+    ) -> None:
+        work = Path(request.work_folder)
+        data = load_prepared(work / "data")
+        self._label_names = data.label_names
+        self._tokenizer = pretrained.load_tokenizer(
+            request.location, revision=request.revision, max_length=settings.max_length
+        )
+        for name in names:
+            split = getattr(data, name)
+            key = tokens.cache_key(
+                self._tokenizer,
+                split_key=f"{request.dataset_fingerprint} {name}",
+                max_length=self._tokenizer.model_max_length,
+            )
+            folder = work / "tokens" / key
+            found = tokens.load_tokens(folder)
+            if found is None:
+                found = tokens.tokenise(
+                    split.texts, split.labels, self._tokenizer, max_length=self._tokenizer.model_max_length
+                )
+                tokens.save_tokens(found, folder)
+            self._splits[name] = found
+
+    def export(self, request: ExportRequest) -> dict[str, Any]:
+        """Save a complete candidate as a model folder, by one rename, and measure the test split if asked.
+
+        Returns:
+            `{}`, or `test_loss`, `accuracy` and `macro_f1` of the held-out test split.
+        """
+        last, target = request.last, Path(request.target)
+        settings = FineTuningSettings(**last.settings)
+        self._load_tokens(last, settings, ("test",) if request.evaluate_test else ())
+        newest = newest_checkpoint(checkpoint_folder(last))
+        if newest is None or not newest.has_model:
+            raise CandidateFailed("its checkpoint is gone")
+        model = self._model(str(newest.folder), None, seed=settings.seed)
+        draft = target.with_name(f".{target.name}.draft")
+        shutil.rmtree(draft, ignore_errors=True)
+        model.save_pretrained(draft)
+        self._tokenizer.save_pretrained(draft)
+        measured = {}
+        if request.evaluate_test:
+            tune = training.start_fine_tune(model, settings)
+            result = training.evaluate(tune, self._splits["test"], progress=self._evaluating)
+            measured = _measured(result)
+        shutil.rmtree(target, ignore_errors=True)
+        draft.rename(target)
+        return measured
+
+
+def checkpoint_folder(request: StepRequest) -> Path:
+    """Where a candidate's checkpoints lie."""
+    return Path(request.work_folder) / "checkpoints" / safe_name(request.name)
+
+
+def _measured(result: training.Evaluation) -> dict[str, Any]:
+    """An evaluation under the names of the curves' columns."""
+    return {"test_loss": result.loss, "accuracy": result.accuracy, "macro_f1": result.macro_f1}
+
+
+def _committed(newest: Checkpoint, request: StepRequest) -> dict[str, Any]:
+    """The record of a step that an earlier worker committed but could not report."""
+    record = newest.record
+    settings = FineTuningSettings(**request.settings)
+    same = record["config_hash"] == settings.config_hash and (
+        record["dataset_fingerprint"] == request.dataset_fingerprint
+    )
+    if newest.step != request.step or not same:
+        raise CandidateFailed(f"{newest.folder} belongs to another run: remove it, or choose another --out")
+    return record
+
+
+def _save_state(tune: FineTune, folder: Path, *, with_optimizer: bool) -> None:
+    tune.accelerator.unwrap_model(tune.model).save_pretrained(folder)
+    if with_optimizer:
+        checkpoint.save_optimizer(tune.optimizer, folder)
+
+
+def _facts(tune: FineTune, request: StepRequest, settings: FineTuningSettings) -> dict[str, Any]:
+    """What is known of a step besides what it measured."""
+    cuda = tune.device.type == "cuda"
+    peak = torch.cuda.max_memory_allocated() if cuda else _peak_resident_bytes()
+    return {
+        "model": request.name,
+        "seed": settings.seed,
+        "step": request.step,
+        "parameters": sum(parameter.numel() for parameter in tune.model.parameters()),
+        "source": "measured",
+        "peak_memory_bytes": peak,
+        "batch_size": settings.batch_size,
+        "micro_batch_size": tune.micro_batch_size,
+        "gpus": int(cuda),
+        "device": torch.cuda.get_device_name() if cuda else f"cpu x{torch.get_num_threads()}",
+        "dtype": "bf16" if tune.accelerator.mixed_precision == "bf16" else "fp32",
+        "config_hash": settings.config_hash,
+        "dataset_fingerprint": request.dataset_fingerprint,
+        "lamps_version": __version__,
+        "created_at": datetime.now(UTC).isoformat(),
+    }
+
+
+def _peak_resident_bytes() -> int:
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kilobytes if sys.platform == "darwin" else kilobytes * 1024
+
+
+def _limit_threads(model: Any, threads: int) -> None:
+    small = sum(parameter.numel() for parameter in model.parameters()) < ONE_THREAD_PARAMETERS
+    torch.set_num_threads(1 if small else threads)
+
+
+def _synchronise_device() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def _empty_device_cache() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,55 @@
+"""What tests share: no network, a cache of their own, one thread, and a small dataset made on the spot."""
+
+from __future__ import annotations
+
+import csv
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+os.environ["DO_NOT_TRACK"] = "1"
+
+TOPICS = {
+    "weather": ["rain", "cloud", "storm", "sunny", "wind", "snow"],
+    "food": ["bread", "soup", "cheese", "apple", "rice", "salt"],
+    "music": ["drum", "violin", "chord", "song", "tempo", "choir"],
+}
+FILLER = ["the", "a", "some", "very", "with", "and", "near", "under", "old", "new"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def lamps_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Zoo candidates of this test run are built here, once."""
+    folder = tmp_path_factory.mktemp("lamps-cache")
+    os.environ["LAMPS_CACHE"] = str(folder)
+    return folder
+
+
+def topic_rows(count: int, *, seed: int = 0) -> list[tuple[str, str]]:
+    """Sentences that a tiny model learns to sort: three topics, each with words of its own."""
+    generator = np.random.default_rng(seed)
+    rows = []
+    for index in range(count):
+        topic = list(TOPICS)[index % len(TOPICS)]
+        words = [*generator.choice(TOPICS[topic], 2), *generator.choice(FILLER, generator.integers(2, 8))]
+        rows.append((" ".join(generator.permutation(words)), topic))
+    return rows
+
+
+@pytest.fixture(scope="session")
+def topics_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CSV with string labels and column names that are not the usual ones: 240 rows of `phrase,topic`."""
+    path = tmp_path_factory.mktemp("data") / "topics.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["phrase", "topic"])
+        writer.writerows(topic_rows(240))
+    return path
