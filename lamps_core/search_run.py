@@ -192,6 +192,7 @@ class SearchRun:
         if outcome.record is not None:
             outcome.record["dataset"] = self.dataset.name
         self._journal.append({"event": "outcome", **asdict(outcome)})
+        (self.request.out / "result.json").unlink(missing_ok=True)  # it told of fewer steps
         self.search.tell(outcome)
         self.execution.spent_seconds = self.search.spent_seconds
         state = self.search.candidates[outcome.candidate]

@@ -50,9 +50,12 @@ def main(connection: Connection, environment: dict[str, str], options: dict[str,
     if options["memory_limit_bytes"] is not None:
         resource.setrlimit(resource.RLIMIT_AS, (options["memory_limit_bytes"],) * 2)
     worker = Worker(connection, threads=options["threads"])
-    with contextlib.suppress(EOFError, OSError):
-        while True:
-            worker.answer(json.loads(connection.recv_bytes()))
+    while True:
+        try:
+            message = connection.recv_bytes()
+        except (EOFError, OSError):
+            return
+        worker.answer(json.loads(message))
 
 
 def _die_with_parent() -> None:
@@ -117,6 +120,7 @@ def _step_request(fields: dict[str, Any]) -> StepRequest:
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Wait until no other worker holds the file: one that a killed run left ends within milliseconds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

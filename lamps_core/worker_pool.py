@@ -200,6 +200,15 @@ class WorkerPool:
         message = {"do": "export", "request": asdict(request)}
         return self._run(message, request.last, _Watch())
 
+    def worker_pid(self, slot: int) -> int | None:
+        """Process id of a slot's worker, None where it has none."""
+        child = self._children.get(slot)
+        return child.process.pid if child is not None else None
+
+    def retire(self, slot: int) -> None:
+        """End an idle slot's worker; the next step there starts fresh."""
+        self._drop(slot)
+
     def close(self) -> None:
         """Kill every worker; calls under way raise `Interrupted`."""
         with self._changed:

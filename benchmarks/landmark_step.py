@@ -1,0 +1,216 @@
+"""A landmark step against a bare torch loop over the same work, interleaved, in process-CPU time.
+
+Prints four figures for a MiniLM-sized and a zoo-sized model: the ratio of the training phase to the bare loop,
+the share of a warm D_1 step that is neither training, evaluation nor checkpoint, the CPU seconds of a fresh
+worker until its first update, and how far the micro-batch moves the loss with dropout off.
+
+    python -m benchmarks.landmark_step [--repeats 9]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from transformers import BertConfig, BertModel
+
+from lamps_core import pretrained, tokens, training, zoo
+from lamps_core.docstrings import write_docstrings
+from lamps_core.landmark_step import CandidateRun
+from lamps_core.settings import FineTuningSettings
+from lamps_core.steps import StepRequest
+from lamps_core.text_data import DatasetRequest, TextDataset, load_text_dataset, save_prepared
+from lamps_core.worker_pool import DeviceSlot, WorkerPool
+
+ROWS = 192  # rows of the timed epoch: six updates
+SETTINGS = FineTuningSettings(learning_rate=1e-4, max_length=128)
+
+
+def minilm_sized(folder: Path) -> Path:
+    """22.7 million parameters, six layers of 384: the shape of MiniLM, random weights, the zoo's tokenizer."""
+    import shutil
+
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=30522,
+        hidden_size=384,
+        num_hidden_layers=6,
+        num_attention_heads=12,
+        intermediate_size=1536,
+    )
+    shutil.copytree(zoo.materialise("zoo/bert-tiny"), folder)
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
+def bare_epoch(model: Any, optimizer: Any, batches: list[tuple[list[torch.Tensor], torch.Tensor]]) -> None:
+    """What anyone would write by hand for the same batches: pad, forward, backward, clip, step."""
+    model.train()
+    for rows, labels in batches:
+        ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=0)
+        mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
+        logits = model(input_ids=ids, attention_mask=mask).logits
+        loss = torch.nn.functional.cross_entropy(logits, labels)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def loaded(folder: Path, data: TextDataset) -> tuple[Any, tokens.TokenisedSplit]:
+    """The model and the tokenised training split."""
+    tokenizer = pretrained.load_tokenizer(str(folder), revision=None, max_length=SETTINGS.max_length)
+    model = pretrained.load_model(
+        str(folder), revision=None, label_names=data.label_names, pad_token_id=tokenizer.pad_token_id, seed=0
+    )
+    split = tokens.tokenise(
+        data.train.texts, data.train.labels, tokenizer, max_length=tokenizer.model_max_length
+    )
+    return model, split
+
+
+def training_ratio(folder: Path, data: TextDataset, repeats: int) -> list[float]:
+    """CPU time of our epoch over the bare one's, interleaved, after one of each to warm up."""
+    model, split = loaded(folder, data)
+    tune = training.start_fine_tune(model, SETTINGS)
+    bare_model, _ = loaded(folder, data)
+    bare_optimizer = torch.optim.AdamW(bare_model.parameters(), lr=1e-4, weight_decay=0.0, fused=True)
+    rows = np.arange(ROWS)
+    batches = [
+        (
+            [torch.from_numpy(split.values[split.offsets[r] : split.offsets[r + 1]].astype(np.int64)) for r in b],
+            torch.from_numpy(split.labels[b]),
+        )
+        for b in training.update_batches(rows, SETTINGS, 1)
+    ]
+    ratios = []
+    for _ in range(repeats + 1):
+        started = time.process_time()
+        training.train_epoch(tune, split, rows, SETTINGS, step=1)
+        middle = time.process_time()
+        bare_epoch(bare_model, bare_optimizer, batches)
+        ratios.append((middle - started) / (time.process_time() - middle))
+    return ratios[1:]
+
+
+def request(folder: Path, work: Path, data: TextDataset, step: int, losses: list[float]) -> StepRequest:
+    """A step of this model."""
+    return StepRequest(
+        name=f"bench/{folder.name}",
+        location=str(folder),
+        revision=None,
+        step=step,
+        losses=tuple(losses),
+        settings=asdict(SETTINGS),
+        work_folder=str(work),
+        dataset_fingerprint=data.fingerprint,
+    )
+
+
+def warm_step_shares(folder: Path, work: Path, data: TextDataset, repeats: int) -> list[float]:
+    """Share of a warm D_1 step's CPU time outside training, evaluation and checkpoint."""
+    shares = []
+    for repeat in range(repeats):
+        marks: list[tuple[str, float]] = []
+
+        def mark(phase: str, _: int, __: int, marks: list[tuple[str, float]] = marks) -> None:
+            if not marks or marks[-1][0] != phase:
+                marks.append((phase, time.process_time()))
+
+        run = CandidateRun(threads=1, progress=mark)
+        place = work / f"warm-{folder.name}-{repeat}"
+        place.mkdir()
+        (place / "data").symlink_to(work / "data")
+        (place / "tokens").mkdir()
+        first = run.step(request(folder, place, data, 0, []), time.monotonic())
+        marks.clear()
+        started = time.process_time()
+        run.step(request(folder, place, data, 1, [first["test_loss"]]), time.monotonic())
+        total = time.process_time() - started
+        shares.append((marks[0][1] - started) / total)
+    return shares
+
+
+def first_update_seconds(folder: Path, work: Path, data: TextDataset, repeats: int) -> list[float]:
+    """CPU seconds of a fresh worker, from its fork to its first update."""
+    pool = WorkerPool([DeviceSlot(None, 1)])
+    pool.preload()
+    pool.wait_until_ready()
+    seconds = []
+    for repeat in range(repeats):
+        place = work / f"fresh-{folder.name}-{repeat}"
+        place.mkdir()
+        (place / "data").symlink_to(work / "data")
+        (place / "tokens").symlink_to(work / "tokens")
+        first = pool.run_step(request(folder, place, data, 0, []))
+        pool.retire(0)
+        found: list[float] = []
+
+        def note(message: dict[str, Any], found: list[float] = found) -> None:
+            if message["phase"] == "train" and not found:
+                times = psutil.Process(pool.worker_pid(0)).cpu_times()
+                found.append(times.user + times.system)
+
+        pool.run_step(request(folder, place, data, 1, [first["test_loss"]]), progress=note)
+        pool.retire(0)
+        seconds.append(found[0])
+    pool.close()
+    return seconds
+
+
+def micro_batch_difference(folder: Path, data: TextDataset) -> float:
+    """Largest difference of the epoch's loss over micro-batches, dropout off."""
+    losses = []
+    for size in (32, 8, 5, 1):
+        settings = replace(SETTINGS, micro_batch_size=size)
+        model, split = loaded(folder, data)
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+        tune = training.start_fine_tune(model, settings)
+        losses.append(training.train_epoch(tune, split, np.arange(64), settings, step=1))
+    return max(losses) - min(losses)
+
+
+def show(name: str, values: list[float], goal: str) -> None:
+    """One line of the table."""
+    low, middle, high = min(values), statistics.median(values), max(values)
+    print(f"{name:55s} median {middle:.4f}  (min {low:.4f}, max {high:.4f}; goal {goal})", flush=True)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=9)
+    repeats = parser.parse_args().repeats
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as temporary:
+        work = Path(temporary)
+        write_docstrings(work / "docstrings.csv", rows=2500)
+        data = load_text_dataset(
+            DatasetRequest(
+                dataset=str(work / "docstrings.csv"), input_columns=("text",), target_column="topic"
+            )
+        )
+        save_prepared(data, work / "data")
+        (work / "tokens").mkdir()
+        for folder in (minilm_sized(work / "minilm-sized"), zoo.materialise("zoo/bert-small")):
+            name = folder.name
+            show(f"{name}: training phase / bare loop", training_ratio(folder, data, repeats), "<= 1.05")
+            shares = warm_step_shares(folder, work, data, max(3, repeats // 3))
+            show(f"{name}: other share of a warm D_1 step", shares, "<= 0.10")
+            seconds = first_update_seconds(folder, work, data, max(3, repeats // 3))
+            show(f"{name}: CPU s of a fresh worker to first update", seconds, "<= 1.0")
+            print(f"{name}: loss over micro-batches differs by {micro_batch_difference(folder, data):.1e}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
