@@ -233,7 +233,9 @@ def _check_one_on_hub(candidate: Candidate) -> None:
             f"{_nothing_else(name)}, not in the hub cache, and the hub at {api.endpoint} cannot be asked "
             f"({type(error).__name__}): check the network, HF_ENDPOINT and HF_HUB_OFFLINE"
         ) from error
-    flaw = _flaw({file.rfilename for file in info.siblings or []})
+    # Weights that are .bin alone may have a safetensors conversion, which shows when they are loaded: one such
+    # model in a long list is a failure of its own, no reason to refuse the list.
+    flaw = _flaw({file.rfilename for file in info.siblings or []} | WEIGHT_FILES)
     if flaw:
         raise BadInput(f"the hub model {name} {flaw}")
 

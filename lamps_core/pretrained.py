@@ -74,11 +74,11 @@ def load_model(
     checkpoint holds: bf16 weights at a fine-tuning rate hardly move.
 
     Raises:
-        CandidateFailed: it cannot be loaded, with the library's reason.
+        CandidateFailed: it cannot be loaded, with the library's reason, or its weights are of another model.
     """
     transformers.set_seed(seed)
     names = dict(enumerate(label_names))
-    model = _loaded(
+    model, report = _loaded(
         lambda: AutoModelForSequenceClassification.from_pretrained(
             location,
             revision=revision,
@@ -90,11 +90,24 @@ def load_model(
             trust_remote_code=False,
             use_safetensors=True,
             ignore_mismatched_sizes=True,
+            output_loading_info=True,
         ),
         "model",
     )
+    _refuse_random_body(model, report)
     model.config.pad_token_id = pad_token_id
     return model
+
+
+def _refuse_random_body(model: Any, report: dict[str, Any]) -> None:
+    """`ignore_mismatched_sizes` is for the head: it would draw a body that does not fit at random, too."""
+    prefix = f"{model.base_model_prefix}."
+    body = {name for name, _ in model.named_parameters() if name.startswith(prefix)}
+    unfit = sorted(body & {name for name, *_ in report["mismatched_keys"]})
+    if unfit:
+        raise CandidateFailed(f"the model cannot be loaded: {unfit[0]} has not the shape its config says")
+    if body and body <= set(report["missing_keys"]):
+        raise CandidateFailed("the model cannot be loaded: its file holds no weight that its config names")
 
 
 def _loaded(load: Any, what: str) -> Any:
@@ -106,8 +119,8 @@ def _loaded(load: Any, what: str) -> Any:
         gated = "gated repo" in str(error).lower() or type(error).__name__ == "GatedRepoError"
         mend = "; accept its licence on the hub and set HF_TOKEN" if gated else ""
         raise CandidateFailed(f"the {what} cannot be loaded: {first_line(error)}{mend}") from error
-    except Exception as error:  # safetensors raises its own kind, derived from Exception alone
-        if type(error).__module__.partition(".")[0] not in {"safetensors", "safetensors_rust", "builtins"}:
+    except Exception as error:  # their own kinds, derived from Exception alone
+        if type(error).__module__.partition(".")[0] not in {"builtins", "huggingface_hub", "safetensors"}:
             raise
         raise CandidateFailed(f"the {what} cannot be loaded: {first_line(error)}") from error
 

@@ -64,8 +64,12 @@ class TokenisedSplit:
 def tokenizer_key(tokenizer: Any) -> str:
     """A hash of all that decides what the tokenizer makes of a text."""
     backend = getattr(tokenizer, "_tokenizer", None)
+    if backend is not None:
+        backend.no_truncation()  # what the last call asked for is part of its text
+        backend.no_padding()
     told = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
-    return hashlib.sha256(f"{type(tokenizer).__name__}\n{told}".encode()).hexdigest()
+    asked = f"{type(tokenizer).__name__} {tokenizer.truncation_side} {tokenizer.pad_token_id}"
+    return hashlib.sha256(f"{asked}\n{told}".encode()).hexdigest()
 
 
 def cache_key(tokenizer: Any, *, split_key: str, max_length: int) -> str:

@@ -326,7 +326,6 @@ def test_hub_ids_are_checked_by_their_listing_and_downloaded_not_at_all(hub: Hub
         ("bert-tny", ["bert-tny is no preset (zoo, zoo-small, paper)", "did you mean zoo/bert-tiny"]),
         ("some/model@nosuch", ["some/model has no revision nosuch"]),
         ("some/model@", ["no revision after the @"]),
-        ("some/binary", ["some/binary has its weights as .bin only"]),
         ("some/notokenizer", ["some/notokenizer has no tokenizer"]),
         ("not a legal id!", ["not a legal id!", "no legal hub id"]),
         ("some/portal", ["cannot be asked", "HF_ENDPOINT"]),
@@ -336,7 +335,6 @@ def test_hub_ids_are_checked_by_their_listing_and_downloaded_not_at_all(hub: Hub
 def test_a_hub_model_that_cannot_be_used_is_refused(
     models: str, expected: list[str], hub: Hub, client: Client
 ) -> None:
-    hub.add("some/binary", ("config.json", "tokenizer.json", "pytorch_model.bin"))
     hub.add("some/notokenizer", ("config.json", "model.safetensors"))
     hub.answers["some/model/revision/nosuch"] = (404, {"X-Error-Code": "RevisionNotFound"}, {})
     hub.answers["some/portal"] = (200, {}, b"<html>please log in</html>")

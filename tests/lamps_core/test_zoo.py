@@ -13,6 +13,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from lamps_core import zoo
 from lamps_core.errors import BadInput
 from lamps_core.resources import data_path
 from lamps_core.zoo import cache_folder, materialise, zoo_entry, zoo_names
@@ -134,6 +135,22 @@ def test_the_folder_holds_the_body_without_a_classification_head(cache: Path) ->
     for name in zoo_names():
         with safe_open(materialise(name, cache=cache) / "model.safetensors", framework="pt") as weights:
             assert not [key for key in weights.keys() if "classifier" in key or "score" in key]  # noqa: SIM118
+
+
+def test_a_build_that_another_overtook_keeps_what_the_other_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build, published = zoo._build, []
+
+    def overtaken(entry: zoo.ZooEntry, folder: Path) -> None:
+        monkeypatch.setattr(zoo, "_build", build)
+        published.append(materialise("zoo/bert-tiny", cache=tmp_path).stat().st_ino)
+        build(entry, folder)
+
+    monkeypatch.setattr(zoo, "_build", overtaken)
+    folder = materialise("zoo/bert-tiny", cache=tmp_path)
+    assert published == [folder.stat().st_ino]
+    assert [path.name for path in folder.parent.iterdir()] == ["bert-tiny"]
 
 
 def test_two_processes_may_build_the_same_candidate_at_once(tmp_path: Path) -> None:

@@ -1,0 +1,3 @@
+from __future__ import annotations
+
+from tests.prefect_server import prefect_url as prefect_url

@@ -1,0 +1,106 @@
+"""What the tests of fine-tuning share: a small prepared dataset, and requests for landmark steps over it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lamps_core.settings import FineTuningSettings
+from lamps_core.steps import StepRequest
+from lamps_core.text_data import DatasetRequest, TextDataset, load_text_dataset, save_prepared
+from lamps_core.zoo import materialise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SETTINGS = FineTuningSettings(learning_rate=5e-3, batch_size=8, landmarks=3, max_length=32, seed=7)
+
+
+@dataclass(frozen=True)
+class Topics:
+    """A work folder with prepared data: 40 rows to train on, 48 to evaluate on, three classes."""
+
+    work: Path
+    dataset: TextDataset
+
+    def request(
+        self,
+        step: int = 0,
+        losses: tuple[float, ...] = (),
+        *,
+        candidate: str = "zoo/bert-tiny",
+        location: Path | None = None,
+        settings: FineTuningSettings = SETTINGS,
+    ) -> StepRequest:
+        """A step of a zoo candidate, or of the one in `location`."""
+        return StepRequest(
+            name=candidate,
+            location=str(location or materialise(candidate)),
+            revision=None,
+            step=step,
+            losses=losses,
+            settings=dataclasses.asdict(settings),
+            work_folder=str(self.work),
+            dataset_fingerprint=self.dataset.fingerprint,
+        )
+
+
+def prepare(work: Path, dataset: TextDataset) -> Topics:
+    """A new work folder, as a search makes it."""
+    for folder in ("tokens", "checkpoints", "logs"):
+        (work / folder).mkdir(parents=True)
+    save_prepared(dataset, work / "data")
+    return Topics(work, dataset)
+
+
+@pytest.fixture(scope="session")
+def topics_dataset(topics_csv: Path) -> TextDataset:
+    return load_text_dataset(
+        DatasetRequest(
+            dataset=str(topics_csv), input_columns=("phrase",), target_column="topic", max_train_rows=40
+        )
+    )
+
+
+@pytest.fixture
+def new_topics(topics_dataset: TextDataset, tmp_path: Path) -> Callable[[str], Topics]:
+    """Makes work folders of the same data."""
+    return lambda name: prepare(tmp_path / name, topics_dataset)
+
+
+@pytest.fixture
+def topics(new_topics: Callable[[str], Topics]) -> Topics:
+    return new_topics("work")
+
+
+@pytest.fixture
+def edited(tmp_path: Path) -> Callable[..., Path]:
+    """Makes a copy of a zoo candidate whose config or tokenizer config says something else."""
+
+    def edit(candidate: str, *, file: str = "config.json", **changes: Any) -> Path:
+        folder = tmp_path / f"edited-{candidate.replace('/', '-')}"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(materialise(candidate), folder)
+        told = json.loads((folder / file).read_text()) | changes
+        (folder / file).write_text(json.dumps({key: value for key, value in told.items() if value is not None}))
+        return folder
+
+    return edit
+
+
+@pytest.fixture
+def still(edited: Callable[..., Path]) -> Callable[[str], Path]:
+    """Makes a copy of a zoo candidate whose config says no dropout."""
+
+    def without_dropout(candidate: str) -> Path:
+        config = json.loads((materialise(candidate) / "config.json").read_text())
+        rates = {key: 0.0 for key, value in config.items() if "drop" in key and isinstance(value, float)}
+        return edited(candidate, **rates)
+
+    return without_dropout
