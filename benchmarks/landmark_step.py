@@ -1,7 +1,6 @@
 """A landmark step against a bare torch loop over the same work, interleaved, in process-CPU time.
 
-Prints four figures for a MiniLM-sized and a zoo-sized model: the ratio of the training phase to the bare loop,
-the share of a warm D_1 step that is neither training, evaluation nor checkpoint, the CPU seconds of a fresh
+Prints for a MiniLM-sized and a zoo-sized model: the ratio of the training phase to the bare loop, the share of a warm D_1 step that is neither training, evaluation nor checkpoint, the CPU seconds of a fresh
 worker until its first update, and how far the micro-batch moves the loss with dropout off.
 
     python -m benchmarks.landmark_step [--repeats 9]
@@ -35,7 +34,7 @@ SETTINGS = FineTuningSettings(learning_rate=1e-4, max_length=128)
 
 
 def minilm_sized(folder: Path) -> Path:
-    """22.7 million parameters, six layers of 384: the shape of MiniLM, random weights, the zoo's tokenizer."""
+    """22.7 million parameters in the shape of MiniLM: random weights, the zoo's tokenizer."""
     import shutil
 
     torch.manual_seed(0)

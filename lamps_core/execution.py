@@ -1,7 +1,7 @@
 """Runs the steps of one folder on this process's device slots, and meters what they cost.
 
-One `Execution` a work folder and process: a task finds it by the folder's path, so that what is passed between
-processes is plain data.
+One `Execution` a work folder and process: a task finds it by the folder's path, so that what is passed
+between processes is plain data.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class Journal:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BadInput(
-                f"{self._path.parent} is in use by another lamps process: wait for it, or choose another --out"
+                f"{self._path.parent} is in use by another lamps run: wait for it, or choose another --out"
             ) from None
 
     def append(self, event: dict[str, Any]) -> None:

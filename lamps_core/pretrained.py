@@ -24,6 +24,8 @@ OFFSET_POSITIONS = frozenset(
      "longformer", "data2vec-text", "xmod", "ibert", "esm"}
 )  # fmt: skip
 LEFT_PADDED = frozenset({"xlnet"})
+# An error of theirs while a model loads is about that model, whatever its type.
+LOADING_LIBRARIES = frozenset({"builtins", "huggingface_hub", "safetensors", "safetensors_rust"})
 
 
 def load_tokenizer(location: str, *, revision: str | None, max_length: int) -> Any:
@@ -120,7 +122,7 @@ def _loaded(load: Any, what: str) -> Any:
         mend = "; accept its licence on the hub and set HF_TOKEN" if gated else ""
         raise CandidateFailed(f"the {what} cannot be loaded: {first_line(error)}{mend}") from error
     except Exception as error:  # their own kinds, derived from Exception alone
-        if type(error).__module__.partition(".")[0] not in {"builtins", "huggingface_hub", "safetensors"}:
+        if type(error).__module__.partition(".")[0] not in LOADING_LIBRARIES:
             raise
         raise CandidateFailed(f"the {what} cannot be loaded: {first_line(error)}") from error
 

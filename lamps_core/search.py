@@ -197,7 +197,7 @@ class Search:
         return np.array([self.values(state) for state in states]).reshape(len(states), len(self.objectives))
 
     def front(self) -> list[CandidateState]:
-        """Algorithm 1, line 12: complete, inside the bounds, and dominated by no other; best first objective first."""
+        """Algorithm 1, line 12: complete, within the bounds, dominated by no other; ordered by the first objective."""
         states = self.complete()
         if not states:
             return []

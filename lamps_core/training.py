@@ -103,7 +103,8 @@ def start_fine_tune(model: Any, settings: FineTuningSettings) -> FineTune:
     model.to(accelerator.device)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     # weight decay 0: the Trainer's default, which the paper leaves as it is
-    optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate or DEFAULT_LEARNING_RATE, weight_decay=0.0, fused=True)
+    rate = settings.learning_rate or DEFAULT_LEARNING_RATE
+    optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0, fused=True)
     model, optimizer = accelerator.prepare(model, optimizer)
     config = accelerator.unwrap_model(model).config
     return FineTune(
@@ -144,8 +145,8 @@ def train_epoch(
 ) -> float:
     """One epoch over `rows`.
 
-    Every update averages the loss over its whole batch, however it is cut into micro-batches: sorted by length
-    first, so that a cut saves padding, which leaves the update the same sum in another order.
+    Every update averages the loss over its whole batch, however it is cut into micro-batches: sorted by
+    length first, so that a cut saves padding, which leaves the update the same sum in another order.
 
     Returns:
         Mean training loss over the epoch, nats; 0.0 for an epoch over no rows.

@@ -1,8 +1,8 @@
 """The worker process: runs one candidate's landmark steps, one after the other, and answers in JSON.
 
 It lives in its own session and process group, dies with its parent, writes what libraries print to a log
-file, and keeps the candidate's state warm between consecutive steps. It decides nothing: what to run comes in,
-the record of the step goes out, after the checkpoint is committed.
+file, and keeps the candidate's state warm between consecutive steps. It decides nothing: what to run comes
+in, the record of the step goes out, after the checkpoint is committed.
 """
 
 from __future__ import annotations

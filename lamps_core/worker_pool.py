@@ -1,7 +1,7 @@
 """Supervises worker processes: one warm child per device slot, started from a fork server.
 
-Owns slots, deadlines and the death of children. A child that dies becomes an exception in the caller's thread;
-one that outlives its deadline or the budget is killed with its whole group. Knows nothing of Prefect or of
+Owns slots, deadlines and the death of children. A child that dies becomes an exception in the caller's
+thread; one that outlives its deadline or the budget is killed with its whole group. Knows nothing of Prefect or of
 what decides the next step.
 """
 
@@ -310,7 +310,7 @@ _main_lock = threading.Lock()
 def _nameless_main() -> Iterator[None]:
     """Keep `multiprocessing` from importing the caller's main module into the child.
 
-    The worker needs nothing of it, and where it is Prefect's engine or a test runner the import takes seconds.
+    The worker needs nothing of it, and importing Prefect's engine or a test runner takes seconds.
     """
     with _main_lock:
         main = sys.modules["__main__"]

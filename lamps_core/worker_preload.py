@@ -1,6 +1,6 @@
-"""What the fork server imports once, so that a worker forked from it is ready in milliseconds.
+"""What the fork server imports once, so that a worker forked from it is ready at once.
 
-Loads one tiny model through the same calls as a real one, because most of their cost is paid at the first use.
+Loads one tiny model through the same calls as a real one: most of their cost is paid at the first use.
 Runs on one thread and touches no GPU: a process that has started either cannot be forked safely.
 """
 

@@ -1,4 +1,4 @@
-"""Policies that fully fine-tune one candidate after another in an order fixed after the zero-shot evaluation."""
+"""Policies that fully fine-tune one candidate after another, in an order fixed after the zero-shot step."""
 
 from __future__ import annotations
 
