@@ -26,6 +26,9 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = cli.main(standalone_mode=False, prog_name="lamps") or 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        code = 2
     except click.ClickException as error:
         code = _fail(error.format_message(), 2)
     except BadInput as error:
@@ -114,7 +117,6 @@ def _run_search(parameters: dict[str, Any]) -> dict[str, Any]:
     request = search_request(**parameters)
     with prefect_server() as wait_until_ready:
         SearchRun(request).close()  # every complaint about the input comes before the wait for the server
-        print("waiting for a temporary Prefect server ...", file=sys.stderr)
         wait_until_ready()
         with LiveDisplay() as display:
             token = listener.set(display.update)

@@ -81,6 +81,7 @@ def _send_what_is_queued() -> None:
 def _use(url: str, process: subprocess.Popen[bytes]) -> None:
     from prefect.context import refresh_global_settings_context
 
+    print("waiting for a temporary Prefect server ...", file=sys.stderr)
     _wait_for(url, process)
     os.environ["PREFECT_API_URL"] = url
     refresh_global_settings_context()

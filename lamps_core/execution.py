@@ -39,6 +39,7 @@ class Execution:
         self.spent_seconds = 0.0
         self.running: dict[tuple[str, int], tuple[float, dict[str, Any]]] = {}
         self._lost: dict[tuple[str, int], float] = {}
+        self._untold: dict[tuple[str, int], float] = {}
         self._budget = budget
         self._timeout = step_timeout_seconds
         self._changed = changed
@@ -54,7 +55,7 @@ class Execution:
         started = time.monotonic()
         self._note(key, (started, {"phase": "load", "done": 0, "total": 0}))
         try:
-            return self.pool.run_step(
+            record = self.pool.run_step(
                 request,
                 remaining_seconds=self._remaining_seconds,
                 timeout_seconds=self._timeout,
@@ -63,18 +64,30 @@ class Execution:
         except BaseException:
             with self._lock:
                 self._lost[key] = self._lost.get(key, 0.0) + time.monotonic() - started
+                self._untold[key] = self._lost[key]
             raise
+        else:
+            with self._lock:
+                self._untold[key] = record["step_seconds"]
+            return record
         finally:
             with self._lock:
                 del self.running[key]
+
+    def settle(self, candidate: str, step: int, *, spent_seconds: float) -> None:
+        """Take over what is spent once an outcome is in it: no second is missed or counted twice."""
+        with self._lock:
+            self.spent_seconds = spent_seconds
+            self._untold.pop((candidate, step), None)
 
     def export(self, request: ExportRequest) -> dict[str, Any]:
         """Save a complete candidate as a model folder; see `WorkerPool.export`."""
         return self.pool.export(request)
 
     def lost_seconds(self, candidate: str, step: int) -> float:
-        """Seconds spent on attempts at a step that came to nothing."""
-        return self._lost.get((candidate, step), 0.0)
+        """Seconds of attempts at a step that came to nothing, since this was last asked."""
+        with self._lock:
+            return self._lost.pop((candidate, step), 0.0)
 
     def _note(self, key: tuple[str, int], state: tuple[float, dict[str, Any]]) -> None:
         with self._lock:
@@ -82,10 +95,11 @@ class Execution:
         self._changed()
 
     def in_flight_seconds(self) -> float:
-        """Summed over the steps in flight."""
+        """Summed over the steps in flight, and those done whose outcome is not in `spent_seconds` yet."""
         now = time.monotonic()
         with self._lock:
-            return sum(now - started for started, _ in self.running.values())
+            running = sum(now - started for started, _ in self.running.values())
+            return running + sum(self._untold.values())
 
     def _remaining_seconds(self) -> float:
         if self._budget is None:

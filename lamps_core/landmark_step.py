@@ -69,8 +69,10 @@ class CandidateRun:
             CandidateFailed: the step can never be done.
         """
         newest = newest_checkpoint(checkpoint_folder(request))
-        if newest is not None and newest.step >= request.step:
-            return _committed(newest, request)
+        if newest is not None:
+            _refuse_another_run(newest, request)
+            if newest.step == request.step:  # an earlier worker committed it but could not report
+                return newest.record
         micro_batch = newest.record["micro_batch_size"] if newest is not None else None
         while True:
             try:
@@ -261,16 +263,15 @@ def _measured(result: training.Evaluation) -> dict[str, Any]:
     return {"test_loss": result.loss, "accuracy": result.accuracy, "macro_f1": result.macro_f1}
 
 
-def _committed(newest: Checkpoint, request: StepRequest) -> dict[str, Any]:
-    """The record of a step that an earlier worker committed but could not report."""
+def _refuse_another_run(newest: Checkpoint, request: StepRequest) -> None:
+    """A step begins, and ends, with weights of the same data and settings, and never goes back."""
     record = newest.record
     settings = FineTuningSettings(**request.settings)
     same = record["config_hash"] == settings.config_hash and (
         record["dataset_fingerprint"] == request.dataset_fingerprint
     )
-    if newest.step != request.step or not same:
+    if newest.step > request.step or not same:
         raise CandidateFailed(f"{newest.folder} belongs to another run: remove it, or choose another --out")
-    return record
 
 
 def _save_state(tune: FineTune, folder: Path, *, with_optimizer: bool) -> None:

@@ -102,6 +102,7 @@ class Search:
         self.spent_seconds = 0.0
         self.steps = 0
         self._outcomes = 0
+        self._cut = False
 
     @property
     def running(self) -> int:
@@ -113,7 +114,7 @@ class Search:
 
         With nothing in flight either, the search has ended: the budget is spent or no candidate is left.
         """
-        if self.budget.exhausted(self.spent_seconds, self.steps + self.running):
+        if self._cut or self.budget.exhausted(self.spent_seconds, self.steps + self.running):
             return None
         name = self._next_zero_shot()
         if name is None and not self._evaluating_zero_shot():
@@ -129,6 +130,7 @@ class Search:
         candidate.running = False
         self.spent_seconds += outcome.seconds
         if outcome.kind == "cut":
+            self._cut = True
             return
         self._outcomes += 1
         self.steps += 1
@@ -136,6 +138,10 @@ class Search:
             candidate.rows.append(outcome.record)
         else:
             candidate.error, candidate.failed_step = outcome.error, outcome.step
+
+    def resume(self) -> None:
+        """Go on after outcomes of earlier runs: what cut those is the end of their budget, not of this one's."""
+        self._cut = False
 
     def _next_zero_shot(self) -> str | None:
         """Algorithm 1, line 3: every candidate is evaluated before the policy is asked."""

@@ -80,6 +80,8 @@ class SearchRun:
         self.request = request
         if request.parallel is not None and request.parallel < 1:
             raise BadInput(f"--parallel must be at least 1, not {request.parallel}")
+        if request.step_timeout_seconds is not None and not request.step_timeout_seconds > 0:
+            raise BadInput(f"--step-timeout must be more than zero, not {request.step_timeout_seconds:g}")
         policy = load_policy(request.policy, seed=request.settings.seed)
         _check_out(request.out)
         self.candidates = {candidate.name: candidate for candidate in resolve_candidates(request.models)}
@@ -133,7 +135,7 @@ class SearchRun:
                 self._tested[event["candidate"]] = event["measured"]
             else:
                 self.search.tell(Outcome(**{k: v for k, v in event.items() if k != "event"}))
-        self.resumed_steps = self.search.steps
+        self.search.resume()
         work = Path(self.work_folder)
         for folder in ("tokens", "checkpoints", "logs"):
             (work / folder).mkdir(parents=True, exist_ok=True)
@@ -194,7 +196,8 @@ class SearchRun:
         self._journal.append({"event": "outcome", **asdict(outcome)})
         (self.request.out / "result.json").unlink(missing_ok=True)  # it told of fewer steps
         self.search.tell(outcome)
-        self.execution.spent_seconds = self.search.spent_seconds
+        spent = self.search.spent_seconds
+        self.execution.settle(outcome.candidate, outcome.step, spent_seconds=spent)
         state = self.search.candidates[outcome.candidate]
         self._write_curve(state)
         self._front_rows = tuple(self._front_row(state) for state in self.search.front())
@@ -374,10 +377,13 @@ def _check_out(out: Path) -> None:
     Raises:
         BadInput: says which.
     """
-    if out.exists() and not out.is_dir():
-        raise BadInput(f"--out {out} is a file: name a folder")
-    if out.is_dir() and any(out.iterdir()) and not (out / "journal.jsonl").is_file():
-        raise BadInput(f"--out {out} is not empty and holds no search: name a new folder")
-    existing = next(parent for parent in (out.absolute(), *out.absolute().parents) if parent.exists())
+    try:
+        if out.exists() and not out.is_dir():
+            raise BadInput(f"--out {out} is a file: name a folder")
+        if out.is_dir() and any(out.iterdir()) and not (out / "journal.jsonl").is_file():
+            raise BadInput(f"--out {out} is not empty and holds no search: name a new folder")
+        existing = next(parent for parent in (out.absolute(), *out.absolute().parents) if parent.exists())
+    except OSError as error:  # a name too long for a file, a folder that may not be listed
+        raise BadInput(f"--out {out} cannot be used: {error.strerror or error}") from error
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise BadInput(f"--out {out} cannot be written: {existing} does not allow it")

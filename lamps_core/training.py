@@ -16,6 +16,7 @@ import transformers
 from accelerate import Accelerator
 
 from lamps_core.errors import CandidateFailed
+from lamps_core.pretrained import is_out_of_memory
 from lamps_core.settings import DEFAULT_LEARNING_RATE
 
 if TYPE_CHECKING:
@@ -196,11 +197,23 @@ def evaluate(
 ) -> Evaluation:
     """Loss, accuracy and F1 over every row of a split, in batches of like lengths.
 
-    The loss is cross-entropy of fp32 logits, summed in fp64.
+    The loss is cross-entropy of fp32 logits, summed in fp64. Where memory runs out, batches are halved:
+    a GPU that trains a large model a row at a time may not hold 65,536 tokens of it at once.
 
     Raises:
         CandidateFailed: the loss is not a number.
     """
+    while True:
+        try:
+            return _evaluate(tune, split, progress)
+        except RuntimeError as error:
+            one_row = tune.evaluation_tokens < 2 * int(split.lengths.max())
+            if one_row or not is_out_of_memory(error):
+                raise
+        tune.evaluation_tokens //= 2
+
+
+def _evaluate(tune: FineTune, split: TokenisedSplit, progress: Callable[[int, int], None]) -> Evaluation:
     tune.model.eval()
     total = torch.zeros((), dtype=torch.float64, device=tune.device)
     predictions = np.empty(len(split), dtype=np.int64)
@@ -244,12 +257,15 @@ def macro_f1(labels: np.ndarray, predictions: np.ndarray) -> float:
 def forward_flops_per_token(tune: FineTune, split: TokenisedSplit) -> float:
     """Floating-point operations of a forward pass over one token, counted on the row of median length.
 
-    Counted by torch on the real model, so that shared layers (ALBERT) and attention enter as they are.
+    Counted by torch on the real model, so that shared layers (ALBERT) and attention enter as they are;
+    attention as plain matrix products, because torch counts nothing for its fused form on a CPU.
     """
+    from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
     row = np.argsort(split.lengths, kind="stable")[len(split) // 2 : len(split) // 2 + 1]
     tune.model.eval()
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+    plain = sdpa_kernel(SDPBackend.MATH)
+    with torch.inference_mode(), plain, FlopCounterMode(display=False) as counter:
         tune.model(**tune.inputs(split, row))
     return counter.get_total_flops() / float(split.lengths[row[0]])

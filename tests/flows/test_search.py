@@ -1,0 +1,217 @@
+"""The search flow on a real Prefect server."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, FlowRunFilter, FlowRunFilterId
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+from flows.search import front_table, search, search_request
+from lamps_core.errors import BadInput, LampsError
+from lamps_core.progress import SearchProgress, listener
+from tests.searches import (
+    BETTER,
+    MODELS,
+    OBJECTIVES,
+    STEPS_EACH,
+    TINY,
+    eventually,
+    nan_model,
+    quick_request,
+    run_to_the_end,
+    steps_on_record,
+    truncated_model,
+    without_times,
+    workers_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from uuid import UUID
+
+    from prefect.client.schemas.objects import Artifact, TaskRun
+
+
+@dataclass(frozen=True)
+class FlowRecord:
+    """A flow run as the server knows it.
+
+    Attributes:
+        state: its last state.
+        tasks: name -> task run.
+    """
+
+    state: Any
+    name: str
+    tasks: dict[str, TaskRun]
+    artifacts: list[Artifact]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _on_the_server(prefect_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    home = tmp_path_factory.mktemp("prefect-client")
+    with temporary_settings({PREFECT_API_URL: prefect_url, PREFECT_HOME: home}):
+        yield
+
+
+def parameters(csv: Path, out: Path, **changes: Any) -> dict[str, Any]:
+    quick = {"models": MODELS, "objectives": OBJECTIVES, "landmarks": 2, "max_epochs": 2}
+    return {"dataset": str(csv), "input_col": "phrase", "target_col": "topic", "out": str(out)} | quick | changes
+
+
+def recorded(flow_run_id: UUID, tasks: int) -> FlowRecord:
+    """What the server holds of a flow run; task runs reach it as events, a moment later."""
+    with get_client(sync_client=True) as client:
+        chosen = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
+
+        def ended() -> list[TaskRun] | None:
+            found = client.read_task_runs(flow_run_filter=chosen)
+            final = [run for run in found if run.state is not None and run.state.is_final()]
+            return final if len(final) >= tasks else None
+
+        task_runs = eventually(ended, what=f"the record of {tasks} task runs")
+        flow_run = client.read_flow_run(flow_run_id)
+        by_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]))
+        artifacts = client.read_artifacts(artifact_filter=by_run)
+    return FlowRecord(flow_run.state, flow_run.name, {run.name: run for run in task_runs}, artifacts)
+
+
+@pytest.fixture(scope="module")
+def plain(topics_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The same search without Prefect."""
+    return run_to_the_end(quick_request(topics_csv, tmp_path_factory.mktemp("plain") / "out"))
+
+
+def test_a_search_is_a_completed_flow_run_with_a_named_task_a_step_and_its_front_as_an_artifact(
+    topics_csv: Path, tmp_path: Path, plain: dict[str, Any]
+) -> None:
+    state = search(**parameters(topics_csv, tmp_path / "out"), return_state=True)
+    assert without_times(state.result()) == without_times(plain)
+    record = recorded(state.state_details.flow_run_id, tasks=2 * STEPS_EACH + 2)
+    assert record.state.is_completed()
+    assert record.name == f"search {topics_csv} by cheapest"
+    steps = {f"{model} step {step}" for model in (TINY, BETTER) for step in range(STEPS_EACH)}
+    assert set(record.tasks) == steps | {f"export {TINY}", f"export {BETTER}"}
+    assert all(run.state is not None and run.state.is_completed() for run in record.tasks.values())
+    assert {run.run_count for run in record.tasks.values()} == {1}
+    artifacts = {artifact.type: artifact for artifact in record.artifacts}
+    assert set(artifacts) == {"markdown", "progress"}
+    assert artifacts["markdown"].key == "lamps-front"
+    assert artifacts["markdown"].data == front_table(plain | {"front": state.result()["front"]})
+    assert artifacts["progress"].data == 100.0
+
+
+def test_a_killed_worker_is_retried_and_the_result_is_as_if_it_had_lived(
+    topics_csv: Path, tmp_path: Path, plain: dict[str, Any]
+) -> None:
+    killed: list[int] = []
+
+    def kill_once(told: SearchProgress) -> None:
+        trains = [step for step in told.running if (step.step, step.phase) == (2, "train")]
+        if trains and not killed:
+            (worker,) = workers_of(os.getpid())
+            killed.append(worker.pid)
+            os.kill(worker.pid, signal.SIGKILL)
+
+    token = listener.set(kill_once)
+    try:
+        state = search(**parameters(topics_csv, tmp_path / "out"), return_state=True)
+    finally:
+        listener.reset(token)
+    assert len(killed) == 1
+    assert without_times(state.result()) == without_times(plain)
+    record = recorded(state.state_details.flow_run_id, tasks=2 * STEPS_EACH + 2)
+    assert record.state.is_completed()
+    counts = {name: run.run_count for name, run in record.tasks.items()}
+    assert counts.pop(f"{TINY} step 2") == 2
+    assert set(counts.values()) == {1}
+    assert len(set(steps_on_record(tmp_path / "out"))) == len(steps_on_record(tmp_path / "out")) == 2 * STEPS_EACH
+
+
+def test_a_candidate_that_can_never_work_is_not_retried_and_the_search_completes(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    models = f"{truncated_model(tmp_path / 'broken')},{nan_model(tmp_path / 'poisoned')},{TINY}"
+    state = search(**parameters(topics_csv, tmp_path / "out", models=models), return_state=True)
+    assert {row["model"] for row in state.result()["failed"]} == {"broken", "poisoned"}
+    record = recorded(state.state_details.flow_run_id, tasks=2 + STEPS_EACH + 1)
+    assert record.state.is_completed()
+    for name in ("broken step 0", "poisoned step 0"):
+        run = record.tasks[name]
+        assert run.state is not None
+        assert run.state.is_failed()
+        assert run.run_count == 1
+    assert f"export {TINY}" in record.tasks
+
+
+def test_a_step_cut_by_the_budget_is_not_retried(topics_csv: Path, tmp_path: Path) -> None:
+    asked = parameters(topics_csv, tmp_path / "out", models=TINY, budget="0.01s")
+    state = search(**asked, return_state=True)
+    assert state.result()["steps"] == 0
+    record = recorded(state.state_details.flow_run_id, tasks=1)
+    assert record.state.is_completed()
+    assert record.tasks[f"{TINY} step 0"].run_count == 1
+
+
+def test_a_search_in_which_every_candidate_fails_is_a_failed_run_that_says_why(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    models = str(truncated_model(tmp_path / "broken"))
+    with pytest.raises(LampsError, match="every candidate failed; the first: .*cannot be loaded"):
+        search(**parameters(topics_csv, tmp_path / "out", models=models))
+    assert (tmp_path / "out" / "result.json").is_file()
+
+
+def test_two_steps_at_once_give_the_same_front(topics_csv: Path, tmp_path: Path, plain: dict[str, Any]) -> None:
+    result = search(**parameters(topics_csv, tmp_path / "out", parallel=2))
+    assert result["parallel"] == 2
+    for part in ("front", "candidates", "hypervolume", "steps"):
+        assert without_times(result[part]) == without_times(plain[part])
+
+
+def test_a_flow_resumes_what_a_budget_ended(topics_csv: Path, tmp_path: Path, plain: dict[str, Any]) -> None:
+    search(**parameters(topics_csv, tmp_path / "out", budget="3steps"))
+    result = search(**parameters(topics_csv, tmp_path / "out"))
+    assert without_times(result) == without_times(plain)
+    assert len(steps_on_record(tmp_path / "out")) == 2 * STEPS_EACH
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"budget": "soon"}, "budget 'soon' is not understood"),
+        ({"bounds": "train_seconds"}, "bound 'train_seconds' is not understood"),
+        ({"objectives": "speed"}, "'speed' cannot be an objective"),
+        ({"landmarks": 0}, "--landmarks must be at least 1"),
+    ],
+)
+def test_bad_parameters_are_refused_before_anything_is_made(
+    topics_csv: Path, tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(BadInput, match=said):
+        search_request(**parameters(topics_csv, tmp_path / "out", **change))
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_left_out_is_what_the_core_takes_by_default(topics_csv: Path, tmp_path: Path) -> None:
+    empty = {"budget": "", "bounds": "", "models": "", "objectives": "", "policy": ""}
+    request = search_request(
+        dataset=str(topics_csv), input_col="phrase", target_col="topic", out=str(tmp_path), **empty
+    )
+    assert request.budget.text == "unlimited"
+    assert [objective.column for objective in request.objectives] == ["test_loss", "train_seconds"]
+    assert (request.models, request.policy, request.settings.landmarks) == ("zoo", "cheapest", 8)
+
+
+def test_a_name_with_a_bar_in_it_cannot_break_the_table() -> None:
+    row = {"model": "a|b", "test_loss": 0.123456, "accuracy": None, "path": "models/a_b"}
+    table = front_table({"objectives": ["test_loss"], "front": [row]}).splitlines()
+    assert table[0] == "| model | test_loss | accuracy | path |"
+    assert table[2] == "| a\\|b | 0.1235 | None | models/a_b |"

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lamps_core.checkpoint import (
+    commit_checkpoint,
+    load_optimizer,
+    newest_checkpoint,
+    save_optimizer,
+)
+from lamps_core.pretrained import load_model
+from lamps_core.settings import FineTuningSettings
+from lamps_core.tokens import TokenisedSplit
+from lamps_core.training import start_fine_tune, train_epoch
+from lamps_core.zoo import materialise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from lamps_core.training import FineTune
+
+SETTINGS = FineTuningSettings(learning_rate=5e-3, batch_size=8)
+
+
+def save_text(text: str) -> Callable[[Path], None]:
+    def save(folder: Path) -> None:
+        (folder / "config.json").write_text(text)
+
+    return save
+
+
+def commit(folder: Path, step: int, text: str = "{}") -> dict[str, Any]:
+    return commit_checkpoint(folder, step, save=save_text(text), record=lambda: {"step": step})
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+# --- Commits -----------------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_is_not_there_or_empty_has_no_checkpoint(tmp_path: Path) -> None:
+    assert newest_checkpoint(tmp_path / "gone") is None
+    assert newest_checkpoint(tmp_path) is None
+
+
+def test_a_commit_returns_its_record_and_is_the_newest(tmp_path: Path) -> None:
+    assert commit(tmp_path / "candidate", 3, "three") == {"step": 3}
+    newest = newest_checkpoint(tmp_path / "candidate")
+    assert newest is not None
+    assert (newest.step, newest.record) == (3, {"step": 3})
+    assert (newest.folder / "config.json").read_text() == "three"
+
+
+@given(st.lists(st.integers(0, 20_000), min_size=1, max_size=5, unique=True).map(sorted))
+def test_only_the_newest_is_kept(tmp_path_factory: pytest.TempPathFactory, steps: list[int]) -> None:
+    folder = tmp_path_factory.mktemp("candidate")
+    for step in steps:
+        commit(folder, step)
+    assert names_in(folder) == {f"step-{steps[-1]:04d}"}
+    newest = newest_checkpoint(folder)
+    assert newest is not None
+    assert newest.step == steps[-1]
+
+
+def test_the_record_is_asked_for_when_all_else_is_saved(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    def record() -> dict[str, Any]:
+        order.append("record")
+        return {}
+
+    commit_checkpoint(tmp_path, 1, save=lambda _: order.append("save"), record=record)
+    assert order == ["save", "record"]
+
+
+def fail_to_save(folder: Path) -> None:
+    (folder / "config.json").write_text("half of")
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("save", "record", "error"),
+    [
+        (fail_to_save, lambda: {"step": 2}, "No space left"),
+        (save_text("{}"), lambda: {"test_loss": float("nan")}, "not JSON compliant"),
+    ],
+    ids=["save", "record"],
+)
+def test_a_commit_that_fails_leaves_the_older_step_the_newest(
+    tmp_path: Path, save: Callable[[Path], None], record: Callable[[], dict[str, Any]], error: str
+) -> None:
+    commit(tmp_path, 1, "one")
+    with pytest.raises((OSError, ValueError), match=error):
+        commit_checkpoint(tmp_path, 2, save=save, record=record)
+    newest = newest_checkpoint(tmp_path)
+    assert newest is not None
+    assert (newest.step, newest.record) == (1, {"step": 1})
+    assert (newest.folder / "config.json").read_text() == "one"
+
+
+def test_what_a_killed_worker_left_is_no_checkpoint_and_goes_with_the_next_commit(tmp_path: Path) -> None:
+    commit(tmp_path, 1)
+    for draft in (".draft-0002", ".draft-0009"):
+        (tmp_path / draft).mkdir()
+        (tmp_path / draft / "record.json").write_text("{}")
+        (tmp_path / draft / "stale").write_text("")
+    newest = newest_checkpoint(tmp_path)
+    assert newest is not None
+    assert newest.step == 1
+    commit(tmp_path, 2)
+    assert names_in(tmp_path) == {"step-0002"}
+    assert names_in(tmp_path / "step-0002") == {"config.json", "record.json"}
+
+
+def test_a_step_without_a_model_says_so(tmp_path: Path) -> None:
+    commit_checkpoint(tmp_path, 0, save=lambda _: None, record=dict)
+    newest = newest_checkpoint(tmp_path)
+    assert newest is not None
+    assert not newest.has_model
+
+
+# --- The optimiser -----------------------------------------------------------------------------------------
+
+
+def trained(family: str) -> tuple[FineTune, TokenisedSplit]:
+    """A candidate after one epoch over two batches of random tokens."""
+    ids = np.random.default_rng(0).integers(10, 1000, 160)
+    split = TokenisedSplit(ids.astype(np.int32), np.arange(0, 161, 10), np.arange(16) % 3)
+    tune = start_fine_tune(new_model(family), SETTINGS)
+    train_epoch(tune, split, np.arange(16), SETTINGS, step=1)
+    return tune, split
+
+
+def new_model(family: str) -> Any:
+    folder = str(materialise(f"zoo/{family}-tiny"))
+    return load_model(folder, revision=None, label_names=("a", "b", "c"), pad_token_id=1, seed=0)
+
+
+def flat(optimizer: Any) -> dict[str, torch.Tensor]:
+    state = optimizer.state_dict()["state"]
+    return {f"{index}.{name}": tensor for index, entry in state.items() for name, tensor in entry.items()}
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2", "luke"])  # some of LUKE's weights never have a gradient
+def test_the_optimiser_comes_back_bit_by_bit(tmp_path: Path, family: str) -> None:
+    tune, _ = trained(family)
+    save_optimizer(tune.optimizer, tmp_path)
+    fresh = start_fine_tune(new_model(family), SETTINGS)
+    load_optimizer(fresh.optimizer, tmp_path)
+    saved, loaded = flat(tune.optimizer), flat(fresh.optimizer)
+    assert saved.keys() == loaded.keys()
+    assert len(saved) >= 3
+    for key, tensor in saved.items():
+        assert torch.equal(loaded[key], tensor)
+        assert loaded[key].dtype == tensor.dtype == torch.float32
+    assert fresh.optimizer.state_dict()["param_groups"] == tune.optimizer.state_dict()["param_groups"]
+
+
+def test_training_goes_on_from_it_as_if_it_had_never_stopped(tmp_path: Path) -> None:
+    tune, split = trained("luke")
+    tune.model.save_pretrained(tmp_path)
+    save_optimizer(tune.optimizer, tmp_path)
+    model = load_model(str(tmp_path), revision=None, label_names=("a", "b", "c"), pad_token_id=1, seed=5)
+    resumed = start_fine_tune(model, SETTINGS)
+    load_optimizer(resumed.optimizer, tmp_path)
+    for each in (tune, resumed):
+        train_epoch(each, split, np.arange(16), SETTINGS, step=2)
+    expected = tune.model.state_dict()
+    assert all(torch.equal(weight, expected[name]) for name, weight in resumed.model.state_dict().items())
