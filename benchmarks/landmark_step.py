@@ -1,7 +1,8 @@
 """A landmark step against a bare torch loop over the same work, interleaved, in process-CPU time.
 
-Prints for a MiniLM-sized and a zoo-sized model: the ratio of the training phase to the bare loop, the share of a warm D_1 step that is neither training, evaluation nor checkpoint, the CPU seconds of a fresh
-worker until its first update, and how far the micro-batch moves the loss with dropout off.
+Prints for a MiniLM-sized and a zoo-sized model: the ratio of the training phase to the bare loop, the share of a
+warm D_1 step that is neither training, evaluation nor checkpoint, the CPU seconds of a fresh worker until its
+first update, and how far the micro-batch moves the loss with dropout off.
 
     python -m benchmarks.landmark_step [--repeats 9]
 """
@@ -24,9 +25,10 @@ from transformers import BertConfig, BertModel
 from lamps_core import pretrained, tokens, training, zoo
 from lamps_core.docstrings import write_docstrings
 from lamps_core.landmark_step import CandidateRun
+from lamps_core.prepared_data import save_prepared
 from lamps_core.settings import FineTuningSettings
 from lamps_core.steps import StepRequest
-from lamps_core.text_data import DatasetRequest, TextDataset, load_text_dataset, save_prepared
+from lamps_core.text_data import DatasetRequest, TextDataset, load_text_dataset
 from lamps_core.worker_pool import DeviceSlot, WorkerPool
 
 ROWS = 192  # rows of the timed epoch: six updates

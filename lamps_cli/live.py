@@ -227,7 +227,9 @@ def _is_number(value: object) -> bool:
 
 
 def _value(value: object) -> Text:
-    return Text(f"{value:,.4g}" if isinstance(value, (int, float)) else "–")
+    if isinstance(value, int):
+        return Text(f"{value:,}")
+    return Text(f"{value:,.4g}" if isinstance(value, float) else "–")
 
 
 def _clock_time(seconds: float) -> str:

@@ -1,7 +1,7 @@
-"""Learning curves as Parquet: the schema, the writer, and a reader that refuses what is not a curve.
+"""Learning curves as Parquet: the schema, the rules that make rows a curve, and the writer.
 
-One row a step. Written as one file a (dataset, model, seed), each appearing whole by one rename; read from
-any layout of files and folders. Knows nothing of objectives, searches or how the numbers were measured.
+One row a step. Written as one file a (dataset, model, seed), each appearing whole by one rename. Does not
+know how files are found and read (`curve_reader`), objectives, searches or how the numbers were measured.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
@@ -155,15 +153,14 @@ def write_curve(folder: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
         The file.
 
     Raises:
-        BadInput: no rows, rows of several curves, or rows that `read_curves` would refuse.
+        BadInput: no rows, rows of several curves, or rows that `curve_reader.read_curves` would refuse.
     """
     if not rows:
         raise BadInput(f"{folder}: a curve to write has no rows")
     columns = {field.name: _from_rows(rows, field, folder) for field in CURVE_SCHEMA}
-    table = pa.table({**columns, _FILE: np.zeros(len(rows), np.int32), _ROW: np.arange(len(rows))})
-    given = _Rows(table, (folder / "(rows to write)",))
+    given = CurveRows.join([pa.table(columns)], (folder / "(rows to write)",))
     given.check_present(tuple(_REQUIRED))
-    keys = {CurveKey(*key) for key in zip(*(table[name].to_pylist() for name in KEY_COLUMNS), strict=True)}
+    keys = {CurveKey(*key) for key in zip(*(columns[name].to_pylist() for name in KEY_COLUMNS), strict=True)}
     if len(keys) > 1:
         raise BadInput(f"{folder}: rows of {len(keys)} curves were given to be written as one")
     given.where(~given.failed()).check()
@@ -185,167 +182,15 @@ def _from_rows(rows: Sequence[Mapping[str, Any]], field: pa.Field, folder: Path)
     try:
         if pa.types.is_timestamp(field.type):
             values = [datetime.fromisoformat(value) if isinstance(value, str) else value for value in values]
-        # from_pandas: NaN is a null where nulls are allowed, as in `read_curves`.
+        # from_pandas: NaN is a null where nulls are allowed, as in `curve_reader`.
         return pa.array(values, type=field.type, from_pandas=field.nullable)
     except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
-        raise BadInput(f"{folder}: column {field.name} of a curve to write: {_first_line(error)}") from None
-
-
-def read_curves(folder_or_file: Path) -> pa.Table:
-    """Read and check learning curves; failed rows are left out (see `read_failures`).
-
-    Takes files that hold only the required columns, in any order, in nested folders or in partitions
-    (`dataset=trec/model=...`), of types that can be converted without loss; other columns are left out, as
-    are files and folders whose name starts with `.` or `_`. NaN in an optional column is a null.
-
-    Args:
-        folder_or_file: a meta-dataset, or one file of it.
-
-    Returns:
-        A table in `CURVE_SCHEMA`, sorted by dataset, model, seed and step.
-
-    Raises:
-        BadInput: with the file, the column and the row (counted from 0) of what is wrong: a file that is not
-            Parquet, a missing column, a null in a required one, a number below 0 or not finite, a step twice
-            (in one file or two), a gap in the steps, rows after a complete one, an unknown source, or two
-            sources in one curve.
-    """
-    rows = _read(folder_or_file)
-    curves = rows.where(~rows.failed())
-    return curves.check().table.select(CURVE_SCHEMA.names).cast(CURVE_SCHEMA)
-
-
-def read_failures(folder_or_file: Path) -> pa.Table:
-    """Read the failed rows of a meta-dataset: which step of which candidate, and why.
-
-    Args:
-        folder_or_file: as `read_curves`.
-
-    Returns:
-        A table with the columns of `CURVE_SCHEMA`, sorted the same way; any number in it may be null.
-
-    Raises:
-        BadInput: a file that is not Parquet, a missing column, or a failed row that does not say which step.
-    """
-    rows = _read(folder_or_file)
-    failures = rows.where(rows.failed())
-    failures.check_present((*KEY_COLUMNS, "step"))
-    return failures.sorted().table.select(CURVE_SCHEMA.names)
-
-
-def curves_by_key(table: pa.Table) -> dict[CurveKey, Curve]:
-    """Cut a table into its curves, without copying.
-
-    Args:
-        table: as `read_curves` returns it.
-
-    Returns:
-        The curves in the table's order.
-    """
-    cuts = [*np.flatnonzero(_starts(table)).tolist(), len(table)]
-    curves = {}
-    for start, end in pairwise(cuts):
-        key = CurveKey(*(table[name][start].as_py() for name in KEY_COLUMNS))
-        curves[key] = Curve(key, table.slice(start, end - start))
-    return curves
-
-
-def _read(folder_or_file: Path) -> _Rows:
-    files = _curve_files(folder_or_file)
-    tables = []
-    for number, path in enumerate(files):
-        columns, length = _read_file(path)
-        origin = {_FILE: np.full(length, number, np.int32), _ROW: np.arange(length)}
-        tables.append(pa.table({**columns, **origin}))
-    return _Rows(pa.concat_tables(tables).combine_chunks(), files)
-
-
-def _curve_files(folder_or_file: Path) -> tuple[Path, ...]:
-    if folder_or_file.is_file():
-        return (folder_or_file,)
-    if not folder_or_file.is_dir():
-        raise BadInput(f"{folder_or_file}: there is no such file or folder")
-    found = sorted(
-        path
-        for path in folder_or_file.rglob("*")
-        if path.suffix.lower() == ".parquet"
-        and not any(part.startswith((".", "_")) for part in path.relative_to(folder_or_file).parts)
-        and path.is_file()
-    )
-    if not found:
-        raise BadInput(f"{folder_or_file}: holds no Parquet files: name a folder of learning curves")
-    return tuple(found)
-
-
-def _read_file(path: Path) -> tuple[dict[str, pa.ChunkedArray], int]:
-    """Every column of the schema as its type, and the number of rows."""
-    try:
-        with pq.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            known = [name for name in CURVE_SCHEMA.names if name in names]
-            if repeated := [name for name in known if names.count(name) > 1]:
-                raise BadInput(f"{path}: column {repeated[0]} is there twice")
-            table = file.read(columns=known, use_threads=False)
-    except (pa.ArrowException, OSError) as error:
-        raise BadInput(f"{path}: cannot be read as Parquet: {_first_line(error)}") from None
-    found = {name: table[name] for name in known}
-    for name, value in _partition(path).items():
-        found.setdefault(name, pa.chunked_array([pa.repeat(pa.scalar(value, pa.string()), len(table))]))
-    if missing := [name for name in _REQUIRED if name not in found]:
-        raise BadInput(f"{path}: required column {', '.join(missing)} is missing")
-    columns = {
-        field.name: _converted(path, found[field.name], field)
-        if field.name in found
-        else pa.chunked_array([pa.nulls(len(table), field.type)])
-        for field in CURVE_SCHEMA
-    }
-    return columns, len(table)
-
-
-def _partition(path: Path) -> dict[str, str | None]:
-    """What the folders of a path say, as Hive and pyarrow write it: `dataset=trec/model=org%2Fname`."""
-    said = (part.partition("=") for part in path.absolute().parent.parts if "=" in part)
-    return {
-        name: None if value == "__HIVE_DEFAULT_PARTITION__" else unquote(value)
-        for name, _, value in said
-        if name in CURVE_SCHEMA.names
-    }
-
-
-def _converted(path: Path, column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
-    try:
-        return _cast(column, field)
-    except (pa.ArrowException, ValueError, TypeError) as error:
-        row = next((row for row in range(len(column)) if not _castable(column.slice(row, 1), field)), 0)
-        raise BadInput(
-            f"{path}, column {field.name}, row {row}: is not {field.type}: {_first_line(error)}"
-        ) from None
-
-
-def _castable(column: pa.ChunkedArray, field: pa.Field) -> bool:
-    try:
-        _cast(column, field)
-    except (pa.ArrowException, ValueError, TypeError):
-        return False
-    return True
-
-
-def _cast(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
-    if pa.types.is_dictionary(column.type):
-        column = pc.cast(column, column.type.value_type)
-    if field.nullable and pa.types.is_floating(column.type):
-        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
-    if column.type != field.type:
-        # A time stamp may lose its nanoseconds; a number must lose nothing.
-        column = pc.cast(column, field.type, safe=not pa.types.is_timestamp(field.type))
-    if pa.types.is_string(field.type):
-        column.validate(full=True)  # Parquet does not promise that text is UTF-8
-    return column
+        raise BadInput(f"{folder}: column {field.name} of a curve to write: {first_line(error)}") from None
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """Rows with where they came from.
+class CurveRows:
+    """Rows that are to be curves, with where they came from.
 
     Attributes:
         table: the columns of the schema, nulls allowed, then `_FILE` (an index into `files`) and `_ROW`.
@@ -355,59 +200,72 @@ class _Rows:
     table: pa.Table
     files: tuple[Path, ...]
 
-    def where(self, mask: npt.NDArray[np.bool_]) -> _Rows:
-        return _Rows(self.table.filter(pa.array(mask)).combine_chunks(), self.files)
+    @classmethod
+    def join(cls, tables: Sequence[pa.Table], files: tuple[Path, ...]) -> CurveRows:
+        """The rows of several files: one table a file, with the columns of the schema, nulls allowed."""
+        placed = []
+        for number, table in enumerate(tables):
+            numbered = table.append_column(_FILE, pa.array(np.full(len(table), number, np.int32)))
+            placed.append(numbered.append_column(_ROW, pa.array(np.arange(len(table)))))
+        return cls(pa.concat_tables(placed).combine_chunks(), files)
+
+    def where(self, mask: npt.NDArray[np.bool_]) -> CurveRows:
+        """The rows at which the mask [rows] is True."""
+        return CurveRows(self.table.filter(pa.array(mask)).combine_chunks(), self.files)
 
     def failed(self) -> npt.NDArray[np.bool_]:
+        """Which rows [rows] are of status `failed`; BadInput if one is neither ok nor failed."""
         known = pc.is_in(self.table["status"], pa.array(["ok", "failed", None], pa.string()))
-        self.refuse("status", ~known.to_numpy(), "is neither ok nor failed")
+        self._refuse("status", ~known.to_numpy(), "is neither ok nor failed")
         mask: npt.NDArray[np.bool_] = pc.fill_null(pc.equal(self.table["status"], "failed"), False).to_numpy()
         return mask
 
-    def sorted(self) -> _Rows:
+    def sorted(self) -> CurveRows:
+        """The rows by dataset, model, seed and step."""
         # By origin last, so that of two equal rows the later one is refused.
         order = [(name, "ascending") for name in (*KEY_COLUMNS, "step", _FILE, _ROW)]
-        return _Rows(self.table.sort_by(order).combine_chunks(), self.files)
+        return CurveRows(self.table.sort_by(order).combine_chunks(), self.files)
 
-    def check(self) -> _Rows:
-        """The rows, sorted, if they are curves."""
+    def check(self) -> CurveRows:
+        """The rows, sorted, if they are curves; else BadInput with the file, the column and the row."""
         self._check_values()
         ordered = self.sorted()
         ordered._check_curves()
         return ordered
 
     def check_present(self, columns: Sequence[str]) -> None:
+        """Raise BadInput for the first null in one of these columns."""
         for name in columns:
-            self.refuse(name, pc.is_null(self.table[name]).to_numpy(), "null in a required column")
+            self._refuse(name, pc.is_null(self.table[name]).to_numpy(), "null in a required column")
 
     def _check_values(self) -> None:
         self.check_present(tuple(_REQUIRED))
         for name in ("step", *MEASURED_COLUMNS):
             values = pc.fill_null(self.table[name], 0).to_numpy()
-            self.refuse(name, ~(np.isfinite(values) & (values >= 0)), "is not a finite number of at least 0")
+            self._refuse(name, ~(np.isfinite(values) & (values >= 0)), "is not a finite number of at least 0")
         known = pc.is_in(self.table["source"], pa.array(SOURCES)).to_numpy()
-        self.refuse("source", ~known, f"is none of {', '.join(SOURCES)}")
+        self._refuse("source", ~known, f"is none of {', '.join(SOURCES)}")
 
     def _check_curves(self) -> None:
         """The rules inside a curve, on sorted rows."""
         step, complete = self.table["step"].to_numpy(), self.table["complete"].to_numpy()
-        start = _starts(self.table)
+        start = curve_starts(self.table)
         curve = np.cumsum(start) - 1
         first = np.flatnonzero(start)[curve]
         earlier = np.cumsum(complete) - complete
-        self.refuse("step", ~start & (step == np.roll(step, 1)), "is there twice in its curve")
-        self.refuse("step", step != np.arange(len(step)) - first, "leaves a gap: steps go 0, 1, 2, ...")
+        self._refuse("step", ~start & (step == np.roll(step, 1)), "is there twice in its curve")
+        self._refuse("step", step != np.arange(len(step)) - first, "leaves a gap: steps go 0, 1, 2, ...")
         twice = complete & (earlier > earlier[first])
-        self.refuse("complete", twice, "is the second complete row of its curve")
-        self.refuse(
+        self._refuse("complete", twice, "is the second complete row of its curve")
+        self._refuse(
             "complete", complete & ~np.roll(start, -1), "is complete, but not the last row of its curve"
         )
         source = _codes(self.table, "source")
-        self.refuse(
+        self._refuse(
             "source", source != source[first], "differs from the rows before it: one curve, one source"
         )
 
-    def refuse(self, column: str, bad: npt.NDArray[np.bool_], what: str) -> None:
+    def _refuse(self, column: str, bad: npt.NDArray[np.bool_], what: str) -> None:
         """Raise for the first bad row, if there is one."""
         if not bad.any():
             return
@@ -420,8 +278,8 @@ class _Rows:
         raise BadInput(f"{place}: {value}{what} ({curve})")
 
 
-def _starts(table: pa.Table) -> npt.NDArray[np.bool_]:
-    """Where a sorted table goes on to another curve."""
+def curve_starts(table: pa.Table) -> npt.NDArray[np.bool_]:
+    """Where [rows] a table, sorted as `CurveRows.sorted` does, goes on to another curve."""
     start = np.arange(len(table)) == 0
     for name in KEY_COLUMNS:
         codes = _codes(table, name)
@@ -436,5 +294,6 @@ def _codes(table: pa.Table, name: str) -> npt.NDArray[Any]:
     return np.asarray(codes.to_numpy())
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says, as one line of at most 200 characters."""
     return str(error).split("\n", 1)[0][:200]

@@ -23,8 +23,8 @@ from lamps_core.checkpoint import newest_checkpoint
 from lamps_core.errors import CandidateFailed
 from lamps_core.files import safe_name
 from lamps_core.memory import micro_batch_for
+from lamps_core.prepared_data import load_prepared
 from lamps_core.settings import FineTuningSettings
-from lamps_core.text_data import load_prepared
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.curves import read_curves, read_failures
+from lamps_core.curve_reader import read_curves, read_failures
 from lamps_core.errors import BadInput
 from lamps_core.front import non_dominated
 from lamps_core.objectives import MAXIMISED, parse_objectives

@@ -19,11 +19,12 @@ from lamps_core.errors import BadInput
 from lamps_core.files import safe_name, write_json
 from lamps_core.journal import Journal
 from lamps_core.policies import load_policy
+from lamps_core.prepared_data import save_prepared
 from lamps_core.progress import RunningStep, SearchProgress, listener, publish
 from lamps_core.search import Action, CandidateState, Outcome, Search
 from lamps_core.settings import DEFAULT_LEARNING_RATE, FineTuningSettings
 from lamps_core.steps import ExportRequest, StepRequest
-from lamps_core.text_data import DatasetRequest, load_text_dataset, save_prepared
+from lamps_core.text_data import DatasetRequest, load_text_dataset
 from lamps_core.worker_pool import DeviceSlot, device_slots
 
 if TYPE_CHECKING:

@@ -1,8 +1,7 @@
 """A text-classification dataset as it was asked for: texts, integer labels, label names and splits.
 
-Owns what a row's text and label are, which split plays which part, and the prepared folder that a worker
-reads. Does not know how files or the hub are read (`text_files`, `text_hub`), nor tokens or models.
-`load_prepared` needs numpy, pyarrow and json only, so that a worker starts fast.
+Owns what can be asked for and which split plays which part. Does not know how files or the hub are read
+(`text_files`, `text_hub`), what a row's text and label are (`text_columns`), nor tokens or models.
 """
 
 from __future__ import annotations
@@ -17,25 +16,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet
 
 from lamps_core.errors import BadInput
-from lamps_core.files import write_atomically, write_json
 from lamps_core.landmarks import stratified_order
-from lamps_core.text_files import FILE_KINDS, SplitSource, class_names, open_local, read_table
+from lamps_core.text_columns import choose_layout, encode_labels, name_labels, read_labels, read_rows
+from lamps_core.text_files import FILE_KINDS, SplitSource, class_names, open_local
 from lamps_core.text_hub import open_hub
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import pyarrow as pa
+
     from lamps_core.landmarks import IntArray
+    from lamps_core.text_columns import Layout, Rows
 
 TEST_SHARE = 0.2
 _VALIDATION_NAMES = ("validation", "dev", "valid", "val")
-_TEMPLATE_PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
-_PREPARED_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -113,224 +111,6 @@ class TextDataset:
     notices: tuple[str, ...]
     fingerprint: str
     selection: str
-
-
-# --- What a row's text and label are -----------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Text = literals[0] + columns[0] + literals[1] + ... + literals[-1]; label = target."""
-
-    literals: tuple[str, ...]
-    columns: tuple[str, ...]
-    target: str
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows of one split with a text and a label. texts, labels: Arrow large_string arrays without nulls."""
-
-    origin: str
-    texts: pa.ChunkedArray
-    labels: pa.ChunkedArray
-
-
-def choose_layout(request: DatasetRequest, table: pa.Table) -> Layout:
-    """The columns and the text between them that a request means for a table with these columns."""
-    columns = request.input_columns
-    if not columns:
-        raise BadInput(f"no input column given; the columns are {', '.join(table.column_names)}")
-    if len(columns) == 1 and columns[0] not in table.column_names:
-        columns = tuple(column.strip() for column in columns[0].split(","))
-    if request.target_column in columns:
-        raise BadInput(
-            f"column {request.target_column!r} is both input and target; the label must not be in the text"
-        )
-    if request.template is None:
-        return Layout(("", *["\n"] * (len(columns) - 1), ""), columns, request.target_column)
-    literals, named = _parse_template(request.template.replace("\\n", "\n"), columns)
-    return Layout(literals, named, request.target_column)
-
-
-def _parse_template(template: str, columns: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Cut a template into n + 1 literals and the n columns between them."""
-    literals, named, end = [""], list[str](), 0
-    for piece in _TEMPLATE_PIECE.finditer(template):
-        literals[-1] += template[end : piece.start()]
-        end = piece.end()
-        if piece[0] in ("{{", "}}"):
-            literals[-1] += piece[0][0]
-        elif piece[1] in columns:
-            named.append(piece[1])
-            literals.append("")
-        else:
-            raise BadInput(
-                f"template: {piece[0]!r} is no input column ({', '.join(columns)}); "
-                "only their names go in braces, and a brace itself is written twice"
-            )
-    literals[-1] += template[end:]
-    if not named:
-        raise BadInput(f"template {template!r} holds no input column; write for example {{{columns[0]}}}")
-    return tuple(literals), tuple(named)
-
-
-def read_rows(table: pa.Table, layout: Layout, *, origin: str) -> tuple[Rows, tuple[str, ...]]:
-    """Texts and labels of a table, less the rows that lack one, and a notice where there are such."""
-    pieces = {name: _text_strings(_column(table, name, origin), name, origin) for name in layout.columns}
-    labels = read_labels(table, layout.target, origin)
-    blank = functools.reduce(
-        pc.and_, [pc.equal(pc.utf8_trim_whitespace(piece), "") for piece in pieces.values()]
-    )
-    unlabelled = pc.is_null(labels)
-    dropped = pc.or_(unlabelled, blank)
-    joined = [_string(layout.literals[0])]
-    for name, literal in zip(layout.columns, layout.literals[1:], strict=True):
-        joined += [pieces[name], _string(literal)]
-    texts = pc.binary_join_element_wise(*joined, _string(""))
-    rows = Rows(origin, texts.filter(pc.invert(dropped)), labels.filter(pc.invert(dropped)))
-    no_label, lost = pc.sum(unlabelled).as_py() or 0, table.num_rows - len(rows.labels)
-    reasons = f"{no_label} rows with no label and {lost - no_label} with empty text"
-    return rows, (f"{origin}: dropped {reasons} of {table.num_rows}",) if lost else ()
-
-
-def _column(table: pa.Table, name: str, origin: str) -> pa.ChunkedArray:
-    found = table.column_names.count(name)
-    if found == 0:
-        raise BadInput(f"{origin}: no column {name!r}; the columns are {', '.join(table.column_names)}")
-    if found > 1:
-        raise BadInput(f"{origin}: {found} columns are called {name!r}; rename all but one")
-    column = table.column(name)
-    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
-
-
-def _text_strings(column: pa.ChunkedArray, name: str, origin: str) -> pa.ChunkedArray:
-    """A column as large_string, with "" for what is missing."""
-    kind = column.type
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        return _choice_lines(column, name, origin)
-    return _plain_strings(column, name, origin)
-
-
-def _plain_strings(column: pa.ChunkedArray, name: str, origin: str) -> pa.ChunkedArray:
-    kind = column.type
-    if not (_is_string(kind) or _is_number(kind) or pa.types.is_null(kind)):
-        raise BadInput(
-            f"{origin}: column {name!r} holds {kind}; a text column holds strings, numbers or lists of them"
-        )
-    return column.cast(pa.large_string()).fill_null("")
-
-
-def _choice_lines(column: pa.ChunkedArray, name: str, origin: str) -> pa.ChunkedArray:
-    """Lists of choices as lines: "A. first", "B. second", ..., after "Z." come "AA.", "AB.", ..."""
-    lists = column.cast(pa.large_list(column.type.value_type)).combine_chunks()
-    choices = _plain_strings(pa.chunked_array([lists.flatten()]), name, origin)
-    lengths = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False)
-    ends = np.cumsum(lengths)
-    places = np.arange(len(choices)) - np.repeat(ends - lengths, lengths)
-    marks = pa.array([f"{_letters(place)}. " for place in range(lengths.max(initial=0))], pa.large_string())
-    lines = pc.binary_join_element_wise(marks.take(pa.array(places)), choices.combine_chunks(), _string(""))
-    offsets = pa.array(np.concatenate([[0], ends]), pa.int64())
-    return pa.chunked_array([pc.binary_join(pa.LargeListArray.from_arrays(offsets, lines), _string("\n"))])
-
-
-def _string(text: str) -> pa.Scalar:
-    return pa.scalar(text, pa.large_string())
-
-
-def _letters(place: int) -> str:
-    return (_letters(place // 26 - 1) if place >= 26 else "") + chr(ord("A") + place % 26)
-
-
-def read_labels(table: pa.Table, target: str, origin: str) -> pa.ChunkedArray:
-    """The label column as large_string, null where the label is missing."""
-    column = _column(table, target, origin)
-    kind, names = column.type, class_names(table.schema, target)
-    if names is not None and pa.types.is_integer(kind):
-        return _named_labels(column, names, origin)
-    if pa.types.is_floating(kind):
-        try:
-            column = pc.if_else(pc.is_nan(column), None, column).cast(pa.int64())
-        except pa.ArrowInvalid as error:
-            raise BadInput(_decimal_labels(origin, target)) from error
-    elif not (
-        _is_string(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)
-    ):
-        raise BadInput(f"{origin}: column {target!r} holds {kind}; a label is a string or a whole number")
-    labels = column.cast(pa.large_string())
-    labels = pc.if_else(pc.equal(pc.utf8_trim_whitespace(labels), ""), None, labels)
-    return _whole_numbers(labels, origin, target) if _is_string(kind) else labels
-
-
-def _named_labels(column: pa.ChunkedArray, names: tuple[str, ...], origin: str) -> pa.ChunkedArray:
-    column = pc.if_else(pc.equal(column, -1), None, column)
-    extremes = pc.min_max(column)
-    if (extremes["min"].as_py() or 0) < 0 or (extremes["max"].as_py() or 0) >= len(names):
-        worst = extremes["max"] if (extremes["min"].as_py() or 0) >= 0 else extremes["min"]
-        raise BadInput(
-            f"{origin}: label {worst.as_py()} is outside the {len(names)} class names of the dataset"
-        )
-    return pa.chunked_array([pa.array(names, pa.large_string()).take(column.combine_chunks())])
-
-
-def _whole_numbers(labels: pa.ChunkedArray, origin: str, target: str) -> pa.ChunkedArray:
-    """Strings that are all numbers, as CSV has them: "1.0" is the label "1", and "0.5" is no label."""
-    distinct = pc.unique(labels).drop_null()
-    if not len(distinct) or not pc.all(pc.match_substring_regex(distinct, r"^-?\d+(\.\d*)?$")).as_py():
-        return labels
-    if pc.any(pc.match_substring_regex(distinct, r"\.\d*[1-9]")).as_py():
-        raise BadInput(_decimal_labels(origin, target))
-    return pc.replace_substring_regex(labels, r"\.0*$", "")
-
-
-def _decimal_labels(origin: str, target: str) -> str:
-    return (
-        f"{origin}: column {target!r} holds numbers with decimals: regression is not supported; "
-        "for classes write words or whole numbers"
-    )
-
-
-def _is_string(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-
-
-def name_labels(rows: Rows, declared: tuple[str, ...] | None) -> tuple[str, ...]:
-    """Class names: those the dataset declares, else the labels of the train rows, sorted."""
-    distinct = pc.unique(rows.labels).to_pylist()
-    if not distinct:
-        raise BadInput(f"{rows.origin}: no row with both a text and a label is left")
-    if len(distinct) == 1:
-        raise BadInput(
-            f"{rows.origin}: all labels are {distinct[0]!r}; a classifier needs two classes or more"
-        )
-    if len(distinct) == len(rows.labels):
-        raise BadInput(
-            f"{rows.origin}: every row has a label of its own; is the target an id or a text column?"
-        )
-    if declared is not None:
-        return declared
-    if all(re.fullmatch(r"-?\d+", label) for label in distinct):
-        return tuple(sorted(distinct, key=lambda label: (int(label), label)))
-    return tuple(sorted(distinct))
-
-
-def encode_labels(rows: Rows, names: tuple[str, ...], *, seen: pa.Array) -> TextSplit:
-    """Labels to places in `names`, all of which must be among `seen`, the labels of the train rows."""
-    if not len(rows.labels):
-        raise BadInput(f"{rows.origin}: no row with both a text and a label is left")
-    unseen = rows.labels.filter(pc.invert(pc.is_in(rows.labels, seen)))
-    if len(unseen):
-        counts = [(entry["values"].as_py(), entry["counts"].as_py()) for entry in pc.value_counts(unseen)][:5]
-        named = ", ".join(f"{label!r} ({count} rows)" for label, count in counts)
-        raise BadInput(
-            f"{rows.origin}: label {named} is in no training row; drop such rows or add some to train"
-        )
-    places = pc.index_in(rows.labels, pa.array(names, pa.large_string())).to_numpy()
-    return TextSplit(tuple(rows.texts.to_pylist()), places.astype(np.int64))
 
 
 # --- Which split plays which part --------------------------------------------------------------------------
@@ -482,7 +262,11 @@ class _Reading:
     def read(self, table: pa.Table, *, origin: str) -> TextSplit:
         rows, dropped = read_rows(table, self.layout, origin=origin)
         self.notices.extend(dropped)
-        return encode_labels(rows, self.label_names, seen=self.seen)
+        return self.encode(rows)
+
+    def encode(self, rows: Rows) -> TextSplit:
+        labels = encode_labels(rows, self.label_names, seen=self.seen)
+        return TextSplit(tuple(rows.texts.to_pylist()), labels)
 
 
 def load_text_dataset(request: DatasetRequest) -> TextDataset:
@@ -520,11 +304,16 @@ def load_text_dataset(request: DatasetRequest) -> TextDataset:
 
 def _read_train(request: DatasetRequest, plan: _Plan) -> tuple[TextSplit, _Reading]:
     table = plan.source.read(plan.train)
-    layout = choose_layout(request, table)
+    layout = choose_layout(
+        table.column_names,
+        inputs=request.input_columns,
+        target=request.target_column,
+        template=request.template,
+    )
     rows, dropped = read_rows(table, layout, origin=plan.train)
     names = name_labels(rows, class_names(table.schema, layout.target))
     reading = _Reading(layout, names, pc.unique(rows.labels), [*plan.notices, *dropped])
-    return encode_labels(rows, names, seen=reading.seen), reading
+    return reading.encode(rows), reading
 
 
 def _part_test(
@@ -574,70 +363,3 @@ def _fingerprint(dataset: TextDataset) -> str:
         digest.update("".join(split.texts).encode())
         digest.update(split.labels.astype("<i8").tobytes())
     return digest.hexdigest()
-
-
-def save_prepared(dataset: TextDataset, folder: Path) -> None:
-    """Write a dataset for workers: its rows as one Parquet file, then `dataset.json`, which names that file.
-
-    Each file lands by a rename, the JSON last, so a reader finds the old dataset or the new one, whole.
-    """
-    splits = [split for split in (dataset.train, dataset.evaluation, dataset.test) if split is not None]
-    texts = pa.array([text for split in splits for text in split.texts], pa.large_string())
-    labels = pa.array(np.concatenate([split.labels for split in splits]), pa.int64())
-    content = pa.BufferOutputStream()
-    pyarrow.parquet.write_table(pa.table({"text": texts, "label": labels}), content, compression="zstd")
-    rows_file = f"rows-{dataset.fingerprint[:16]}.parquet"
-    write_atomically(folder / rows_file, content.getvalue().to_pybytes())
-    described = {
-        "version": _PREPARED_VERSION,
-        "name": dataset.name,
-        "label_names": dataset.label_names,
-        "rows_file": rows_file,
-        "split_rows": [len(split) for split in splits],
-        "notices": dataset.notices,
-        "fingerprint": dataset.fingerprint,
-        "selection": dataset.selection,
-    }
-    write_json(folder / "dataset.json", described)
-
-
-def load_prepared(folder: Path) -> TextDataset:
-    """Read what `save_prepared` wrote.
-
-    Raises:
-        BadInput: nothing prepared there, or it is damaged or of another version.
-    """
-    try:
-        described = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-        if described["version"] != _PREPARED_VERSION:
-            raise ValueError(f"version {described['version']}, not {_PREPARED_VERSION}")
-        # The file's name alone: a path in the JSON must not lead out of the folder.
-        table = read_table(folder / Path(described["rows_file"]).name)
-        splits = _cut(table, described["split_rows"])
-        return TextDataset(
-            name=described["name"],
-            label_names=tuple(described["label_names"]),
-            train=splits[0],
-            evaluation=splits[1],
-            test=splits[2] if len(splits) > 2 else None,
-            notices=tuple(described["notices"]),
-            fingerprint=described["fingerprint"],
-            selection=described["selection"],
-        )
-    except (OSError, ValueError, KeyError, TypeError, IndexError, BadInput) as error:
-        raise BadInput(
-            f"{folder}: no usable prepared dataset ({error}); delete the folder and run again"
-        ) from error
-
-
-def _cut(table: pa.Table, split_rows: list[int]) -> list[TextSplit]:
-    if sum(split_rows) != table.num_rows:
-        raise ValueError(f"{table.num_rows} rows, not {sum(split_rows)}")
-    starts = np.cumsum([0, *split_rows])[:-1].tolist()
-    parts = [table.slice(start, rows) for start, rows in zip(starts, split_rows, strict=True)]
-    return [TextSplit(tuple(part["text"].to_pylist()), _integers(part["label"])) for part in parts]
-
-
-def _integers(column: pa.ChunkedArray) -> IntArray:
-    # Not to_numpy: that imports pandas where it is installed, which takes longer than the reading.
-    return np.from_dlpack(column.combine_chunks()).astype(np.int64)

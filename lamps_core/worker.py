@@ -17,6 +17,7 @@ import resource
 import signal
 import sys
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 PROGRESS_SECONDS = 0.2  # at most five progress messages a second
-ONE_THREAD_PARAMETERS = 10_000_000  # below, a second CPU thread costs more than it brings (docs/log.md)
 
 
 def main(connection: Connection, environment: dict[str, str], options: dict[str, Any]) -> None:
@@ -59,7 +59,12 @@ def main(connection: Connection, environment: dict[str, str], options: dict[str,
 
 
 def _die_with_parent() -> None:
-    """The fork server ends with the process that started it; this one ends with the fork server."""
+    """The fork server ends with the process that started it; this one ends with the fork server.
+
+    The server ends when nobody holds the other end of a pipe, which it hands to each child: kept open here,
+    server and worker would wait for each other.
+    """
+    os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     parent = multiprocessing.parent_process()

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from dataclasses import asdict, dataclass
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from pathlib import Path
 from types import ModuleType
@@ -156,7 +156,13 @@ class WorkerPool:
     def preload(self) -> None:
         """Start the fork server now, so that its imports run while the caller does something else."""
         _context()
-        forkserver.ensure_running()
+        resource_tracker.ensure_running()  # first: where it starts, it lets SIGINT through again
+        # Ctrl-C reaches the whole process group, and the fork server ignores it only after its imports.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def wait_until_ready(self) -> None:
         """Return when a worker can start at once: no step is charged for the imports."""
@@ -254,7 +260,7 @@ class WorkerPool:
 
     def _give_back(self, slot: int) -> None:
         with self._changed:
-            self._free.insert(0, slot)
+            self._free.append(slot)  # last, so that the worker idle for longest gives way first
             self._changed.notify()
 
     def _drop(self, slot: int) -> None:

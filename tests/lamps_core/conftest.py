@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lamps_core.prepared_data import save_prepared
 from lamps_core.settings import FineTuningSettings
 from lamps_core.steps import StepRequest
-from lamps_core.text_data import DatasetRequest, TextDataset, load_text_dataset, save_prepared
+from lamps_core.text_data import DatasetRequest, TextDataset, load_text_dataset
 from lamps_core.zoo import materialise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-SETTINGS = FineTuningSettings(learning_rate=5e-3, batch_size=8, landmarks=3, max_length=32, seed=7)
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,9 @@ class Topics:
 
     work: Path
     dataset: TextDataset
+    settings: FineTuningSettings = FineTuningSettings(
+        learning_rate=5e-3, batch_size=8, landmarks=3, max_length=32, seed=7
+    )
 
     def request(
         self,
@@ -36,27 +38,19 @@ class Topics:
         *,
         candidate: str = "zoo/bert-tiny",
         location: Path | None = None,
-        settings: FineTuningSettings = SETTINGS,
+        **settings: Any,
     ) -> StepRequest:
-        """A step of a zoo candidate, or of the one in `location`."""
+        """A step of a zoo candidate, or of the one in `location`, with some settings changed."""
         return StepRequest(
             name=candidate,
             location=str(location or materialise(candidate)),
             revision=None,
             step=step,
             losses=losses,
-            settings=dataclasses.asdict(settings),
+            settings=dataclasses.asdict(dataclasses.replace(self.settings, **settings)),
             work_folder=str(self.work),
             dataset_fingerprint=self.dataset.fingerprint,
         )
-
-
-def prepare(work: Path, dataset: TextDataset) -> Topics:
-    """A new work folder, as a search makes it."""
-    for folder in ("tokens", "checkpoints", "logs"):
-        (work / folder).mkdir(parents=True)
-    save_prepared(dataset, work / "data")
-    return Topics(work, dataset)
 
 
 @pytest.fixture(scope="session")
@@ -69,13 +63,18 @@ def topics_dataset(topics_csv: Path) -> TextDataset:
 
 
 @pytest.fixture
-def new_topics(topics_dataset: TextDataset, tmp_path: Path) -> Callable[[str], Topics]:
-    """Makes work folders of the same data."""
-    return lambda name: prepare(tmp_path / name, topics_dataset)
+def new_topics(topics_dataset: TextDataset, tmp_path: Path) -> Callable[..., Topics]:
+    """Makes work folders, of the same data unless told otherwise."""
+
+    def prepare(name: str, dataset: TextDataset = topics_dataset) -> Topics:
+        save_prepared(dataset, tmp_path / name / "data")
+        return Topics(tmp_path / name, dataset)
+
+    return prepare
 
 
 @pytest.fixture
-def topics(new_topics: Callable[[str], Topics]) -> Topics:
+def topics(new_topics: Callable[..., Topics]) -> Topics:
     return new_topics("work")
 
 

@@ -18,15 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lamps_core import files
-from lamps_core.curves import (
-    CURVE_SCHEMA,
-    CurveKey,
-    curve_file_name,
-    curves_by_key,
-    read_curves,
-    read_failures,
-    write_curve,
-)
+from lamps_core.curve_reader import curves_by_key, read_curves, read_failures
+from lamps_core.curves import CURVE_SCHEMA, CurveKey, curve_file_name, write_curve
 from lamps_core.errors import BadInput
 
 REQUIRED = [field.name for field in CURVE_SCHEMA if not field.nullable]

@@ -172,6 +172,12 @@ def test_a_checkpoint_of_these_classes_keeps_its_head(tmp_path: Path) -> None:
     assert all(same_weights(first, model_in(tmp_path, seed=4)).values())
 
 
+@pytest.mark.parametrize("family", ["bert", "distilbert", "llama"])
+def test_weights_begin_at_whole_cache_lines_wherever_they_lay_in_the_file(family: str) -> None:
+    model = model_in(materialise(f"zoo/{family}-tiny"))
+    assert {parameter.data_ptr() % 64 for parameter in model.parameters()} == {0}
+
+
 # --- What is refused ---------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lamps_core.budget import parse_budget
-from lamps_core.curves import curves_by_key, read_curves
+from lamps_core.curve_reader import curves_by_key, read_curves
 from lamps_core.errors import BadInput
 from lamps_core.objectives import parse_objectives
 from lamps_core.progress import SearchProgress, listener
