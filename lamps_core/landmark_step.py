@@ -125,10 +125,8 @@ class CandidateRun:
     ) -> dict[str, Any]:
         """Train one epoch on D_step; at step 0 nothing is trained, and the cost of a token is counted."""
         train = self._splits["train"]
-        if newest is None:
-            flops = training.forward_flops_per_token(tune, train)
-        else:
-            flops = newest.record["flops_per_token"]
+        known = newest.record["flops_per_token"] if newest is not None else None
+        flops = training.forward_flops_per_token(tune, train) if known is None else known
         row = {"flops_per_token": flops, "train_tokens": int(train.lengths.sum())}
         if step == 0:
             return row | {"train_rows": 0, "train_seconds": 0.0, "train_flops": 0.0}

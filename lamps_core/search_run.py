@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lamps_core import __version__, execution
+from lamps_core import execution
 from lamps_core.candidates import resolve_candidates
 from lamps_core.curves import CURVE_SCHEMA, write_curve
 from lamps_core.errors import BadInput
@@ -22,6 +22,7 @@ from lamps_core.policies import load_policy
 from lamps_core.prepared_data import save_prepared
 from lamps_core.progress import RunningStep, SearchProgress, listener, publish
 from lamps_core.search import Action, CandidateState, Outcome, Search
+from lamps_core.search_result import ResultTeller, model_path
 from lamps_core.settings import DEFAULT_LEARNING_RATE, FineTuningSettings
 from lamps_core.steps import ExportRequest, StepRequest
 from lamps_core.text_data import DatasetRequest, load_text_dataset
@@ -93,6 +94,7 @@ class SearchRun:
         self.slots = tuple(slots or device_slots(request.parallel))
         self._message = ""
         self._tested: dict[str, dict[str, Any]] = {}
+        self._teller = ResultTeller(self.dataset, self._tested)
         self._open()
 
     # --- the folder ------------------------------------------------------------------------------------
@@ -143,7 +145,7 @@ class SearchRun:
         save_prepared(self.dataset, work / "data")
         for state in self.search.candidates.values():
             self._write_curve(state)
-        self._front_rows = tuple(self._front_row(state) for state in self.search.front())
+        self._front_rows = self._teller.front_rows(self.search)
 
     def __enter__(self) -> SearchRun:
         self.execution = execution.Execution(
@@ -201,7 +203,7 @@ class SearchRun:
         self.execution.settle(outcome.candidate, outcome.step, spent_seconds=spent)
         state = self.search.candidates[outcome.candidate]
         self._write_curve(state)
-        self._front_rows = tuple(self._front_row(state) for state in self.search.front())
+        self._front_rows = self._teller.front_rows(self.search)
         self._message = describe(outcome)
         self.publish()
 
@@ -245,7 +247,7 @@ class SearchRun:
     def exports(self) -> list[ExportRequest]:
         """The front's models that are not saved yet; also drops what the front has outgrown."""
         models = self.request.out / "models"
-        wanted = {state.name: models / safe_name(state.name) for state in self.search.front()}
+        wanted = {state.name: self.request.out / model_path(state.name) for state in self.search.front()}
         models.mkdir(exist_ok=True)
         for path in models.iterdir():
             if path not in wanted.values():
@@ -269,74 +271,17 @@ class SearchRun:
 
     def result(self) -> dict[str, Any]:
         """`result.json` of the spec."""
-        search, request = self.search, self.request
-        reference = search.reference_point()
-        states = list(search.candidates.values())
-        return {
-            "dataset": self.dataset.name,
-            "objectives": [objective.column for objective in request.objectives],
-            "bounds": [objective.bound for objective in request.objectives],
-            "reference": None if reference is None else reference.tolist(),
-            "hypervolume": search.hypervolume(),
-            "spent_seconds": search.spent_seconds,
-            "budget": request.budget.text or None,
-            "steps": search.steps,
-            "policy": search.policy.name,
-            "selection": self.dataset.selection,
-            "front": [self._front_row(state) for state in search.front()],
-            "candidates": [self._candidate_row(state) for state in states],
-            "failed": [
-                {"model": state.name, "step": state.failed_step, "error": state.error}
-                for state in states
-                if state.error is not None
-            ],
-            "labels": list(self.dataset.label_names),
-            "rows": self._row_counts(),
-            "notices": list(self.dataset.notices),
-            "seed": request.settings.seed,
-            "config": asdict(request.settings),
-            "parallel": len(self.slots),
-            "devices": sorted({str(state.rows[-1]["device"]) for state in states if state.rows}),
-            "command": request.command,
-            "lamps_version": __version__,
-        }
-
-    def _row_counts(self) -> dict[str, int]:
-        splits = {
-            "train": self.dataset.train,
-            "evaluation": self.dataset.evaluation,
-            "test": self.dataset.test,
-        }
-        return {name: len(split.labels) for name, split in splits.items() if split is not None}
-
-    def _candidate_row(self, state: CandidateState) -> dict[str, Any]:
-        row = {"model": state.name, "steps": len(state.rows), "complete": state.complete}
-        row |= self._objective_values(state)
-        row["parameters"] = state.rows[0]["parameters"] if state.rows else None
-        if self.search.out_of_bounds(state):
-            row["stopped"] = "beyond a bound"
-        return row
-
-    def _front_row(self, state: CandidateState) -> dict[str, Any]:
-        last = state.rows[-1]
-        row = {"model": state.name, **self._objective_values(state)}
-        row |= {"accuracy": last["accuracy"], "macro_f1": last["macro_f1"], "parameters": last["parameters"]}
-        if self.dataset.test is not None:
-            row["selection_loss"] = last["test_loss"]
-            unmeasured = {"test_loss": None, "accuracy": None, "macro_f1": None}
-            row |= self._tested.get(state.name, unmeasured)
-        return row | {"path": f"models/{safe_name(state.name)}"}
-
-    def _objective_values(self, state: CandidateState) -> dict[str, Any]:
-        """Every objective, and the two defaults, in natural units."""
-        values: dict[str, Any] = {
-            "test_loss": state.rows[-1]["test_loss"] if state.rows else None,
-            "train_seconds": sum(row["train_seconds"] for row in state.rows),
-        }
-        for objective in self.request.objectives:
-            value = objective.value(state.rows)
-            values[objective.column] = None if value is None else objective.natural(value)
-        return values
+        return self._teller.result(
+            self.search,
+            {
+                "bounds": [objective.bound for objective in self.request.objectives],
+                "budget": self.request.budget.text,
+                "seed": self.request.settings.seed,
+                "config": asdict(self.request.settings),
+                "parallel": len(self.slots),
+                "command": self.request.command,
+            },
+        )
 
     def finish(self) -> dict[str, Any]:
         """Write `result.json` and `report.html`; drop the weights that nobody will ask for again.

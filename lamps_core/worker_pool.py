@@ -273,7 +273,8 @@ class WorkerPool:
         """The slot's worker, fresh unless it holds this very candidate of this very run."""
         wanted = (request.name, request.work_folder)
         child = self._children.get(slot)
-        if child is not None and child.candidate == wanted and child.process.is_alive():
+        # An idle worker says nothing: what can be read is its end, before the fork server tells of it.
+        if child is not None and child.candidate == wanted and not child.connection.poll():
             return child
         self._drop(slot)
         child = _start_child(self._slots[slot], request)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import State, TaskRun
     from prefect.tasks import Task
 
+
 RETRIES = 2
 
 
@@ -24,14 +25,20 @@ def worth_another_try(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool
     return isinstance(state.data, WorkerDied) or not isinstance(state.data, LampsError)
 
 
+RETRIED: dict[str, Any] = {
+    "retries": RETRIES,
+    "retry_delay_seconds": exponential_backoff(backoff_factor=1),
+    "retry_condition_fn": worth_another_try,
+    # Records on disk decide what is done; nothing is pickled between processes or runs.
+    "cache_policy": NO_CACHE,
+    "persist_result": False,
+}
+
+
 @task(
     name="landmark-step",
     task_run_name="{candidate} step {step}",
-    retries=RETRIES,
-    retry_delay_seconds=exponential_backoff(backoff_factor=1),
-    retry_condition_fn=worth_another_try,
-    cache_policy=NO_CACHE,
-    persist_result=False,
+    **RETRIED,
 )
 def fine_tune_step(candidate: str, step: int, request: StepRequest) -> dict[str, Any]:
     """One landmark step of one candidate on one device.
@@ -55,11 +62,7 @@ def fine_tune_step(candidate: str, step: int, request: StepRequest) -> dict[str,
 @task(
     name="export-model",
     task_run_name="export {candidate}",
-    retries=RETRIES,
-    retry_delay_seconds=exponential_backoff(backoff_factor=1),
-    retry_condition_fn=worth_another_try,
-    cache_policy=NO_CACHE,
-    persist_result=False,
+    **RETRIED,
 )
 def export_model(candidate: str, request: ExportRequest) -> dict[str, Any]:
     """Save a front model as a folder that `transformers` loads.

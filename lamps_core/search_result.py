@@ -1,0 +1,109 @@
+"""What `result.json` says of a search: rows of the front and of every candidate, in natural units.
+
+Derived from the state of the search alone; writes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lamps_core import __version__
+from lamps_core.files import safe_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lamps_core.search import CandidateState, Search
+    from lamps_core.text_data import TextDataset
+
+UNMEASURED = {"test_loss": None, "accuracy": None, "macro_f1": None}
+
+
+def model_path(candidate: str) -> str:
+    """Where a front model lies, relative to the folder of the search."""
+    return f"models/{safe_name(candidate)}"
+
+
+class ResultTeller:
+    """Turns the state of a search over one dataset into plain rows."""
+
+    def __init__(self, dataset: TextDataset, tested: Mapping[str, dict[str, Any]]) -> None:
+        """Know the data.
+
+        Args:
+            dataset: what is searched.
+            tested: what the held-out test split gave, by candidate; grows as models are exported.
+        """
+        self._dataset = dataset
+        self._tested = tested
+
+    def result(self, search: Search, asked: dict[str, Any]) -> dict[str, Any]:
+        """`result.json` of the spec.
+
+        Args:
+            search: its state.
+            asked: what the user asked for, added as it is.
+        """
+        reference = search.reference_point()
+        states = list(search.candidates.values())
+        return {
+            "dataset": self._dataset.name,
+            "objectives": [objective.column for objective in search.objectives],
+            "reference": None if reference is None else reference.tolist(),
+            "hypervolume": search.hypervolume(),
+            "spent_seconds": search.spent_seconds,
+            "steps": search.steps,
+            "policy": search.policy.name,
+            "selection": self._dataset.selection,
+            "front": list(self.front_rows(search)),
+            "candidates": [self._candidate_row(search, state) for state in states],
+            "failed": [
+                {"model": state.name, "step": state.failed_step, "error": state.error}
+                for state in states
+                if state.error is not None
+            ],
+            "labels": list(self._dataset.label_names),
+            "rows": self._row_counts(),
+            "notices": list(self._dataset.notices),
+            "devices": sorted({str(state.rows[-1]["device"]) for state in states if state.rows}),
+            "lamps_version": __version__,
+            **asked,
+        }
+
+    def front_rows(self, search: Search) -> tuple[dict[str, Any], ...]:
+        """The front, best first objective first."""
+        return tuple(self._front_row(search, state) for state in search.front())
+
+    def _row_counts(self) -> dict[str, int]:
+        data = self._dataset
+        splits = {"train": data.train, "evaluation": data.evaluation, "test": data.test}
+        return {name: len(split) for name, split in splits.items() if split is not None}
+
+    def _candidate_row(self, search: Search, state: CandidateState) -> dict[str, Any]:
+        row = {"model": state.name, "steps": len(state.rows), "complete": state.complete}
+        row |= _objective_values(search, state)
+        row["parameters"] = state.rows[0]["parameters"] if state.rows else None
+        if search.out_of_bounds(state):
+            row["stopped"] = "beyond a bound"
+        return row
+
+    def _front_row(self, search: Search, state: CandidateState) -> dict[str, Any]:
+        last = state.rows[-1]
+        row = {"model": state.name, **_objective_values(search, state)}
+        row |= {"accuracy": last["accuracy"], "macro_f1": last["macro_f1"], "parameters": last["parameters"]}
+        if self._dataset.test is not None:
+            row["selection_loss"] = last["test_loss"]
+            row |= self._tested.get(state.name, UNMEASURED)
+        return row | {"path": model_path(state.name)}
+
+
+def _objective_values(search: Search, state: CandidateState) -> dict[str, Any]:
+    """Every objective, and the two defaults, in natural units."""
+    values: dict[str, Any] = {
+        "test_loss": state.rows[-1]["test_loss"] if state.rows else None,
+        "train_seconds": sum(row["train_seconds"] for row in state.rows),
+    }
+    for objective in search.objectives:
+        value = objective.value(state.rows)
+        values[objective.column] = None if value is None else objective.natural(value)
+    return values
