@@ -120,8 +120,8 @@ def register(work_folder: str, execution: Execution) -> None:
 
 
 def unregister(work_folder: str) -> None:
-    """Forget a folder's execution and kill its workers."""
-    execution = _executions.pop(work_folder, None)
+    """Kill the workers of a folder's execution, which stays the folder's: a step that comes late is refused."""
+    execution = _executions.get(work_folder)
     if execution is not None:
         execution.close()
 

@@ -245,10 +245,10 @@ class WorkerPool:
 
     def _take(self, candidate: str) -> int:
         with self._changed:
-            while not self._free:
-                if self._closed:
-                    raise Interrupted("the run is being shut down")
+            while not self._free and not self._closed:
                 self._changed.wait()
+            if self._closed:
+                raise Interrupted("the run is being shut down")
             warm = [slot for slot in self._free if self._held(slot) == candidate]
             slot = (warm or self._free)[0]
             self._free.remove(slot)
@@ -302,7 +302,10 @@ def _start_child(slot: DeviceSlot, request: StepRequest) -> _Child:
     log = Path(request.work_folder) / "logs" / f"{safe_name(request.name)}.log"
     options = {"log": str(log), "threads": slot.threads, "memory_limit_bytes": slot.memory_limit_bytes}
     process = context.Process(
-        target=worker.main, args=(theirs, slot.environment, options), name=f"lamps {request.name}"
+        target=worker.main,
+        args=(theirs, slot.environment, options),
+        name=f"lamps {request.name}",
+        daemon=True,  # an interpreter that ends kills it, where it would wait for any other for ever
     )
     with _nameless_main():
         process.start()

@@ -33,7 +33,9 @@ OBJECTIVES = "test_loss,parameters"  # no time among them: the noise of the cloc
 TIMES = frozenset({"spent_seconds", "train_seconds", "command"})
 
 
-def quick_request(csv: Path, out: Path, *, selection_split: str | None = None, **changes: Any) -> SearchRequest:
+def quick_request(
+    csv: Path, out: Path, *, selection_split: str | None = None, **changes: Any
+) -> SearchRequest:
     """A search that takes seconds."""
     data = DatasetRequest(str(csv), ("phrase",), "topic", selection_split=selection_split)
     chosen: dict[str, Any] = {
@@ -91,7 +93,9 @@ def journal_events(out: Path) -> list[dict[str, Any]]:
 
 def steps_on_record(out: Path) -> list[tuple[str, int]]:
     """(candidate, step) of every step done, in order."""
-    return [(event["candidate"], event["step"]) for event in journal_events(out) if event.get("kind") == "step"]
+    return [
+        (event["candidate"], event["step"]) for event in journal_events(out) if event.get("kind") == "step"
+    ]
 
 
 def truncated_model(folder: Path) -> Path:

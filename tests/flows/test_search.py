@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowRunFilter,
+    FlowRunFilterId,
+)
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from flows.search import front_table, search, search_request
@@ -63,7 +68,9 @@ def _on_the_server(prefect_url: str, tmp_path_factory: pytest.TempPathFactory) -
 
 def parameters(csv: Path, out: Path, **changes: Any) -> dict[str, Any]:
     quick = {"models": MODELS, "objectives": OBJECTIVES, "landmarks": 2, "max_epochs": 2}
-    return {"dataset": str(csv), "input_col": "phrase", "target_col": "topic", "out": str(out)} | quick | changes
+    return (
+        {"dataset": str(csv), "input_col": "phrase", "target_col": "topic", "out": str(out)} | quick | changes
+    )
 
 
 def recorded(flow_run_id: UUID, tasks: int) -> FlowRecord:
@@ -132,7 +139,11 @@ def test_a_killed_worker_is_retried_and_the_result_is_as_if_it_had_lived(
     counts = {name: run.run_count for name, run in record.tasks.items()}
     assert counts.pop(f"{TINY} step 2") == 2
     assert set(counts.values()) == {1}
-    assert len(set(steps_on_record(tmp_path / "out"))) == len(steps_on_record(tmp_path / "out")) == 2 * STEPS_EACH
+    assert (
+        len(set(steps_on_record(tmp_path / "out")))
+        == len(steps_on_record(tmp_path / "out"))
+        == 2 * STEPS_EACH
+    )
 
 
 def test_a_candidate_that_can_never_work_is_not_retried_and_the_search_completes(
@@ -169,7 +180,9 @@ def test_a_search_in_which_every_candidate_fails_is_a_failed_run_that_says_why(
     assert (tmp_path / "out" / "result.json").is_file()
 
 
-def test_two_steps_at_once_give_the_same_front(topics_csv: Path, tmp_path: Path, plain: dict[str, Any]) -> None:
+def test_two_steps_at_once_give_the_same_front(
+    topics_csv: Path, tmp_path: Path, plain: dict[str, Any]
+) -> None:
     result = search(**parameters(topics_csv, tmp_path / "out", parallel=2))
     assert result["parallel"] == 2
     for part in ("front", "candidates", "hypervolume", "steps"):

@@ -53,10 +53,8 @@ BAD_INPUT: dict[str, tuple[list[str], str]] = {
     "one class": (["--dataset", "{here}/one_class.csv"], "all labels are 'food'"),
     "no rows": (["--dataset", "{here}/no_rows.csv"], "no row with both a text and a label"),
     "test file with an unseen label": (["--test-dataset", "{here}/unseen_label.csv"], "sports"),
-    "no such test file": (["--test-dataset", "{here}/nowhere.csv"], "nowhere.csv: no such file"),
     "unknown preset": (["--models", "zooo"], "did you mean zoo"),
     "unknown model": (["--models", "zoo/bert-huge"], "zoo/bert-huge"),
-    "no model": (["--models", ","], "no model given"),
     "model folder without a tokenizer": (["--models", "{here}/no-tokenizer"], "has no tokenizer"),
     "model folder with pickled weights": (["--models", "{here}/pickled"], "pickle"),
     "budget that is no budget": (["--budget", "soon"], "budget 'soon' is not understood"),
@@ -70,13 +68,9 @@ BAD_INPUT: dict[str, tuple[list[str], str]] = {
     "unknown policy": (["--policy", "cheepest"], "did you mean cheapest"),
     "negative seed": (["--seed", "-1"], "--seed must be between 0 and"),
     "nothing at once": (["--parallel", "0"], "--parallel must be at least 1"),
-    "no landmarks": (["--landmarks", "0"], "--landmarks must be at least 1"),
-    "no rows to train on": (["--max-train-rows", "0"], "--max-train-rows must be at least 1"),
-    "learning rate of nothing": (["--learning-rate", "0"], "--learning-rate must be above 0"),
     "timeout of nothing": (["--step-timeout", "0"], "--step-timeout must be more than zero"),
     "template with an unknown column": (["--template", "{{title}}"], "title"),
     "no number": (["--batch-size", "many"], "'many' is not a valid integer"),
-    "no precision": (["--precision", "fp64"], "'fp64' is not one of"),
     "out under a file": (["--out", "{here}/one_class.csv/out"], "cannot be written"),
     "out where nothing can be made": (["--out", "/proc/lamps-out"], "cannot be written"),
     "out that is a file": (["--out", "{here}/one_class.csv"], "is a file: name a folder"),
@@ -126,14 +120,18 @@ def refusals(topics_csv: Path, tmp_path_factory: pytest.TempPathFactory, prefect
     write_rows(here / "no_rows.csv", [])
     write_rows(here / "unseen_label.csv", [("ball and goal", "sports"), ("soup", "food")])
     write_rows(here / "two_topics.csv", [("soup with bread", "food"), ("a storm", "weather")] * 20)
-    shutil.copytree(materialise(TINY), here / "no-tokenizer", ignore=shutil.ignore_patterns("*token*", "vocab*"))
+    shutil.copytree(
+        materialise(TINY), here / "no-tokenizer", ignore=shutil.ignore_patterns("*token*", "vocab*")
+    )
     shutil.copytree(materialise(TINY), here / "pickled", ignore=shutil.ignore_patterns("*.safetensors"))
     (here / "pickled" / "pytorch_model.bin").write_bytes(b"\x80\x04.")
     run_to_the_end(quick_request(topics_csv, here / "search"))
     (here / "prefect-home").mkdir()
     commands = {name: arguments for name, (arguments, _) in OTHER_COMMANDS.items()}
     for number, (name, (more, _)) in enumerate(BAD_INPUT.items()):
-        commands[name] = search_arguments(topics_csv, here / f"out-{number}", *(w.format(here=here) for w in more))
+        commands[name] = search_arguments(
+            topics_csv, here / f"out-{number}", *(w.format(here=here) for w in more)
+        )
     before = contents(here)
     with ThreadPoolExecutor(max_workers=3) as pool:
         started = {
@@ -195,10 +193,6 @@ def test_a_search_for_people_prints_its_front_and_where_the_report_lies(
     assert BETTER in run.stdout
     assert "report: out/report.html" in run.stdout
     assert "step 3: loss" in run.stderr
-    # The same command again has nothing left to do, and says the same.
-    again = lamps(*search_arguments(topics_csv, "out"), cwd=tmp_path, prefect_url=prefect_url)
-    assert again.stdout == run.stdout
-    assert len(steps_on_record(tmp_path / "out")) == 8
 
 
 def test_a_search_in_which_every_candidate_fails_is_exit_code_1_and_says_why(
@@ -213,7 +207,7 @@ def test_a_search_in_which_every_candidate_fails_is_exit_code_1_and_says_why(
     assert run.stderr.splitlines()[-1].startswith("lamps: every candidate failed; the first: ")
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_search_is_exit_code_130_leaves_no_process_and_goes_on_when_run_again(
     topics_csv: Path, tmp_path: Path, prefect_url: str, how: signal.Signals
 ) -> None:
@@ -238,6 +232,7 @@ def test_an_interrupted_search_is_exit_code_130_leaves_no_process_and_goes_on_wh
 
     run = lamps(*arguments, cwd=tmp_path, prefect_url=prefect_url)
     assert run.returncode == 0, run.stderr
+    assert json.loads((tmp_path / "out" / "result.json").read_text()) == json.loads(run.stdout)
     done = steps_on_record(tmp_path / "out")
     assert done[: len(before)] == before
     assert len(set(done)) == len(done) == json.loads(run.stdout)["steps"] == LONG_STEPS

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+SETTINGS = FineTuningSettings(learning_rate=5e-3, batch_size=8, landmarks=3, max_length=32, seed=7)
+
 
 @dataclass(frozen=True)
 class Topics:
@@ -27,9 +29,6 @@ class Topics:
 
     work: Path
     dataset: TextDataset
-    settings: FineTuningSettings = FineTuningSettings(
-        learning_rate=5e-3, batch_size=8, landmarks=3, max_length=32, seed=7
-    )
 
     def request(
         self,
@@ -47,7 +46,7 @@ class Topics:
             revision=None,
             step=step,
             losses=losses,
-            settings=dataclasses.asdict(dataclasses.replace(self.settings, **settings)),
+            settings=dataclasses.asdict(dataclasses.replace(SETTINGS, **settings)),
             work_folder=str(self.work),
             dataset_fingerprint=self.dataset.fingerprint,
         )
@@ -87,7 +86,9 @@ def edited(tmp_path: Path) -> Callable[..., Path]:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(materialise(candidate), folder)
         told = json.loads((folder / file).read_text()) | changes
-        (folder / file).write_text(json.dumps({key: value for key, value in told.items() if value is not None}))
+        (folder / file).write_text(
+            json.dumps({key: value for key, value in told.items() if value is not None})
+        )
         return folder
 
     return edit

@@ -82,6 +82,21 @@ def test_the_record_is_asked_for_when_all_else_is_saved(tmp_path: Path) -> None:
     assert order == ["save", "record"]
 
 
+def test_a_step_has_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
+    commit(tmp_path, 1)
+    seen: list[set[str]] = []
+
+    def save(_: Path) -> None:
+        seen.append(names_in(tmp_path))
+
+    def record() -> dict[str, Any]:
+        seen.append(names_in(tmp_path))
+        return {}
+
+    commit_checkpoint(tmp_path, 2, save=save, record=record)
+    assert seen == [{"step-0001", ".draft-0002"}] * 2
+
+
 def fail_to_save(folder: Path) -> None:
     (folder / "config.json").write_text("half of")
     raise OSError(28, "No space left on device")

@@ -58,23 +58,30 @@ def test_a_step_is_in_flight_while_it_runs_and_is_no_longer_when_it_is_done(step
     assert seconds == sorted(seconds)
     assert 0 < seconds[-1] <= record["step_seconds"] + 1.0
     assert metered.running == {}
+    # Done, and not in what is spent before it is told: no second is missed or counted twice.
+    assert metered.in_flight_seconds() == record["step_seconds"]
+    metered.settle(TINY, 0, spent_seconds=record["step_seconds"])
     assert metered.in_flight_seconds() == 0.0
+    assert metered.spent_seconds == record["step_seconds"]
     assert metered.lost_seconds(TINY, 0) == 0.0
 
 
-def test_attempts_that_came_to_nothing_are_added_up(opened: list[StepRequest]) -> None:
+def test_attempts_that_came_to_nothing_are_added_up_until_they_are_asked_for(
+    opened: list[StepRequest],
+) -> None:
     broken = opened[1]
     metered = Execution(SLOTS)
     try:
         with pytest.raises(CandidateFailed, match="cannot be loaded"):
             metered.run_step(broken)
-        once = metered.lost_seconds(broken.name, 0)
+        once = metered.in_flight_seconds()
         with pytest.raises(CandidateFailed):
             metered.run_step(broken)
     finally:
         metered.close()
-    assert 0 < once < metered.lost_seconds(broken.name, 0)
     assert metered.running == {}
+    assert 0 < once < metered.in_flight_seconds() == metered.lost_seconds(broken.name, 0)
+    assert metered.lost_seconds(broken.name, 0) == 0.0
 
 
 @pytest.mark.parametrize("spent", [0.0, 59.99])
@@ -110,22 +117,32 @@ def test_a_step_that_does_not_answer_in_time_is_taken_for_a_dead_worker(step: St
         metered.close()
 
 
-def test_a_folder_finds_its_execution_until_it_is_forgotten(tmp_path: Path) -> None:
-    mine, other = Execution(SLOTS), Execution(SLOTS)
+def test_each_folder_finds_its_own_execution(tmp_path: Path) -> None:
+    mine, other, later = (Execution(SLOTS) for _ in range(3))
     execution.register(str(tmp_path), mine)
     execution.register(str(tmp_path / "other"), other)
     assert execution_of(str(tmp_path)) is mine
     assert execution_of(str(tmp_path / "other")) is other
     execution.unregister(str(tmp_path))
     execution.unregister(str(tmp_path))
-    fresh = execution_of(str(tmp_path))
-    assert fresh is not mine
-    assert execution_of(str(tmp_path)) is fresh
-    for folder in (tmp_path, tmp_path / "other"):
-        execution.unregister(str(folder))
+    execution.register(str(tmp_path), later)  # the same search, resumed in the same process
+    assert execution_of(str(tmp_path)) is later
+    of_none = execution_of(str(tmp_path / "third"))
+    assert execution_of(str(tmp_path / "third")) is of_none
+    for folder in ("", "other", "third"):
+        execution.unregister(str(tmp_path / folder))
 
 
-def test_forgetting_a_folder_ends_its_workers_and_the_step_that_runs(step: StepRequest) -> None:
+def test_a_step_that_comes_after_the_end_is_refused_and_starts_no_worker(step: StepRequest) -> None:
+    execution.register("a folder", Execution(SLOTS))
+    execution.unregister("a folder")
+    before = workers_of(psutil.Process().pid)
+    with pytest.raises(Interrupted):
+        execution_of("a folder").run_step(step)
+    assert workers_of(psutil.Process().pid) == before
+
+
+def test_closing_a_folder_ends_its_workers_and_the_step_that_runs(step: StepRequest) -> None:
     started, ended = threading.Event(), threading.Event()
     metered = Execution(SLOTS, changed=started.set)
     execution.register("a folder", metered)

@@ -44,7 +44,9 @@ def test_json_without_a_number_is_refused_and_the_old_file_stays(tmp_path: Path,
     assert json.loads(path.read_text()) == {"loss": 1.5}
 
 
-@given(st.dictionaries(st.text(), st.text() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)))
+@given(
+    st.dictionaries(st.text(), st.text() | st.integers() | st.floats(allow_nan=False, allow_infinity=False))
+)
 def test_json_is_read_back_as_it_was_written(
     tmp_path_factory: pytest.TempPathFactory, value: dict[str, Any]
 ) -> None:
@@ -76,4 +78,4 @@ def test_long_names_that_differ_at_the_end_do_not_share_a_file(name: str, end: s
 
 def test_a_safe_name_stays_readable() -> None:
     assert safe_name("zoo/bert-tiny") == "zoo--bert-tiny"
-    assert safe_name("my model") .startswith("my_model-")
+    assert safe_name("my model").startswith("my_model-")

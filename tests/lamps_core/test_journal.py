@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 HEADER = {"dataset": "topics", "models": ["a", "b"], "bounds": [None, 2.5]}
 
-scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+scalars = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+)
 events = st.lists(st.dictionaries(st.text(max_size=5), scalars, max_size=4), max_size=5)
 
 
@@ -172,7 +174,7 @@ def test_a_second_process_is_told_that_the_folder_is_in_use_until_the_first_ends
     try:
         assert ours.poll(60)
         assert ours.recv() == "held"
-        with pytest.raises(BadInput, match=f"{tmp_path} is in use by another lamps process"):
+        with pytest.raises(BadInput, match=f"{tmp_path} is in use by another lamps run"):
             Journal(path, HEADER)
         read_journal(path)  # whoever has it open
     finally:
@@ -223,7 +225,10 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "tiny-disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=8k", "lamps-test", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+    if (
+        shutil.which("mount") is None
+        or subprocess.run(mount, capture_output=True, check=False).returncode != 0
+    ):
         pytest.skip("a tmpfs cannot be mounted here")
     try:
         yield folder

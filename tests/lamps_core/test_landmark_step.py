@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
@@ -22,6 +21,7 @@ from lamps_core.text_data import DatasetRequest, load_text_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from lamps_core.checkpoint import Checkpoint
     from tests.lamps_core.conftest import Topics
@@ -339,7 +339,9 @@ def test_a_candidate_of_which_no_row_fits_fails(topics: Topics, memory: ShortMem
     memory.rows = 0
     run = Run(topics)
     run.step()
-    with pytest.raises(CandidateFailed, match="out of memory with one row at a time: RuntimeError: .*memory"):
+    with pytest.raises(
+        CandidateFailed, match=r"out of memory with one row at a time: RuntimeError: .*memory"
+    ):
         run.step()
     assert memory.tried == [8, 4, 2, 1]
 

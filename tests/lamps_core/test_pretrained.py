@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LABELS = ("food", "music", "weather")
-POSITIONS_END = ["bert", "roberta", "distilbert", "albert", "gpt2", "opt", "luke"]  # Llama's and Qwen2's do not
+POSITIONS_END = [
+    "bert",
+    "roberta",
+    "distilbert",
+    "albert",
+    "gpt2",
+    "opt",
+    "luke",
+]  # Llama's and Qwen2's do not
 
 
 def model_in(folder: Path, *, labels: tuple[str, ...] = LABELS, seed: int = 0) -> Any:
@@ -106,7 +114,9 @@ def test_padding_goes_to_the_right(edited: Callable[..., Path], family: str) -> 
 
 def test_padding_goes_to_the_left_for_xlnet(edited: Callable[..., Path]) -> None:
     folder = edited("zoo/bert-tiny")
-    transformers.XLNetConfig(vocab_size=4096, d_model=8, n_layer=1, n_head=1, d_inner=8).save_pretrained(folder)
+    transformers.XLNetConfig(vocab_size=4096, d_model=8, n_layer=1, n_head=1, d_inner=8).save_pretrained(
+        folder
+    )
     assert tokenizer_in(folder).padding_side == "left"
 
 
@@ -272,7 +282,9 @@ def test_a_real_failure_to_allocate_is_told_from_other_errors() -> None:
     assert not is_out_of_memory(mismatch.value)
     assert is_out_of_memory(MemoryError())
     assert is_out_of_memory(torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB"))
-    assert is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"))
+    assert is_out_of_memory(
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`")
+    )
 
 
 def test_memory_that_runs_out_while_loading_is_told_as_such(edited: Callable[..., Path]) -> None:

@@ -51,7 +51,11 @@ class Fate:
             "complete": action.step == len(self.losses) - 1,
         }
         return Outcome(
-            kind="step", candidate=action.candidate, step=action.step, seconds=self.seconds + 0.25, record=record
+            kind="step",
+            candidate=action.candidate,
+            step=action.step,
+            seconds=self.seconds + 0.25,
+            record=record,
         )
 
 
@@ -94,12 +98,12 @@ class World:
 
 worlds = st.builds(
     World,
-    fates=st.lists(fates, min_size=1, max_size=5).map(lambda found: {f"m{i}": f for i, f in enumerate(found)}),
+    fates=st.lists(fates, min_size=1, max_size=5).map(
+        lambda found: {f"m{i}": f for i, f in enumerate(found)}
+    ),
     policy=st.sampled_from(POLICIES),
     objectives=st.sampled_from(["test_loss,train_seconds", "train_seconds,test_loss,parameters"]),
-    bounds=st.lists(
-        st.sampled_from(["train_seconds=6", "test_loss=2"]), unique=True, max_size=2
-    ).map(tuple),
+    bounds=st.lists(st.sampled_from(["train_seconds=6", "test_loss=2"]), unique=True, max_size=2).map(tuple),
     budget=st.none() | st.integers(1, 20).map(lambda count: f"{count}steps"),
     slots=st.integers(1, 3),
     cuts=st.integers(0, 2),
@@ -195,7 +199,9 @@ def test_every_candidate_gets_its_zero_shot_evaluation_before_the_policy_is_aske
 
 
 @given(worlds)
-def test_no_step_is_started_of_a_candidate_that_is_running_complete_failed_or_past_a_bound(world: World) -> None:
+def test_no_step_is_started_of_a_candidate_that_is_running_complete_failed_or_past_a_bound(
+    world: World,
+) -> None:
     drive = driven(world)
     limits = dict(bound.split("=") for bound in world.bounds)
     for action, seen in zip(drive.asked, drive.before_ask, strict=True):
@@ -396,9 +402,7 @@ def test_a_policy_that_chooses_what_is_masked_is_refused_by_name() -> None:
         def select(self, _: Observation) -> int:
             return 0
 
-    search = Search(
-        ["a", "b"], policy=Stubborn(), objectives=parse_objectives(), budget=parse_budget(None)
-    )
+    search = Search(["a", "b"], policy=Stubborn(), objectives=parse_objectives(), budget=parse_budget(None))
     for fate in (Fate((1.0,)), Fate((2.0, 1.0))):
         action = search.ask()
         assert action is not None

@@ -45,14 +45,18 @@ TOPICS = ["food", "music", "weather"]
 
 
 @pytest.fixture(scope="module")
-def undisturbed(topics_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[SearchRequest, dict[str, Any]]:
+def undisturbed(
+    topics_csv: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[SearchRequest, dict[str, Any]]:
     """A search run to its end in one go."""
     request = quick_request(topics_csv, tmp_path_factory.mktemp("undisturbed") / "out")
     return request, run_to_the_end(request)
 
 
 @pytest.fixture(scope="module")
-def selecting(topics_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[SearchRequest, dict[str, Any]]:
+def selecting(
+    topics_csv: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[SearchRequest, dict[str, Any]]:
     """A search that decides on a tenth of the training rows, so that the test split is kept for the end."""
     out = tmp_path_factory.mktemp("selecting") / "out"
     request = quick_request(topics_csv, out, selection_split="0.1")
@@ -181,9 +185,7 @@ def test_a_search_stopped_after_some_steps_ends_as_if_it_had_not_been(
     assert len(set(created)) == 2 * STEPS_EACH
 
 
-def test_a_finished_search_run_again_runs_nothing_and_says_the_same(
-    topics_csv: Path, tmp_path: Path
-) -> None:
+def test_a_finished_search_run_again_runs_nothing_and_says_the_same(topics_csv: Path, tmp_path: Path) -> None:
     request = quick_request(topics_csv, tmp_path / "out", models=TINY)
     first = run_to_the_end(request)
     journal = (request.out / "journal.jsonl").read_bytes()
@@ -220,20 +222,26 @@ def test_a_budget_in_seconds_cuts_the_step_it_ends_in_and_counts_its_seconds(
     assert result["spent_seconds"] == pytest.approx(sum(e["seconds"] for e in journal_events(out)))
 
 
-def test_a_step_that_was_committed_but_not_recorded_is_not_run_again(topics_csv: Path, tmp_path: Path) -> None:
+def test_a_step_that_was_committed_but_not_recorded_is_not_run_again(
+    topics_csv: Path, tmp_path: Path
+) -> None:
     request = quick_request(topics_csv, tmp_path / "out", models=TINY)
     with SearchRun(request) as run:
         run_steps(run, limit=1)
         started = run.ask()
         assert started is not None
-        lost = run.execution.run_step(started[1])  # the answer comes, and the search dies before it records it
+        lost = run.execution.run_step(
+            started[1]
+        )  # the answer comes, and the search dies before it records it
     run_to_the_end(request)
     recorded = [event["record"] for event in journal_events(request.out)]
     assert recorded[1]["created_at"] == lost["created_at"]
     assert len(recorded) == STEPS_EACH
 
 
-def test_a_curve_file_that_was_lost_is_written_again_from_the_journal(topics_csv: Path, tmp_path: Path) -> None:
+def test_a_curve_file_that_was_lost_is_written_again_from_the_journal(
+    topics_csv: Path, tmp_path: Path
+) -> None:
     request = quick_request(topics_csv, tmp_path / "out", models=TINY)
     run_to_the_end(request)
     before = read_curves(request.out / "curves")
@@ -254,7 +262,9 @@ def test_a_result_that_tells_of_fewer_steps_is_gone_as_soon_as_there_is_one_more
         assert not (out / "result.json").exists()
 
 
-def test_a_model_that_the_front_has_outgrown_is_dropped_with_its_weights(topics_csv: Path, tmp_path: Path) -> None:
+def test_a_model_that_the_front_has_outgrown_is_dropped_with_its_weights(
+    topics_csv: Path, tmp_path: Path
+) -> None:
     out, objectives = tmp_path / "out", parse_objectives("test_loss")
     budget = parse_budget(f"{STEPS_EACH + 1}steps")
     first = run_to_the_end(quick_request(topics_csv, out, objectives=objectives, budget=budget))
@@ -293,7 +303,11 @@ def test_two_steps_at_once_end_in_the_same_candidates_and_front(
                     record = run.execution.run_step(asked)
                     run.tell(
                         Outcome(
-                            kind="step", candidate=action.candidate, step=action.step, seconds=1.0, record=record
+                            kind="step",
+                            candidate=action.candidate,
+                            step=action.step,
+                            seconds=1.0,
+                            record=record,
                         )
                     )
         for export in run.exports():
@@ -341,7 +355,9 @@ def test_the_test_split_is_measured_once_for_each_front_model_however_often_it_i
 # --- candidates that cannot be fine-tuned --------------------------------------------------------------------------
 
 
-def test_broken_candidates_are_recorded_failures_and_the_search_goes_on(topics_csv: Path, tmp_path: Path) -> None:
+def test_broken_candidates_are_recorded_failures_and_the_search_goes_on(
+    topics_csv: Path, tmp_path: Path
+) -> None:
     broken, poisoned = truncated_model(tmp_path / "broken"), nan_model(tmp_path / "poisoned")
     request = quick_request(topics_csv, tmp_path / "out", models=f"{broken},{TINY},{poisoned}")
     result = run_to_the_end(request)
@@ -349,7 +365,9 @@ def test_broken_candidates_are_recorded_failures_and_the_search_goes_on(topics_c
     assert set(failed) == {"broken", "poisoned"}
     assert {row["step"] for row in failed.values()} == {0}
     assert "cannot be loaded" in failed["broken"]["error"]
-    assert "not a finite number" in failed["poisoned"]["error"] or "nan" in failed["poisoned"]["error"].lower()
+    assert (
+        "not a finite number" in failed["poisoned"]["error"] or "nan" in failed["poisoned"]["error"].lower()
+    )
     assert [row["model"] for row in result["front"]] == [TINY]
     assert result["steps"] == STEPS_EACH + 2
     kinds = [(event["candidate"], event["kind"]) for event in journal_events(request.out)]
@@ -401,7 +419,7 @@ def test_a_second_search_in_a_folder_in_use_is_refused(topics_csv: Path, tmp_pat
     request = quick_request(topics_csv, tmp_path / "out", models=TINY)
     first = SearchRun(request)
     try:
-        with pytest.raises(BadInput, match="in use by another lamps process"):
+        with pytest.raises(BadInput, match="in use by another lamps run"):
             SearchRun(request)
     finally:
         first.close()
@@ -431,7 +449,9 @@ def test_whoever_listens_is_told_how_the_search_stands(topics_csv: Path, tmp_pat
     told: list[SearchProgress] = []
     token = listener.set(told.append)
     try:
-        run_to_the_end(quick_request(topics_csv, tmp_path / "out", models=TINY, budget=parse_budget("4steps")))
+        run_to_the_end(
+            quick_request(topics_csv, tmp_path / "out", models=TINY, budget=parse_budget("4steps"))
+        )
     finally:
         listener.reset(token)
     messages = list(dict.fromkeys(event.message for event in told if event.message))
@@ -466,4 +486,7 @@ def test_an_outcome_is_described_in_one_line() -> None:
     assert describe(step) == "a step 3: loss 0.5123 after 1.3 s (complete)"
     failed = Outcome(kind="failed", candidate="a", step=0, seconds=1.0, error="broken")
     assert describe(failed) == "a step 0 failed: broken"
-    assert describe(Outcome(kind="cut", candidate="a", step=2, seconds=1.0)) == "a step 2 stopped: the budget is spent"
+    assert (
+        describe(Outcome(kind="cut", candidate="a", step=2, seconds=1.0))
+        == "a step 2 stopped: the budget is spent"
+    )

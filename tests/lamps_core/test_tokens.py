@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from threading import Barrier
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -23,8 +22,18 @@ from lamps_core.tokens import (
 )
 from lamps_core.zoo import materialise
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 MAX_LENGTH = 12
-TEXTS = ["rain and wind", "", "a very old song with a drum and a choir near the cloud", "soup", "   ", "é 漢字"]
+TEXTS = [
+    "rain and wind",
+    "",
+    "a very old song with a drum and a choir near the cloud",
+    "soup",
+    "   ",
+    "é 漢字",
+]
 FAMILIES = ["zoo/bert-tiny", "zoo/roberta-tiny", "zoo/gpt2-tiny", "zoo/llama-tiny", "zoo/luke-tiny"]
 
 
@@ -65,7 +74,9 @@ def test_rows_are_the_same_whatever_the_chunk_handed_to_the_tokenizer(
     tokenizer = tokenizer_of("zoo/gpt2-tiny")
     monkeypatch.setattr(tokens, "CHUNK_ROWS", chunk)
     split = made_of(texts, tokenizer)
-    cut = [split.values[start:end].tolist() for start, end in zip(split.offsets, split.offsets[1:], strict=False)]
+    cut = [
+        split.values[start:end].tolist() for start, end in zip(split.offsets, split.offsets[1:], strict=False)
+    ]
     assert cut == [expected_ids(tokenizer, text) for text in texts]
     assert split.lengths.tolist() == [len(row) for row in cut]
 

@@ -114,7 +114,9 @@ def test_an_epoch_is_that_of_a_plain_loop_of_torch(
         torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
         optimizer.step()
         losses.append(float(loss.detach()))
-    assert train_epoch(tune, split, rows_of(split), settings, step=3) == pytest.approx(np.mean(losses), abs=1e-5)
+    assert train_epoch(tune, split, rows_of(split), settings, step=3) == pytest.approx(
+        np.mean(losses), abs=1e-5
+    )
     plain = model.state_dict()
     for name, weight in tune.model.state_dict().items():
         torch.testing.assert_close(weight, plain[name], atol=1e-4, rtol=0)
@@ -139,7 +141,9 @@ def test_an_epoch_over_no_rows_changes_nothing(topics_dataset: TextDataset) -> N
 
 def test_dropout_is_drawn_anew_in_each_step_and_from_the_seed(topics_dataset: TextDataset) -> None:
     def first_loss(seed: int, step: int) -> float:
-        settings = dataclasses.replace(SETTINGS, batch_size=64)  # one update: the loss is of untrained weights
+        settings = dataclasses.replace(
+            SETTINGS, batch_size=64
+        )  # one update: the loss is of untrained weights
         tune, split = load(materialise("zoo/bert-tiny"), topics_dataset.train)
         return train_epoch(tune, split, rows_of(split), dataclasses.replace(settings, seed=seed), step=step)
 
@@ -294,7 +298,9 @@ def f1_by_counting(labels: list[int], predictions: list[int]) -> float:
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=60))
 def test_macro_f1_is_that_of_counting_class_by_class(pairs: list[tuple[int, int]]) -> None:
     labels, predictions = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    assert macro_f1(np.array(labels), np.array(predictions)) == pytest.approx(f1_by_counting(labels, predictions))
+    assert macro_f1(np.array(labels), np.array(predictions)) == pytest.approx(
+        f1_by_counting(labels, predictions)
+    )
 
 
 # --- Batches, precision, cost ------------------------------------------------------------------------------

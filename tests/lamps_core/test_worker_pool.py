@@ -202,7 +202,10 @@ def test_a_retired_worker_is_gone_and_the_next_step_has_another(pool: WorkerPool
 def test_an_export_goes_through_a_worker(pool: WorkerPool, topics: Topics, tmp_path: Path) -> None:
     losses: tuple[float, ...] = ()
     for step in range(3):
-        losses = (*losses, pool.run_step(topics.request(step, losses, landmarks=1, max_epochs=2))["test_loss"])
+        losses = (
+            *losses,
+            pool.run_step(topics.request(step, losses, landmarks=1, max_epochs=2))["test_loss"],
+        )
     last = topics.request(2, losses[:-1], landmarks=1, max_epochs=2)
     request = ExportRequest(last=last, target=str(tmp_path / "model"), evaluate_test=False)
     assert pool.export(request) == {}
@@ -296,7 +299,9 @@ def test_a_worker_killed_in_its_step_is_told_by_its_signal_and_the_next_call_suc
     zero = pool.run_step(topics.request())
     killer = Halt(pool, signal.SIGKILL)
     first = topics.request(1, (zero["test_loss"],))
-    with pytest.raises(WorkerDied, match=r"zoo/bert-tiny: killed by SIGKILL; last line of zoo--bert-tiny\.log"):
+    with pytest.raises(
+        WorkerDied, match=r"zoo/bert-tiny: killed by SIGKILL; last line of zoo--bert-tiny\.log"
+    ):
         pool.run_step(first, progress=killer)
     assert pool.worker_pid(0) is None
     again = pool.run_step(first)
@@ -306,9 +311,9 @@ def test_a_worker_killed_in_its_step_is_told_by_its_signal_and_the_next_call_suc
 
 def test_a_worker_killed_between_steps_does_not_show(pool: WorkerPool, topics: Topics) -> None:
     zero = pool.run_step(topics.request())
-    process = psutil.Process(worker_pid(pool))
-    process.kill()
-    assert eventually(lambda: has_ended(process))
+    pid = worker_pid(pool)
+    os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: not psutil.pid_exists(pid))
     assert pool.run_step(topics.request(1, (zero["test_loss"],)))["step"] == 1
 
 
@@ -385,7 +390,12 @@ def test_nothing_outlives_the_process_that_owns_the_pool(topics: Topics) -> None
         halted = [process for process in family if process.status() == psutil.STATUS_STOPPED]
         assert len(halted) == 1  # a worker that cannot even see that its connection was closed
         owner.kill()
-    assert eventually(lambda: all(has_ended(process) for process in family))
+    try:
+        assert eventually(lambda: all(has_ended(process) for process in family))
+    finally:
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 # --- Memory ------------------------------------------------------------------------------------------------
@@ -404,7 +414,9 @@ def test_a_worker_short_of_memory_cuts_its_batch_until_it_fits(
     new_pool: Callable[..., WorkerPool], new_topics: Callable[..., Topics], wide_candidate: Path
 ) -> None:
     rows = TextSplit(("rain and wind " * 200,) * 32, np.arange(32) % 3)
-    dataset = TextDataset("long", ("a", "b", "c"), rows, rows.take(np.arange(3)), None, (), "long texts", "test")
+    dataset = TextDataset(
+        "long", ("a", "b", "c"), rows, rows.take(np.arange(3)), None, (), "long texts", "test"
+    )
     topics = new_topics("work", dataset)
     asked: dict[str, Any] = {
         "candidate": "wide", "location": wide_candidate, "landmarks": 1, "batch_size": 32, "max_length": 512

@@ -1,0 +1,66 @@
+"""The README's commands do what it says."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import topic_rows
+from tests.lamps_command import lamps
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def readme_commands() -> list[list[str]]:
+    """Every `lamps` line of its shell blocks, continued lines joined."""
+    blocks = re.findall(r"```bash\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True) for line in lines if line.startswith("lamps ")]
+
+
+@pytest.fixture(scope="module")
+def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the README's `reviews.csv`, columns `text,label`."""
+    folder = tmp_path_factory.mktemp("readme")
+    with (folder / "reviews.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("text", "label"), *topic_rows(160)])
+    return folder
+
+
+def test_the_readmes_commands_are_the_ones_tested_here() -> None:
+    assert [command[1] for command in readme_commands()] == ["search", "search", "report", "doctor"]
+
+
+def test_the_readmes_commands_run_in_its_order(reviews: Path, prefect_url: str) -> None:
+    search, hub_search, report, _ = readme_commands()
+    first = lamps(*search[1:], cwd=reviews, prefect_url=prefect_url)
+    assert first.returncode == 0, first.stderr
+    result = json.loads((reviews / "runs/reviews/result.json").read_text(encoding="utf-8"))
+    assert result["front"]
+    assert all(
+        (reviews / "runs/reviews" / row["path"] / "model.safetensors").is_file() for row in result["front"]
+    )
+
+    again = lamps(*search[1:], cwd=reviews, prefect_url=prefect_url)
+    assert again.returncode == 0, again.stderr
+    assert json.loads((reviews / "runs/reviews/result.json").read_text(encoding="utf-8")) == result
+
+    assert lamps(*report[1:], cwd=reviews).stdout.strip() == "runs/reviews/report.html"
+
+    offline = lamps(*hub_search[1:], cwd=reviews, prefect_url=prefect_url)
+    assert offline.returncode == 2
+    assert "hub" in offline.stderr
+    assert not (reviews / "runs/imdb").exists()
+
+
+def test_the_doctor_names_every_check_and_leaves_no_traceback(reviews: Path, prefect_url: str) -> None:
+    seen = lamps("doctor", "--json", cwd=reviews, prefect_url=prefect_url)
+    checks = {check["name"]: check for check in json.loads(seen.stdout)}
+    assert seen.returncode == int(any(check["ok"] is False for check in checks.values()))
+    assert len(checks) >= 8
+    assert "Traceback" not in seen.stderr

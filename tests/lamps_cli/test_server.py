@@ -1,0 +1,137 @@
+"""The server a command talks to: found, started, waited for, and gone when the command is."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, get_current_settings, temporary_settings
+
+from lamps_cli.server import QUIET, prefect_server, quieten_prefect
+from lamps_core.errors import LampsError
+from tests.lamps_command import environment, family, wait_for_end
+from tests.searches import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def no_server_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A user who has set nothing, with a Prefect home of their own."""
+    for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PREFECT_API_URL", "")  # so that what a temporary server sets is taken back
+    monkeypatch.delenv("PREFECT_API_URL")
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    with temporary_settings({PREFECT_HOME: tmp_path}, restore_defaults={PREFECT_API_URL}):
+        assert get_current_settings().api.url is None
+        yield
+
+
+def servers() -> list[psutil.Process]:
+    """Temporary servers that this process has started."""
+    return [child for child in psutil.Process().children() if "lamps_cli.server_process" in child.cmdline()]
+
+
+def test_a_server_that_the_user_has_set_is_used_and_none_is_started(prefect_url: str) -> None:
+    before = servers()
+    with temporary_settings({PREFECT_API_URL: prefect_url}), prefect_server() as wait_until_ready:
+        wait_until_ready()
+        assert servers() == before
+    with urllib.request.urlopen(f"{prefect_url}/health", timeout=10) as answer:
+        assert answer.status == 200  # it is the user's: it lives on
+
+
+@pytest.mark.slow
+def test_a_server_that_does_not_answer_is_an_error_that_says_what_to_do() -> None:
+    with socket.socket() as holder:  # bound, and not listening: it refuses
+        holder.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{holder.getsockname()[1]}/api"
+        with temporary_settings({PREFECT_API_URL: url}), prefect_server() as wait_until_ready:
+            with pytest.raises(LampsError, match=f"no Prefect server answers at {url}: start it, or unset"):
+                wait_until_ready()
+
+
+@pytest.mark.usefixtures("no_server_set")
+def test_a_temporary_server_is_stopped_when_the_block_ends_before_it_was_ready() -> None:
+    before = set(servers())
+    with pytest.raises(ZeroDivisionError), prefect_server():
+        (started,) = set(servers()) - before
+        raise ZeroDivisionError
+    wait_for_end([started])
+
+
+@pytest.mark.usefixtures("no_server_set")
+def test_a_temporary_server_that_cannot_start_is_an_error_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", "nonsense://nowhere")
+    with prefect_server() as wait_until_ready:
+        with pytest.raises(LampsError, match="did not start: see lamps doctor"):
+            wait_until_ready()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_server_set")
+def test_a_temporary_server_answers_and_is_what_this_process_talks_to(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    before = set(servers())
+    with prefect_server() as wait_until_ready:
+        (started,) = set(servers()) - before
+        wait_until_ready()
+        url = os.environ["PREFECT_API_URL"]
+        with urllib.request.urlopen(f"{url}/health", timeout=10) as answer:
+            assert answer.status == 200
+        assert os.getsid(started.pid) == started.pid  # a Ctrl-C in our terminal is not its own
+    wait_for_end([started])
+    said = capfd.readouterr()
+    assert (said.out, said.err) == ("", "waiting for a temporary Prefect server ...\n")
+
+
+def test_a_temporary_server_ends_with_a_command_that_is_killed(tmp_path: Path) -> None:
+    code = (
+        "from lamps_cli.server import prefect_server\n"
+        "with prefect_server():\n"
+        "    print('started', flush=True)\n"
+        "    input()\n"
+    )
+    command = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=environment(tmp_path, None),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert command.stdout is not None
+    assert command.stdout.readline() == "started\n"
+    processes = family(command.pid)
+    assert len(processes) == 2
+    # Long after it has asked to die with its parent, which it does first.
+    eventually(lambda: "_sqlite3" in mapped_files(processes[1].pid), what="the server's start")
+    command.kill()
+    command.communicate()
+    wait_for_end(processes)
+
+
+def mapped_files(pid: int) -> str:
+    """The libraries that a process has loaded."""
+    return Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
+
+
+def test_prefect_is_quiet_unless_the_user_wants_it_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in QUIET:
+        monkeypatch.setenv(name, "set")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "DEBUG")
+    quieten_prefect()
+    assert os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] == "DEBUG"
+    assert os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+    assert os.environ["DO_NOT_TRACK"] == "1"
