@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from lamps_core.zoo import materialise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 TINY = "zoo/bert-tiny"
 BETTER = "zoo/gpt2-tiny"  # larger, and of a lower loss after two epochs: with TINY it makes a front of two

@@ -175,7 +175,7 @@ def test_a_search_in_which_every_candidate_fails_is_a_failed_run_that_says_why(
     topics_csv: Path, tmp_path: Path
 ) -> None:
     models = str(truncated_model(tmp_path / "broken"))
-    with pytest.raises(LampsError, match="every candidate failed; the first: .*cannot be loaded"):
+    with pytest.raises(LampsError, match=r"every candidate failed; the first: .*cannot be loaded"):
         search(**parameters(topics_csv, tmp_path / "out", models=models))
     assert (tmp_path / "out" / "result.json").is_file()
 
@@ -214,7 +214,7 @@ def test_bad_parameters_are_refused_before_anything_is_made(
 
 
 def test_what_is_left_out_is_what_the_core_takes_by_default(topics_csv: Path, tmp_path: Path) -> None:
-    empty = {"budget": "", "bounds": "", "models": "", "objectives": "", "policy": ""}
+    empty: dict[str, Any] = {"budget": "", "bounds": "", "models": "", "objectives": "", "policy": ""}
     request = search_request(
         dataset=str(topics_csv), input_col="phrase", target_col="topic", out=str(tmp_path), **empty
     )

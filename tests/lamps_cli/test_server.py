@@ -21,6 +21,7 @@ from tests.searches import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 
 @pytest.fixture
@@ -34,6 +35,10 @@ def no_server_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     with temporary_settings({PREFECT_HOME: tmp_path}, restore_defaults={PREFECT_API_URL}):
         assert get_current_settings().api.url is None
         yield
+
+
+def raises(said: str) -> AbstractContextManager[object]:
+    return pytest.raises(LampsError, match=said)
 
 
 def servers() -> list[psutil.Process]:
@@ -55,26 +60,24 @@ def test_a_server_that_does_not_answer_is_an_error_that_says_what_to_do() -> Non
     with socket.socket() as holder:  # bound, and not listening: it refuses
         holder.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{holder.getsockname()[1]}/api"
-        with temporary_settings({PREFECT_API_URL: url}), prefect_server() as wait_until_ready:
-            with pytest.raises(LampsError, match=f"no Prefect server answers at {url}: start it, or unset"):
-                wait_until_ready()
+        said = f"no Prefect server answers at {url}: start it, or unset"
+        with temporary_settings({PREFECT_API_URL: url}), prefect_server() as wait_until_ready, raises(said):
+            wait_until_ready()
 
 
 @pytest.mark.usefixtures("no_server_set")
 def test_a_temporary_server_is_stopped_when_the_block_ends_before_it_was_ready() -> None:
     before = set(servers())
-    with pytest.raises(ZeroDivisionError), prefect_server():
+    with prefect_server():
         (started,) = set(servers()) - before
-        raise ZeroDivisionError
     wait_for_end([started])
 
 
 @pytest.mark.usefixtures("no_server_set")
 def test_a_temporary_server_that_cannot_start_is_an_error_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", "nonsense://nowhere")
-    with prefect_server() as wait_until_ready:
-        with pytest.raises(LampsError, match="did not start: see lamps doctor"):
-            wait_until_ready()
+    with prefect_server() as wait_until_ready, raises("did not start: see lamps doctor"):
+        wait_until_ready()
 
 
 @pytest.mark.slow

@@ -41,13 +41,13 @@ def step(opened: list[StepRequest]) -> StepRequest:
 
 def test_a_step_is_in_flight_while_it_runs_and_is_no_longer_when_it_is_done(step: StepRequest) -> None:
     seen: list[tuple[str, float]] = []
-    metered = Execution(SLOTS, changed=lambda: note())
 
     def note() -> None:
         ((name, number), (_, told)) = next(iter(metered.running.items()))
         assert (name, number) == (TINY, 0)
         seen.append((told["phase"], metered.in_flight_seconds()))
 
+    metered = Execution(SLOTS, changed=note)
     try:
         record = metered.run_step(step)
     finally:

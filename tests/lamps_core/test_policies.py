@@ -48,7 +48,8 @@ def choices(policy: Policy, observation: Observation) -> list[int]:
 
 def from_both_ends(values: list[float]) -> list[float]:
     """Largest, smallest, second largest, ...: by taking them out one by one."""
-    left, out = deque(sorted(values)), []
+    left = deque(sorted(values))
+    out: list[float] = []
     while left:
         out.append(left.pop() if len(out) % 2 == 0 else left.popleft())
     return out

@@ -21,11 +21,9 @@ from lamps_core.settings import FineTuningSettings
 from lamps_core.text_data import load_text_dataset
 from tests.searches import (
     BETTER,
-    MODELS,
     OBJECTIVES,
     STEPS_EACH,
     TINY,
-    eventually,
     journal_events,
     nan_model,
     quick_request,
