@@ -368,6 +368,7 @@ def test_the_policy_sees_what_is_known_and_nothing_else() -> None:
     assert np.isnan(unknown.parameters).all()
     assert unknown.steps.tolist() == [-1, -1]
     assert unknown.mask.tolist() == [False, True]  # a runs; nothing says that b may not
+    assert unknown.decision == 1  # the step in flight counts, so that the next draw is another one
     for _ in range(3):
         drive.tell_one()
         drive.fill()
@@ -381,6 +382,7 @@ def test_the_policy_sees_what_is_known_and_nothing_else() -> None:
     assert seen.mask.tolist() == [False, False]
     assert seen.spent_seconds == 2.25 + 0.5 + 2.25
     assert seen.budget_share == pytest.approx(0.3)
+    assert seen.decision == 3 + 1
 
 
 def test_an_objective_to_maximise_prefers_the_larger_one() -> None:

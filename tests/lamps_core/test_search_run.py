@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.dataset
@@ -187,8 +188,11 @@ def test_a_finished_search_run_again_runs_nothing_and_says_the_same(topics_csv: 
     request = quick_request(topics_csv, tmp_path / "out", models=TINY)
     first = run_to_the_end(request)
     journal = (request.out / "journal.jsonl").read_bytes()
+    weights = request.out / first["front"][0]["path"] / "model.safetensors"
+    saved = weights.stat().st_ino
     assert run_to_the_end(request) == first
     assert (request.out / "journal.jsonl").read_bytes() == journal
+    assert weights.stat().st_ino == saved
 
 
 def test_a_larger_budget_goes_on_where_the_smaller_one_ended(
@@ -346,6 +350,10 @@ def test_the_test_split_is_measured_once_for_each_front_model_however_often_it_i
 ) -> None:
     request, result = selecting
     assert run_to_the_end(request) == result
+    lost = request.out / result["front"][0]["path"]
+    shutil.rmtree(lost)
+    assert run_to_the_end(request) == result
+    assert (lost / "model.safetensors").is_file()
     tested = [event["candidate"] for event in journal_events(request.out) if event["event"] == "tested"]
     assert sorted(tested) == sorted(row["model"] for row in result["front"])
 
