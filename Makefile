@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/python -m lamps_core.docstrings runs/demo/docstrings.csv
 	$(BIN)/lamps search --dataset runs/demo/docstrings.csv --input-col text --target-col topic \
-		--models zoo --max-train-rows 2000 --budget 90s --out runs/demo/search
+		--models zoo --max-train-rows 2000 --max-epochs 3 --budget 120s --out runs/demo/search
 
 test: setup
 	$(BIN)/python -m pytest

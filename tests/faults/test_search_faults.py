@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 KILLS = 20
 MODELS = "zoo/bert-tiny,zoo/gpt2-tiny,zoo/distilbert-tiny"
-# Some 90 steps of a tenth of a second each. The selection rows make an export with a measurement at the end.
+# Sixty steps of a tenth of a second each. The selection rows make an export with a measurement at the end.
 OPTIONS = (
-    "--models", MODELS, "--landmarks", "4", "--max-epochs", "26", "--patience", "26", "--selection-split", "0.1",
+    "--models", MODELS, "--landmarks", "4", "--max-epochs", "16", "--patience", "16", "--selection-split", "0.1",
 )  # fmt: skip
-STEPS = 3 * (1 + 3 + 26)
+STEPS = 3 * (1 + 3 + 16)
 LIVES = 60
 LEAST_SECONDS, MOST_SECONDS = 0.0, 1.2  # after the first sign of a life's work
 
