@@ -1,7 +1,7 @@
 """A Prefect server on the loopback address that lives no longer than the command that started it.
 
-Run as `python -m lamps_cli.server_process PORT`. Prefect's own temporary server outlives a killed command and
-shares its Ctrl-C; this one does neither.
+Run as `python -m lamps_cli.server_process PORT PARENT`, the process id it must not outlive. Prefect's own
+temporary server outlives a killed command and shares its Ctrl-C; this one does neither.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def main() -> None:
     """Serve until the parent is gone."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() == 1:
+    if os.getppid() != int(sys.argv[2]):  # it was gone before the line above
         return
     import uvicorn
 

@@ -53,7 +53,13 @@ def start_lamps(*arguments: str, cwd: Path, prefect_url: str | None = None) -> s
             stderr=err,
             text=True,
             start_new_session=True,
+            preexec_fn=_as_in_a_terminal,  # noqa: PLW1509 - no thread of the tests holds a lock it needs
         )
+
+
+def _as_in_a_terminal() -> None:
+    """A shell's background job ignores Ctrl-C, and so would all that it starts: these tests may be such a job."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def search_arguments(csv: Path, out: Path | str, *more: str) -> list[str]:

@@ -47,7 +47,7 @@ def start_server(home: Path, add_cleanup: Callable[[Callable[[], None]], None]) 
     }
     with (home / "server.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "lamps_cli.server_process", str(port)],
+            [sys.executable, "-m", "lamps_cli.server_process", str(port), str(os.getpid())],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
