@@ -20,8 +20,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
 from lamps_core.budget import GPU_HOUR_PRICE, parse_budget
-from lamps_core.errors import BudgetSpent, Interrupted, LampsError
-from lamps_core.objectives import parse_objectives
+from lamps_core.errors import BadInput, BudgetSpent, Interrupted, LampsError
+from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from lamps_core.search import Action, Outcome
 from lamps_core.search_run import SearchRequest, SearchRun
 from lamps_core.settings import FineTuningSettings
@@ -56,7 +56,7 @@ def search(
     gpu_hour_price: Annotated[
         float, Field(description="Dollars, for a budget in dollars", gt=0)
     ] = GPU_HOUR_PRICE,
-    objectives: Annotated[str, Field(description="What to minimise")] = "test_loss,train_seconds",
+    objectives: Annotated[str, Field(description="What to minimise")] = DEFAULT_OBJECTIVES,
     bounds: Annotated[str, Field(description="Upper bounds such as train_seconds=3600, with commas")] = "",
     selection_split: Annotated[
         str | None, Field(description="validation, or a share such as 0.1, to leave the test split alone")
@@ -115,6 +115,8 @@ def search_request(
     Raises:
         BadInput: one that cannot be parsed.
     """
+    if not out.strip():  # as a path it would be the current folder
+        raise BadInput("--out names no folder: give one, such as runs/first")
     seed = rest.get("seed", 0)
     names = ("learning_rate", "batch_size", "landmarks", "patience", "max_epochs", "max_length", "precision")
     bounds = [bound for bound in (rest.get("bounds") or "").split(",") if bound.strip()]
@@ -129,11 +131,11 @@ def search_request(
                 for name in ("test_dataset", "template", "selection_split", "max_train_rows")
             },
         ),
-        models=rest.get("models") or "zoo",
-        objectives=parse_objectives(rest.get("objectives") or "test_loss,train_seconds", bounds=bounds),
+        models=rest.get("models", "zoo"),
+        objectives=parse_objectives(rest.get("objectives", DEFAULT_OBJECTIVES), bounds=bounds),
         budget=parse_budget(rest.get("budget") or None, gpu_hour_price=gpu_hour_price),
         out=Path(out),
-        policy=rest.get("policy") or "cheapest",
+        policy=rest.get("policy", "cheapest"),
         settings=FineTuningSettings(seed=seed, **{name: rest[name] for name in names if name in rest}),
         parallel=rest.get("parallel"),
         step_timeout_seconds=rest.get("step_timeout"),
@@ -182,6 +184,8 @@ def _export_front(run: SearchRun) -> None:
         CandidateFailed: one cannot be saved.
     """
     requests = run.exports()
+    if requests:
+        run.drop_result()
     futures = [export_model.submit(request.last.name, request) for request in requests]
     for request, future in zip(requests, futures, strict=True):
         run.exported(request.last.name, future.result())

@@ -35,10 +35,17 @@ def print_search(result: dict[str, Any], out: Path) -> None:
     if result["front"]:
         console.print(_front(result))
     else:
-        console.print(
-            "No candidate is complete yet: run again with a larger --budget to go on.", markup=False
-        )
+        console.print(_why_no_front(result), markup=False)
     console.print(f"report: {out / 'report.html'}", markup=False, highlight=False)
+
+
+def _why_no_front(result: dict[str, Any]) -> str:
+    failed = {row["model"] for row in result["failed"]}
+    if all(row.get("stopped") or row["complete"] or row["model"] in failed for row in result["candidates"]):
+        return (
+            "No front: every candidate is beyond a bound, or failed. Loosen --bound, or try other --models."
+        )
+    return "No candidate is complete yet: run again with a larger --budget to go on."
 
 
 def _front(result: dict[str, Any]) -> Table:

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
+MEBIBYTE = 2**20
+MODEL_FILES = frozenset({".json", ".txt", ".model", ".safetensors"})  # what loading a model folder reads
+
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file by one rename, after its bytes are on disk."""
@@ -47,6 +50,24 @@ def flush_folder(folder: Path) -> None:
     for path in folder.iterdir():
         flush(path)
     flush(folder)
+
+
+def folder_fingerprint(folder: Path) -> str:
+    """Sixteen hex digits that change when a model folder's files do, wherever the folder lies.
+
+    Of each file its name, its size and its first and last MiB: hashing all of a large model takes minutes.
+    """
+    told = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.suffix not in MODEL_FILES:
+            continue
+        size = path.stat().st_size
+        told.update(f"{path.name}\0{size}\0".encode())
+        with path.open("rb") as file:
+            told.update(file.read(MEBIBYTE))
+            file.seek(max(0, size - MEBIBYTE))
+            told.update(file.read(MEBIBYTE))
+    return told.hexdigest()[:16]
 
 
 def safe_name(name: str) -> str:

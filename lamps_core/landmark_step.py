@@ -235,7 +235,8 @@ class CandidateRun:
         self._load_tokens(last, settings, ("test",) if request.evaluate_test else ())
         newest = newest_checkpoint(checkpoint_folder(last))
         if newest is None or not newest.has_model:
-            raise CandidateFailed("its checkpoint is gone")
+            gone = f"the checkpoint of {last.name} is gone from {checkpoint_folder(last)}"
+            raise CandidateFailed(f"{gone}: restore it, or start with another --out")
         model = self._model(str(newest.folder), None, seed=settings.seed)
         draft = target.with_name(f".{target.name}.draft")
         shutil.rmtree(draft, ignore_errors=True)

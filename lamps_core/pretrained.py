@@ -45,7 +45,7 @@ def load_tokenizer(location: str, *, revision: str | None, max_length: int) -> A
             AutoTokenizer.from_pretrained(location, revision=revision, trust_remote_code=False),
             AutoConfig.from_pretrained(location, revision=revision, trust_remote_code=False),
         ),
-        "tokenizer",
+        "tokenizer or configuration",
     )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
@@ -120,8 +120,12 @@ def _refuse_random_body(model: Any, report: dict[str, Any]) -> None:
     unfit = sorted(body & {name for name, *_ in report["mismatched_keys"]})
     if unfit:
         raise CandidateFailed(f"the model cannot be loaded: {unfit[0]} has not the shape its config says")
-    if body and body <= set(report["missing_keys"]):
-        raise CandidateFailed("the model cannot be loaded: its file holds no weight that its config names")
+    missing = sorted(name for name in body & set(report["missing_keys"]) if "pooler" not in name)
+    if missing:
+        raise CandidateFailed(
+            f"the model cannot be loaded: {len(missing)} of its {len(body)} weights are not in its file, "
+            f"{missing[0]} first"
+        )
 
 
 def _loaded(load: Any, what: str) -> Any:
@@ -141,8 +145,11 @@ def _loaded(load: Any, what: str) -> Any:
 
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, or its type where it says nothing."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    if not lines:
+        return type(error).__name__
+    told = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return f"{type(error).__name__}: {told[:300]}"
 
 
 OUT_OF_MEMORY_SIGNS = (

@@ -55,7 +55,7 @@ class CandidateState:
 
     Attributes:
         rows: the records of its steps, step 0 first.
-        error: why it failed, if it did.
+        error: why it failed, if it did; at `failed_step`, after `failed_seconds`.
         running: whether a step is in flight.
     """
 
@@ -63,6 +63,7 @@ class CandidateState:
     rows: list[dict[str, Any]] = field(default_factory=list)
     error: str | None = None
     failed_step: int | None = None
+    failed_seconds: float = 0.0
     running: bool = False
 
     @property
@@ -138,6 +139,7 @@ class Search:
             candidate.rows.append(outcome.record)
         else:
             candidate.error, candidate.failed_step = outcome.error, outcome.step
+            candidate.failed_seconds = outcome.seconds
 
     def resume(self) -> None:
         """Go on after outcomes of earlier runs: what cut those is the end of their budget, not of this one's."""

@@ -53,12 +53,18 @@ class ResultTeller:
             "hypervolume": search.hypervolume(),
             "spent_seconds": search.spent_seconds,
             "steps": search.steps,
+            "lost_seconds": _lost_seconds(search),
             "policy": search.policy.name,
             "selection": self._dataset.selection,
             "front": list(self.front_rows(search)),
             "candidates": [self._candidate_row(search, state) for state in states],
             "failed": [
-                {"model": state.name, "step": state.failed_step, "error": state.error}
+                {
+                    "model": state.name,
+                    "step": state.failed_step,
+                    "error": state.error,
+                    "seconds": state.failed_seconds,
+                }
                 for state in states
                 if state.error is not None
             ],
@@ -95,6 +101,12 @@ class ResultTeller:
             row["selection_loss"] = last["test_loss"]
             row |= self._tested.get(state.name, UNMEASURED)
         return row | {"path": model_path(state.name)}
+
+
+def _lost_seconds(search: Search) -> float:
+    """What is spent but in no curve: steps that failed, or were stopped when a budget ended."""
+    rows = (row for state in search.candidates.values() for row in state.rows)
+    return max(0.0, search.spent_seconds - sum(row["step_seconds"] for row in rows))
 
 
 def _objective_values(search: Search, state: CandidateState) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from lamps_core import execution
 from lamps_core.candidates import resolve_candidates
 from lamps_core.curves import CURVE_SCHEMA, write_curve
 from lamps_core.errors import BadInput
-from lamps_core.files import safe_name, write_json
+from lamps_core.files import folder_fingerprint, safe_name, write_json
 from lamps_core.journal import Journal
 from lamps_core.policies import load_policy
 from lamps_core.prepared_data import save_prepared
@@ -125,6 +125,11 @@ class SearchRun:
             "dataset": self.dataset.name,
             "dataset_fingerprint": self.dataset.fingerprint,
             "models": list(self.candidates),
+            "model_files": {
+                candidate.name: folder_fingerprint(Path(candidate.location))
+                for candidate in self.candidates.values()
+                if candidate.kind != "hub"
+            },
             "policy": self.request.policy,
             "objectives": [objective.column for objective in self.request.objectives],
             "bounds": [objective.bound for objective in self.request.objectives],
@@ -197,7 +202,7 @@ class SearchRun:
         if outcome.record is not None:
             outcome.record["dataset"] = self.dataset.name
         self._journal.append({"event": "outcome", **asdict(outcome)})
-        (self.request.out / "result.json").unlink(missing_ok=True)  # it told of fewer steps
+        self.drop_result()
         self.search.tell(outcome)
         spent = self.search.spent_seconds
         self.execution.settle(outcome.candidate, outcome.step, spent_seconds=spent)
@@ -262,6 +267,10 @@ class SearchRun:
             for name, target in wanted.items()
             if not target.is_dir() or (held_out and name not in self._tested)
         ]
+
+    def drop_result(self) -> None:
+        """Remove a `result.json` that no longer tells how things are; `finish` writes it anew."""
+        (self.request.out / "result.json").unlink(missing_ok=True)
 
     def exported(self, name: str, measured: dict[str, Any]) -> None:
         """Note that a front model is saved, with what the held-out test split gave, once."""

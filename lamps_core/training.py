@@ -228,7 +228,9 @@ def _evaluate(tune: FineTune, split: TokenisedSplit, progress: Callable[[int, in
             done += len(rows)
     loss = float(total) / len(split)
     if not math.isfinite(loss):
-        raise CandidateFailed(f"the evaluation loss is {loss}: try a lower --learning-rate")
+        raise CandidateFailed(
+            f"the evaluation loss is {loss}: the weights are no numbers, or --learning-rate is too high"
+        )
     return Evaluation(loss, float(np.mean(predictions == split.labels)), macro_f1(split.labels, predictions))
 
 

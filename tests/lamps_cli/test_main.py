@@ -48,6 +48,10 @@ LONG_STEPS = 2 * (2 + EPOCHS)  # of two candidates: zero-shot, half of the rows,
 # {here} is a folder with the files below.
 BAD_INPUT: dict[str, tuple[list[str], str]] = {
     "missing file": (["--dataset", "{here}/nowhere.csv"], "nowhere.csv: no such file"),
+    "empty models": (["--models", ""], "no model"),
+    "empty objectives": (["--objectives", ""], "objective"),
+    "empty policy": (["--policy", ""], "no such policy"),
+    "empty out": (["--out", ""], "--out names no folder"),
     "missing input column": (["--input-col", "sentence"], "sentence"),
     "missing target column": (["--target-col", "lable"], "lable"),
     "one class": (["--dataset", "{here}/one_class.csv"], "all labels are 'food'"),

@@ -229,12 +229,24 @@ def test_weights_of_another_architecture_are_refused(edited: Callable[..., Path]
     folder = edited("zoo/bert-tiny")
     foreign = {f"other.{name}": weight for name, weight in load_file(folder / "model.safetensors").items()}
     save_file(foreign, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(CandidateFailed, match="holds no weight"):
+    with pytest.raises(CandidateFailed, match=r"\d+ of its \d+ weights are not in its file"):
+        model_in(folder)
+
+
+def test_a_checkpoint_that_lacks_a_part_of_the_body_is_refused_and_not_filled_at_random(
+    edited: Callable[..., Path],
+) -> None:
+    folder = edited("zoo/bert-tiny")
+    weights = load_file(folder / "model.safetensors")
+    lost = next(name for name in sorted(weights) if "word_embeddings" in name)
+    kept = {name: weight for name, weight in weights.items() if name != lost}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CandidateFailed, match=r"1 of its \d+ weights are not in its file, .*word_embeddings"):
         model_in(folder)
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CandidateFailed, match="the tokenizer cannot be loaded"):
+    with pytest.raises(CandidateFailed, match="the tokenizer or configuration cannot be loaded"):
         tokenizer_in(tmp_path / "gone")
     with pytest.raises(CandidateFailed, match="the model cannot be loaded"):
         model_in(tmp_path / "gone")
@@ -243,7 +255,7 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_tokenizer_is_refused(edited: Callable[..., Path]) -> None:
     folder = edited("zoo/bert-tiny")
     (folder / "tokenizer.json").write_text("{")
-    with pytest.raises(CandidateFailed, match="the tokenizer cannot be loaded"):
+    with pytest.raises(CandidateFailed, match="the tokenizer or configuration cannot be loaded"):
         tokenizer_in(folder)
 
 

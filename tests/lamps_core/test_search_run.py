@@ -20,6 +20,7 @@ from lamps_core.search import Outcome
 from lamps_core.search_run import SearchRequest, SearchRun, describe
 from lamps_core.settings import FineTuningSettings
 from lamps_core.text_data import load_text_dataset
+from lamps_core.zoo import materialise
 from tests.searches import (
     BETTER,
     OBJECTIVES,
@@ -419,6 +420,20 @@ def test_a_folder_of_another_search_is_refused_and_left_as_it_was(
     with pytest.raises(BadInput, match=said):
         SearchRun(quick_request(topics_csv, out, **change))
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+
+
+def test_another_model_in_a_folder_of_the_same_name_is_refused(topics_csv: Path, tmp_path: Path) -> None:
+    for place, candidate in (("one", "zoo/bert-tiny"), ("two", "zoo/gpt2-tiny")):
+        shutil.copytree(materialise(candidate), tmp_path / place / "mine")
+    first = quick_request(topics_csv, tmp_path / "out", models=str(tmp_path / "one" / "mine"))
+    with SearchRun(first) as run:
+        run_steps(run, 1)
+    swapped = quick_request(topics_csv, tmp_path / "out", models=str(tmp_path / "two" / "mine"))
+    with pytest.raises(BadInput, match=r"holds another search .model_files was"):
+        SearchRun(swapped)
+    (tmp_path / "one").rename(tmp_path / "moved")
+    moved = quick_request(topics_csv, tmp_path / "out", models=str(tmp_path / "moved" / "mine"))
+    SearchRun(moved).close()
 
 
 def test_a_second_search_in_a_folder_in_use_is_refused(topics_csv: Path, tmp_path: Path) -> None:
