@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 REFRESHES_PER_SECOND = 8
 _HEADER_LINES = 5
 _TABLE_LINES = 3
+_UNLIMITED = "unlimited"  # the text of a budget where none was given
 _PHASES = {"load": "loading", "train": "training", "evaluate": "evaluating", "save": "saving"}
 
 
@@ -119,14 +120,16 @@ def _header(event: SearchProgress) -> Text:
 
 
 def _budget_line(event: SearchProgress, elapsed: float) -> Table:
-    share = min(max(event.budget_share, 0.0), 1.0)
+    times = f"{event.spent_seconds:,.0f} s spent, {_clock_time(elapsed)} elapsed"
     line = Table.grid(padding=(0, 1))
+    if event.budget_text == _UNLIMITED:
+        line.add_row(Text("no budget", no_wrap=True), Text(times, style="dim", no_wrap=True))
+        return line
+    share = min(max(event.budget_share, 0.0), 1.0)
     line.add_row(
         _bar(share, 1.0, width=30),
         Text(f"{share:4.0%} of {_plain(event.budget_text)}", no_wrap=True),
-        Text(
-            f"{event.spent_seconds:,.0f} s spent, {_clock_time(elapsed)} elapsed", style="dim", no_wrap=True
-        ),
+        Text(times, style="dim", no_wrap=True),
     )
     return line
 
@@ -190,9 +193,8 @@ def _finished_lines(before: SearchProgress | None, event: SearchProgress, *, sec
     if before is None:
         resumed = [f"{event.steps_done} steps on record"] if event.steps_done else []
         return [Text(_line(name, event, seconds=seconds, failures=0)) for name in resumed]
-    finished = event.steps_done - before.steps_done
-    failures = event.failed - before.failed
-    if finished + failures <= 0:
+    finished = event.steps_done - before.steps_done  # the failed ones among them
+    if finished <= 0:
         return []  # a step that left without a result is tried again
     still = {(step.candidate, step.step) for step in event.running}
     names = [
@@ -200,16 +202,18 @@ def _finished_lines(before: SearchProgress | None, event: SearchProgress, *, sec
         for step in before.running
         if (step.candidate, step.step) not in still
     ]
-    unseen = finished + failures - len(names)
+    unseen = finished - len(names)
     if unseen > 0:
         names.append(f"{unseen} more" if names else f"{unseen} step{'s' * (unseen > 1)}")
+    failures = event.failed - before.failed
     return [Text(_line(name, event, seconds=seconds, failures=failures)) for name in names]
 
 
 def _line(name: str, event: SearchProgress, *, seconds: float, failures: int) -> str:
+    share = f"{event.budget_share:.0%} of {_plain(event.budget_text)} spent"
     parts = [
         f"[{_clock_time(seconds)}] {name}",
-        f"{event.budget_share:.0%} of {_plain(event.budget_text)} spent",
+        "no budget" if event.budget_text == _UNLIMITED else share,
         f"{event.steps_done} steps, {event.complete} complete, {event.failed} failed",
         f"{len(event.front)} on the front",
     ]

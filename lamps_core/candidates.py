@@ -98,7 +98,18 @@ def resolve_candidates(models: str, *, cache: Path | None = None) -> list[Candid
         BadInput: nothing is given, a model is unknown or cannot be asked for, it lacks a config, a tokenizer
             or safetensors weights, or two folders have one name.
     """
-    named = [_candidate(entry) for entry in _entries(models)]
+    path = models.strip()
+    if not os.path.isfile(path):
+        return _resolve(models.split(","), cache)
+    lines = _lines(Path(path))
+    try:
+        return _resolve(lines, cache)
+    except BadInput as error:
+        raise BadInput(f"{path} was read as a list of models, one a line: {error}") from error
+
+
+def _resolve(given: Sequence[str], cache: Path | None) -> list[Candidate]:
+    named = [_candidate(entry) for entry in _entries(given)]
     candidates = list(dict.fromkeys(named))
     if not candidates:
         raise BadInput(f"no model given: give hub ids, folders, zoo names or a preset ({_preset_names()})")
@@ -107,9 +118,7 @@ def resolve_candidates(models: str, *, cache: Path | None = None) -> list[Candid
     return [_located(candidate, cache) for candidate in candidates]
 
 
-def _entries(models: str) -> list[str]:
-    is_list_file = os.path.isfile(models.strip())
-    given = _lines(Path(models.strip())) if is_list_file else models.split(",")
+def _entries(given: Sequence[str]) -> list[str]:
     entries: list[str] = []
     for entry in filter(None, map(str.strip, given)):
         preset = presets().get(entry)
@@ -139,12 +148,29 @@ def _candidate(entry: str) -> Candidate:
         raise BadInput(f"{entry} is a file: give the model's folder, or a list file alone")
     repository, at, revision = entry.partition("@")
     if entry.startswith((".", "/", "~", "\\")) or repository.count("/") > 1:
-        raise BadInput(f"{entry} is not there: no such folder")
+        raise BadInput(f"{_shown(entry)} is not there: no such folder")
     if entry.startswith(PREFIX):
-        raise BadInput(f"{entry} is not in the zoo{_suggestion(entry)}; lamps models lists it")
+        close = difflib.get_close_matches(entry, zoo_names(), n=3, cutoff=0.0)
+        raise BadInput(f"{_shown(entry)} is not in the zoo (did you mean {' or '.join(close)}?)")
     if at and not revision:
         raise BadInput(f"{entry} names no revision after the @: give one, or leave out the @")
+    _refuse_illegal_id(entry, repository)
     return Candidate(entry, "hub", repository, None, revision or None)
+
+
+def _refuse_illegal_id(entry: str, repository: str) -> None:
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        try_to_load_from_cache(repository, "config.json")
+    except HFValidationError:
+        raise BadInput(f"{_nothing_else(_shown(entry))}, and no legal hub id") from None
+
+
+def _shown(entry: str) -> str:
+    """An entry as errors show it: a line of a file that is no list of models may be a whole document."""
+    return entry if len(entry) <= 80 else f"{entry[:77]}..."
 
 
 def _local(folder: Path) -> Candidate:
@@ -208,12 +234,7 @@ def _check_on_hub(candidates: Sequence[Candidate]) -> None:
 def _check_one_on_hub(candidate: Candidate) -> None:
     """Ask the local hub cache, then the hub, for the names of a model's files; download nothing."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HFValidationError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     name, api = candidate.name, HfApi()
     try:
@@ -226,8 +247,6 @@ def _check_one_on_hub(candidate: Candidate) -> None:
         raise BadInput(f"{_nothing_else(name)}, and not on the hub (or private: set HF_TOKEN)") from None
     except RevisionNotFoundError:
         raise BadInput(f"{candidate.location} has no revision {candidate.revision} on the hub") from None
-    except HFValidationError:
-        raise BadInput(f"{_nothing_else(name)}, and no legal hub id") from None
     except Exception as error:  # whatever the client's transport raises, or a proxy's page that is no JSON
         raise BadInput(
             f"{_nothing_else(name)}, not in the hub cache, and the hub at {api.endpoint} cannot be asked "

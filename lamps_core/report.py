@@ -98,7 +98,20 @@ def _headline(search: SearchRecord) -> str:
     models = _counted(count, "model")
     if not search.finished:
         return f"Unfinished: {models} on the front so far" if count else "Unfinished: no model complete yet"
-    return f"{models} worth choosing from" if count else "No model was fine-tuned to the end"
+    return f"{models} worth choosing from" if count else _why_none(search)
+
+
+def _why_none(search: SearchRecord) -> str:
+    """The headline of a search that ended with an empty front."""
+    if any(len(item.objectives) == len(search.objectives) for item in search.candidates):
+        return "No complete model is within the bounds"
+    failed = sum(item.failed for item in search.candidates)
+    stopped = sum(bool(item.stopped) and not item.failed for item in search.candidates)
+    if not search.candidates or failed + stopped < len(search.candidates):
+        return "No model was fine-tuned to the end"
+    if failed and stopped:
+        return f"No model: {failed} failed and {stopped} went beyond a bound"
+    return "No model: every candidate failed" if failed else "No model: every candidate went beyond a bound"
 
 
 def _summary(search: SearchRecord) -> str:
@@ -106,6 +119,7 @@ def _summary(search: SearchRecord) -> str:
     spent = duration(search.spent_seconds)
     budget = search.result.get("budget")
     share = f" of a budget of {_budget(str(budget))}" if budget else ""
+    share = ", no budget" if budget == "unlimited" else share
     tried = sum(item.steps > 0 for item in search.candidates)
     better = " and ".join(_title(name).lower() for name in search.objectives)
     told = (
@@ -122,7 +136,7 @@ def _selection(selection: Any) -> dict[str, Any] | None:
     """Which rows decided, and what that means for the numbers on the page."""
     if not selection:
         return None
-    if str(selection).lower().startswith("test"):
+    if selection == "test":
         return {
             "optimistic": True,
             "title": "Decisions were made on the test split",
@@ -240,6 +254,9 @@ def _settings(search: SearchRecord) -> list[tuple[str, str]]:
     result = search.result
     keys = ("policy", "budget", "selection", "seed", "parallel", "devices", "rows", "labels", "lamps_version")
     pairs: list[tuple[str, Any]] = [(key, result[key]) for key in keys if result.get(key) is not None]
+    pairs = [
+        (key, "none") if (key, value) == ("budget", "unlimited") else (key, value) for key, value in pairs
+    ]
     pairs.append(("objectives", search.objectives))
     if any(value is not None for value in search.reference):
         pairs.append(("reference point", [f"{value:.5g}" for value in search.reference if value is not None]))

@@ -1,25 +1,32 @@
-"""What a search left in its folder, read for a person: `result.json` and the curves, finished or not.
+"""What a search left in its folder, read for a person: `result.json` and the curves, or its journal so far.
 
-Owns the reading and the joining of the two. Does not know how it is shown. A search that was interrupted has
-curves and no result: its front is then that of the candidates complete so far.
+Owns the reading and the joining of these. Does not know how it is shown. A search that was interrupted has no
+result: its journal says what was asked and what came of it. Curves alone are read in the default objectives.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+from lamps_core.budget import parse_budget
 from lamps_core.curve_reader import read_curves, read_failures
 from lamps_core.errors import BadInput
 from lamps_core.front import non_dominated
+from lamps_core.journal import read_journal
 from lamps_core.objectives import MAXIMISED, parse_objectives
+from lamps_core.policies import load_policy
+from lamps_core.search import Outcome, Search
+from lamps_core.search_result import UNMEASURED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from lamps_core.search import CandidateState
 
 Row = dict[str, Any]
 
@@ -69,10 +76,10 @@ class SearchRecord:
         finished: whether there is a `result.json`.
         objectives: names, in order.
         candidates: front first, then complete, unfinished, failed; each by the first objective or last loss.
-        front: the rows of `result.json`'s front, by the first objective; where a split of its own decided,
+        front: the rows of the front as in `result.json`, by the first objective; where a split of its own decided,
             their test loss and accuracy are the test split's.
         failed: one row a failure: model, step, error.
-        result: the whole of `result.json`, or an empty dictionary.
+        result: the whole of `result.json`, or as much of it as is known of an unfinished search.
     """
 
     dataset: str
@@ -113,19 +120,18 @@ def read_search(folder: Path) -> SearchRecord:
         folder: what `lamps search --out` was given.
 
     Raises:
-        BadInput: the folder holds no search, or its result cannot be read.
+        BadInput: the folder holds no search, or its result or journal cannot be read.
     """
-    result = _read_result(folder / "result.json")
-    rows = _read_rows(folder / "curves")
-    if result is None and not rows:
-        raise BadInput(f"{folder} holds neither result.json nor curves: give the --out folder of a search")
-    datasets = sorted({str(row["dataset"]) for row in rows})
-    if result is None and len(datasets) > 1:
-        raise BadInput(
-            f"{folder} holds curves of {len(datasets)} datasets: give the --out folder of a search"
-        )
-    finished = result is not None
-    result = result if result is not None else _provisional(rows)
+    finished_result = _read_result(folder / "result.json")
+    finished = finished_result is not None
+    if finished_result is not None:
+        result, rows = finished_result, _read_rows(folder / "curves")
+    elif (folder / "journal.jsonl").is_file():
+        result, rows = _read_unfinished(folder / "journal.jsonl")
+    else:
+        rows = _read_rows(folder / "curves")
+        _one_dataset(folder, rows)
+        result = _provisional(rows)
     objectives = tuple(str(name) for name in result["objectives"])
     front = sorted(result.get("front") or [], key=lambda row: _order(row, objectives))
     return SearchRecord(
@@ -135,7 +141,7 @@ def read_search(folder: Path) -> SearchRecord:
         candidates=_join(result, rows, objectives),
         front=tuple(front),
         failed=tuple(result.get("failed") or []),
-        result=result if finished else {},
+        result=result,
     )
 
 
@@ -157,6 +163,86 @@ def _read_rows(folder: Path) -> list[Row]:
         return []
     rows: list[Row] = read_curves(folder).to_pylist()
     return rows + list(read_failures(folder).to_pylist())
+
+
+def _one_dataset(folder: Path, rows: list[Row]) -> None:
+    if not rows:
+        raise BadInput(f"{folder} holds neither result.json nor curves: give the --out folder of a search")
+    datasets = {str(row["dataset"]) for row in rows}
+    if len(datasets) > 1:
+        raise BadInput(
+            f"{folder} holds curves of {len(datasets)} datasets: give the --out folder of a search"
+        )
+
+
+def _read_unfinished(path: Path) -> tuple[Row, list[Row]]:
+    """What `result.json` would say by now, and every step done."""
+    header, events = read_journal(path)
+    try:
+        outcomes = [
+            Outcome(**{key: value for key, value in event.items() if key != "event"})
+            for event in events
+            if event["event"] == "outcome"
+        ]
+        tested = {event["candidate"]: event["measured"] for event in events if event["event"] == "tested"}
+        search = _replayed(header, outcomes)
+        rows = [row | {"model": state.name} for state in search.candidates.values() for row in state.rows]
+        return _result_so_far(header, search, outcomes, tested), rows
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadInput(f"{path} does not tell of a search ({error!r}): restore it") from error
+
+
+def _replayed(header: Row, outcomes: list[Outcome]) -> Search:
+    objectives = parse_objectives(",".join(header["objectives"]))
+    bounded = zip(objectives, header["bounds"], strict=True)
+    search = Search(
+        header["models"],
+        policy=load_policy("cheapest"),  # nothing is asked of it: what was run is on record
+        objectives=[replace(objective, bound=bound) for objective, bound in bounded],
+        budget=parse_budget(None),
+    )
+    for outcome in outcomes:
+        search.tell(outcome)
+    return search
+
+
+def _result_so_far(header: Row, search: Search, outcomes: list[Outcome], tested: dict[str, Row]) -> Row:
+    reference = search.reference_point()
+    states = list(search.candidates.values())
+    spent = dict.fromkeys(search.candidates, 0.0)
+    for outcome in outcomes:
+        spent[outcome.candidate] += outcome.seconds
+    candidates = {state.name: _told(search, state) | {"spent_seconds": spent[state.name]} for state in states}
+    front = [state.rows[-1] | candidates[state.name] for state in search.front()]
+    if header["selection"] != "test":
+        front = [
+            row | {"selection_loss": row["test_loss"]} | UNMEASURED | tested.get(row["model"], {})
+            for row in front
+        ]
+    known = {key: header[key] for key in ("dataset", "objectives", "bounds", "policy", "selection")}
+    return known | {
+        "reference": None if reference is None else reference.tolist(),
+        "spent_seconds": search.spent_seconds,
+        "steps": search.steps,
+        "seed": header["settings"].get("seed"),
+        "config": header["settings"],
+        "front": front,
+        "candidates": list(candidates.values()),
+        "failed": [
+            {"model": state.name, "step": state.failed_step, "error": state.error}
+            for state in states
+            if state.error is not None
+        ],
+    }
+
+
+def _told(search: Search, state: CandidateState) -> Row:
+    row: Row = {"model": state.name, "steps": len(state.rows), "complete": state.complete}
+    for objective, value in zip(search.objectives, search.values(state), strict=True):
+        row[objective.column] = None if math.isnan(value) else objective.natural(value)
+    if search.out_of_bounds(state):
+        row["stopped"] = "beyond a bound"
+    return row
 
 
 def _provisional(rows: list[Row]) -> Row:
@@ -207,7 +293,8 @@ def _join(result: Row, rows: list[Row], objectives: tuple[str, ...]) -> tuple[Ca
     for name in dict.fromkeys([*front, *told, *curves, *sorted(failed)]):
         # The front's rows may hold the test split's figures: what is compared stands in the candidates' rows.
         about = front.get(name, {}) | told.get(name, {})
-        about |= {"on_front": name in front, "failed": name in failed, "spent_seconds": spent.get(name, 0.0)}
+        about = {"spent_seconds": spent.get(name, 0.0)} | about
+        about |= {"on_front": name in front, "failed": name in failed}
         records.append(_record(name, about, curves.get(name, []), objectives))
     return tuple(sorted(records, key=lambda record: _rank(record, objectives)))
 

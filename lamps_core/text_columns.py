@@ -56,12 +56,15 @@ def choose_layout(
         template: how the input columns make one text; None joins them by line breaks.
 
     Raises:
-        BadInput: no input column, the target among them, or a template that names anything else.
+        BadInput: no input column, one given twice, the target among them, or a template that names anything else.
     """
     if not inputs:
         raise BadInput(f"no input column given; the columns are {', '.join(available)}")
     if len(inputs) == 1 and inputs[0] not in available:
         inputs = tuple(column.strip() for column in inputs[0].split(","))
+    repeated = next((name for name in inputs if inputs.count(name) > 1), None)
+    if repeated is not None:
+        raise BadInput(f"input column {repeated!r} is given more than once; name it once")
     if target in inputs:
         raise BadInput(f"column {target!r} is both input and target; the label must not be in the text")
     if template is None:
@@ -114,7 +117,10 @@ def read_rows(table: pa.Table, layout: Layout, *, origin: str) -> tuple[Rows, tu
 def _column(table: pa.Table, name: str, origin: str) -> pa.ChunkedArray:
     found = table.column_names.count(name)
     if found == 0:
-        raise BadInput(f"{origin}: no column {name!r}; the columns are {', '.join(table.column_names)}")
+        hint = ""
+        if table.num_columns == 1 and ";" in table.column_names[0]:
+            hint = "; the separator seems to be ';': save the file with commas, or as .tsv with tabs"
+        raise BadInput(f"{origin}: no column {name!r}; the columns are {', '.join(table.column_names)}{hint}")
     if found > 1:
         raise BadInput(f"{origin}: {found} columns are called {name!r}; rename all but one")
     column = table.column(name)

@@ -156,6 +156,8 @@ class _Plan:
 
 
 def _open(dataset: str) -> SplitSource:
+    if not dataset.strip():
+        raise BadInput("the name of a dataset is empty; give a file, a folder or a hub id such as org/name")
     path = Path(dataset).expanduser()
     if path.exists():
         return open_local(path)
@@ -289,10 +291,12 @@ def load_text_dataset(request: DatasetRequest) -> TextDataset:
     train, reading = _read_train(request, plan)
     train, test = _part_test(request, plan, train, reading)
     train, evaluation, words = _part_evaluation(request, plan, selection, train, reading)
+    train = _capped(request, train, reading)
+    _note_single_classes(evaluation, test, reading)
     dataset = TextDataset(
         name=source.name,
         label_names=reading.label_names,
-        train=_capped(request, train, reading),
+        train=train,
         evaluation=evaluation or test,
         test=None if evaluation is None else test,
         notices=tuple(reading.notices),
@@ -348,7 +352,23 @@ def _capped(request: DatasetRequest, train: TextSplit, reading: _Reading) -> Tex
     reading.notices.append(
         f"train: {len(kept)} of {len(train)} rows used, stratified, as --max-train-rows asks"
     )
-    return train.take(kept)
+    capped = train.take(kept)
+    without = len(reading.label_names) - len(np.unique(capped.labels))
+    if without:
+        reading.notices.append(
+            f"train: {without} of {len(reading.label_names)} classes have no row left to train on; "
+            "raise --max-train-rows"
+        )
+    return capped
+
+
+def _note_single_classes(evaluation: TextSplit | None, test: TextSplit, reading: _Reading) -> None:
+    parts = {"evaluation": test} if evaluation is None else {"evaluation": evaluation, "test": test}
+    reading.notices.extend(
+        f"the {part} split holds one class only: its accuracy says little"
+        for part, split in parts.items()
+        if len(np.unique(split.labels)) == 1
+    )
 
 
 def _fingerprint(dataset: TextDataset) -> str:

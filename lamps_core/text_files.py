@@ -6,12 +6,14 @@ text or label, nor of how splits are used.
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
@@ -94,6 +96,7 @@ def read_table(path: Path) -> pa.Table:
     try:
         if path.stat().st_size == 0:
             raise BadInput(f"{path}: the file is empty")
+        _refuse_utf16(path)
         table = reader(path)
         # The readers of JSON and Parquet do not look whether their strings are UTF-8.
         table.validate(full=True)
@@ -136,17 +139,38 @@ def _shape(schema: pa.Schema) -> list[tuple[str, str, tuple[str, ...] | None]]:
     return [(field.name, str(field.type), class_names(schema, field.name)) for field in schema]
 
 
+def _refuse_utf16(path: Path) -> None:
+    with path.open("rb") as file:
+        if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise BadInput(f"{path}: the file is not UTF-8 but UTF-16; save it as UTF-8")
+
+
 def _read_delimited(path: Path) -> pa.Table:
-    return pyarrow.csv.read_csv(
+    tabbed = path.suffix.lower() == ".tsv"
+    table = pyarrow.csv.read_csv(
         path,
         read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES),
-        parse_options=pyarrow.csv.ParseOptions(
-            delimiter="\t" if path.suffix.lower() == ".tsv" else ",", newlines_in_values=True
-        ),
+        parse_options=pyarrow.csv.ParseOptions(delimiter="\t" if tabbed else ",", newlines_in_values=True),
         convert_options=pyarrow.csv.ConvertOptions(
             default_column_type=pa.string(), strings_can_be_null=False
         ),
     )
+    if tabbed:
+        _refuse_merged_lines(table, path)
+    return table
+
+
+def _refuse_merged_lines(table: pa.Table, path: Path) -> None:
+    """A lone quote that begins a value reaches to the next one, over tabs and line breaks."""
+    for column in table.columns:
+        merged = column.filter(
+            pc.and_(pc.match_substring(column, "\t"), pc.match_substring_regex(column, "[\r\n]"))
+        )
+        if len(merged):
+            raise BadInput(
+                f"{path}: a value holds both tabs and line breaks, as if a stray quote had merged lines: "
+                f"{merged[0].as_py()[:40]!r}; quote properly, or use CSV or JSON Lines"
+            )
 
 
 def _read_parquet(path: Path) -> pa.Table:

@@ -6,11 +6,18 @@ library refuses them. Types are the library's own: it reads "NA" in a CSV on the
 
 from __future__ import annotations
 
+import contextlib
 import re
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lamps_core.errors import BadInput
 from lamps_core.text_files import SplitSource, concatenate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HUB_TIMEOUT_SECONDS = 5.0
 
 # Without a slash, the library would take a name such as "csv" for a reader and look for files where we stand.
 _HUB_ID = re.compile(r"(?P<repository>[^:]*/[^:]+)(?::(?P<configs>[^:]+))?")
@@ -48,17 +55,72 @@ def _load(repository: str, configs: str | None) -> dict[str, Any]:
     import datasets
     import httpx
 
+    trouble = _hub_trouble(repository)
     try:
-        names: list[str | None] = [None] if configs is None else list(configs.split("+"))
-        if configs == "*":
-            names = list(datasets.get_dataset_config_names(repository))
-        return {name or "default": datasets.load_dataset(repository, name) for name in names}
+        with _cache_only() if trouble else contextlib.nullcontext():
+            return _load_configurations(repository, configs)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError, httpx.HTTPError) as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise BadInput(
-            f"dataset {repository!r} is no local file or folder and does not load from the hub ({reason}); "
-            "check the name, the network and, if it is gated, your login"
-        ) from error
+        raise BadInput(trouble or _does_not_load(repository, reason)) from error
+
+
+def _load_configurations(repository: str, configs: str | None) -> dict[str, Any]:
+    import datasets
+
+    names: list[str | None] = [None] if configs is None else list(configs.split("+"))
+    if configs == "*":
+        names = list(datasets.get_dataset_config_names(repository))
+    return {name or "default": datasets.load_dataset(repository, name) for name in names}
+
+
+def _hub_trouble(repository: str) -> str | None:
+    """Why the hub will not give this dataset, as an error for the user; None if it may, or is not to be asked.
+
+    Asked once and briefly: `load_dataset` tries a hub that is not there for half a minute, with warnings.
+    """
+    from huggingface_hub import HfApi, is_offline_mode
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    if is_offline_mode() or Path(repository).is_dir():
+        return None
+    api = HfApi()
+    try:
+        if api.dataset_info(repository, timeout=HUB_TIMEOUT_SECONDS).gated:
+            api.auth_check(repository, repo_type="dataset")
+    except GatedRepoError:
+        return (
+            f"dataset {repository!r} is gated: accept its licence on its page of the hub and set HF_TOKEN to a "
+            "token of the account that did"
+        )
+    except RepositoryNotFoundError:
+        return _does_not_load(repository, "it is not there, or private")
+    except Exception as error:  # whatever the client's transport raises, or a proxy's page that is no JSON
+        return _does_not_load(repository, f"{api.endpoint} cannot be asked: {type(error).__name__}")
+    return None
+
+
+def _does_not_load(repository: str, reason: str) -> str:
+    return (
+        f"dataset {repository!r} is no local file or folder and does not load from the hub ({reason}); "
+        "check the name, the network and, if it is gated, your login"
+    )
+
+
+@contextlib.contextmanager
+def _cache_only() -> Iterator[None]:
+    """Offline mode for a while: both libraries read it from the environment once, when they are imported."""
+    import datasets
+    import huggingface_hub
+
+    modes: tuple[Any, ...] = (datasets.config, huggingface_hub.constants)
+    before = [mode.HF_HUB_OFFLINE for mode in modes]
+    try:
+        for mode in modes:
+            mode.HF_HUB_OFFLINE = True
+        yield
+    finally:
+        for mode, was in zip(modes, before, strict=True):
+            mode.HF_HUB_OFFLINE = was
 
 
 def _table(split: Any) -> Any:

@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -117,14 +118,34 @@ def test_without_a_terminal_each_finished_step_is_one_plain_line() -> None:
         display.update(event(0, "bert", "gpt"))
         display.update(event(1, "gpt", front=1))
         display.update(event(1, "gpt", "bert", front=1))
-        display.update(event(1, "bert", front=1, failed=1))
+        display.update(event(2, "bert", front=1, failed=1))
     lines = written.getvalue().splitlines()
     assert lines == [
         "[0:00] bert step 1 | 2% of 40steps spent | 1 steps, 2 complete, 0 failed | 1 on the front",
-        "[0:00] gpt step 1 | 2% of 40steps spent | 1 steps, 2 complete, 1 failed | 1 on the front"
+        "[0:00] gpt step 1 | 5% of 40steps spent | 2 steps, 2 complete, 1 failed | 1 on the front"
         " | 1 just failed",
     ]
     assert all(letter.isprintable() for line in lines for letter in line)
+
+
+def test_without_a_terminal_a_failed_step_not_seen_running_is_one_line() -> None:
+    where, written = console(terminal=False)
+    with LiveDisplay(where) as display:
+        display.update(event(0))
+        display.update(event(1, failed=1))
+    assert written.getvalue().count("\n") == 1
+    assert "1 step |" in written.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_without_a_budget_no_share_of_it_is_shown(terminal: bool) -> None:
+    where, written = console(terminal=terminal)
+    with LiveDisplay(where) as display:
+        display.update(replace(event(0, "bert"), budget_text="unlimited", budget_share=0.0))
+        display.update(replace(event(1), budget_text="unlimited", budget_share=0.0))
+    assert "no budget" in written.getvalue()
+    assert "unlimited" not in written.getvalue()
+    assert "%" not in written.getvalue()
 
 
 def test_without_a_terminal_a_step_that_is_tried_again_is_not_called_finished() -> None:

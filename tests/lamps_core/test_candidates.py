@@ -178,6 +178,33 @@ def test_an_unknown_zoo_name_is_refused_with_close_ones() -> None:
         resolve_candidates("zoo/brt-tiny")
 
 
+def test_a_zoo_name_like_no_other_is_refused_with_the_closest() -> None:
+    with pytest.raises(BadInput) as caught:
+        resolve_candidates("zoo/0")
+    assert "zoo/0 is not in the zoo (did you mean " in str(caught.value)
+    assert sum(name in str(caught.value) for name in zoo_names()) >= 1
+
+
+@pytest.mark.parametrize(
+    ("lines", "first_bad"),
+    [
+        (["text,label", "hello,0"], "text,label is no preset"),
+        (["# models", "zoo/bert-tiny", "zoo/brt-tiny", "./nosuch"], "zoo/brt-tiny is not in the zoo"),
+        (["a/b/" + "long " * 99], "long.{0,5}\\.\\.\\. is not there"),
+    ],
+)
+def test_a_file_that_is_no_list_of_models_is_named_with_its_first_bad_line(
+    lines: list[str], first_bad: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "five.csv"
+    path.write_text("\n".join(lines))
+    with pytest.raises(
+        BadInput, match=f"five.csv was read as a list of models, one a line: .*{first_bad}"
+    ) as caught:
+        resolve_candidates(str(path))
+    assert "\n" not in str(caught.value)
+
+
 def test_a_file_inside_a_list_and_a_binary_file_are_refused(shelf: Path, tmp_path: Path) -> None:
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(bytes(range(128, 256)))

@@ -17,6 +17,7 @@ from lamps_core.curves import write_curve
 from lamps_core.errors import BadInput
 from lamps_core.label_layout import Box, place_beside, spread
 from lamps_core.report import write_report
+from lamps_core.search_record import read_search
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -246,6 +247,133 @@ def test_an_unfinished_search_is_reported_from_its_curves(tmp_path: Path) -> Non
     assert "This search is unfinished" in text
     assert "7 landmark steps over 3 candidates" in text
     assert "not saved" in text
+
+
+def journal_folder(folder: Path, *events: dict[str, Any], **asked: Any) -> Path:
+    """An unfinished search for accuracy and training seconds, over four models."""
+    header = {
+        "version": 1,
+        "dataset": "made-up",
+        "models": ["good", "slow", "broken", "waiting"],
+        "policy": "zigzag",
+        "objectives": ["accuracy", "train_seconds"],
+        "bounds": [None, 5.0],
+        "selection": "test",
+        "settings": {"seed": 7, "batch_size": 32},
+    } | asked
+    lines = [json.dumps(line) + "\n" for line in (header, *events)]
+    (folder / "journal.jsonl").write_text("".join(lines), encoding="utf-8")
+    return folder
+
+
+def outcomes(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "event": "outcome",
+            "kind": "step",
+            "candidate": row["model"],
+            "step": row["step"],
+            "seconds": row["step_seconds"],
+            "record": row,
+            "error": None,
+        }
+        for row in rows
+    ]
+
+
+def lost(kind: str, candidate: str, seconds: float, error: str | None = None) -> dict[str, Any]:
+    about = {"event": "outcome", "kind": kind, "candidate": candidate, "step": 0, "seconds": seconds}
+    return about | {"record": None, "error": error}
+
+
+def test_an_unfinished_search_is_reported_as_it_was_asked_for(tmp_path: Path) -> None:
+    journal_folder(
+        tmp_path,
+        *outcomes(curve("good", [2.0, 1.0, 0.5], complete=True)),
+        *outcomes(curve("slow", [2.0, 0.4], seconds=9.0)),
+        lost("failed", "broken", 100.0, "no safetensors"),
+        lost("cut", "waiting", 20.0),
+    )
+    search = read_search(tmp_path)
+    # good: 1 + 2 + 3 s; slow: 1 + 10 s
+    assert (search.steps, search.spent_seconds) == (6, 137.0)
+    assert search.objectives == ("accuracy", "train_seconds")
+    assert [row["model"] for row in search.front] == ["good"]
+    assert search.reference == (0.875, 5.0)
+    found = {item.name: item for item in search.candidates}
+    assert {name: item.spent_seconds for name, item in found.items()} == {
+        "good": 6.0,
+        "slow": 11.0,
+        "broken": 100.0,
+        "waiting": 20.0,
+    }
+    assert found["slow"].stopped == "beyond a bound"
+    assert found["good"].objectives == {"accuracy": 0.875, "train_seconds": 3.0}
+    text = Page(write_report(tmp_path)).text
+    assert "Unfinished: 1 model on the front so far" in text
+    assert "6 landmark steps over 4 candidates, 2 min 17 s spent." in text
+    assert "Decisions were made on the test split" in text
+    for part in ("no safetensors", "zigzag", "beyond a bound", "not tried"):
+        assert part in text
+
+
+def test_an_unfinished_search_says_which_split_of_its_own_decides(tmp_path: Path) -> None:
+    steps = outcomes(curve("good", [2.0, 1.0], complete=True))
+    tested = {"event": "tested", "candidate": "good", "measured": {"test_loss": 7.25, "accuracy": 0.5}}
+    asked = {"objectives": ["test_loss"], "bounds": [None], "selection": "testing rows"}
+    text = Page(write_report(journal_folder(tmp_path, *steps, tested, **asked))).text
+    assert "a split of their own: testing rows" in text
+    assert "7.2500" in text
+    measured = read_search(journal_folder(tmp_path, *steps, **asked)).front[0]
+    assert (measured["selection_loss"], measured["test_loss"]) == (1.0, None)
+
+
+def test_a_search_that_has_just_begun_is_reported(tmp_path: Path) -> None:
+    text = Page(write_report(journal_folder(tmp_path))).text
+    assert "Unfinished: no model complete yet" in text
+    assert "0 landmark steps over 4 candidates" in text
+    assert text.count("not tried") == 4
+
+
+@pytest.mark.parametrize("asked", [{"objectives": ["nothing"]}, {"bounds": []}, {"models": ["other"]}])
+def test_a_journal_of_no_search_is_refused(tmp_path: Path, asked: dict[str, Any]) -> None:
+    journal_folder(tmp_path, lost("cut", "waiting", 1.0), **asked)
+    with pytest.raises(BadInput):
+        write_report(tmp_path)
+
+
+def test_without_a_budget_the_report_says_so(tmp_path: Path) -> None:
+    search_folder(tmp_path, ["a", "b"])
+    result = json.loads((tmp_path / "result.json").read_text()) | {"budget": "unlimited"}
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    text = Page(write_report(tmp_path)).text
+    assert "1 min 21 s spent, no budget." in text
+    assert "unlimited" not in text
+
+
+BEYOND = {"stopped": "beyond a bound", "complete": False, "steps": 1}
+
+
+@pytest.mark.parametrize(
+    ("candidates", "failed", "headline"),
+    [
+        ({"a": BEYOND, "b": BEYOND}, [], "No model: every candidate went beyond a bound"),
+        ({"a": {}, "b": {}}, ["a", "b"], "No model: every candidate failed"),
+        ({"a": BEYOND, "b": {}}, ["b"], "No model: 1 failed and 1 went beyond a bound"),
+        ({"a": BEYOND, "b": {}}, [], "No model was fine-tuned to the end"),
+        ({"a": {"complete": True, "test_loss": 0.5}}, [], "No complete model is within the bounds"),
+    ],
+)
+def test_the_headline_says_why_there_is_no_model(
+    tmp_path: Path, candidates: dict[str, dict[str, Any]], failed: list[str], headline: str
+) -> None:
+    result = {
+        "objectives": ["test_loss"],
+        "candidates": [{"model": name} | about for name, about in candidates.items()],
+        "failed": [{"model": name, "step": 0, "error": "too big"} for name in failed],
+    }
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    assert f"<h1>{headline}</h1>" in write_report(tmp_path).read_text()
 
 
 def test_a_search_that_has_only_failed_so_far_names_the_reasons(tmp_path: Path) -> None:

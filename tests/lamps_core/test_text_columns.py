@@ -157,12 +157,12 @@ def test_rows_without_label_or_text_are_dropped_and_counted_once(tmp_path: Path)
         {"text": " \n\t", "label": "a"},
     ]
     write_json_lines(tmp_path / "d/train.jsonl", rows)
-    write_json_lines(tmp_path / "d/test.jsonl", [*rows[:1], *rows[-1:]])
+    write_json_lines(tmp_path / "d/test.jsonl", [*rows[:2], *rows[-1:]])
     dataset = load(tmp_path / "d")
     assert dataset.train.texts == tuple(f"kept {row}" for row in range(5))
     assert dataset.notices == (
         "train: dropped 3 rows with no label and 2 with empty text of 10",
-        "test: dropped 0 rows with no label and 1 with empty text of 2",
+        "test: dropped 0 rows with no label and 1 with empty text of 3",
     )
 
 

@@ -115,6 +115,24 @@ def test_the_cap_on_training_rows_is_stratified_and_comes_after_the_reserves(tmp
     assert load(path, max_train_rows=10**6).fingerprint == whole.fingerprint
 
 
+def test_classes_that_the_cap_leaves_without_a_row_are_counted(tmp_path: Path) -> None:
+    rows = [{"text": f"t{row}", "label": f"class {row % 5}"} for row in range(50)]
+    path = write_json_lines(tmp_path / "a.jsonl", rows)
+    notice = "train: 2 of 5 classes have no row left to train on; raise --max-train-rows"
+    assert load(path, max_train_rows=3).notices[-1] == notice
+    assert not any("no row left" in text for text in load(path, max_train_rows=5).notices)
+
+
+def test_a_split_of_one_class_is_noted_under_the_part_it_plays(tmp_path: Path) -> None:
+    write_json_lines(tmp_path / "train.jsonl", ROWS)
+    write_json_lines(tmp_path / "dev.jsonl", ROWS[:4])
+    write_json_lines(tmp_path / "test.jsonl", ROWS[:1])
+    notice = "the {} split holds one class only: its accuracy says little"
+    assert load(tmp_path).notices == (notice.format("evaluation"),)
+    assert load(tmp_path, selection_split="dev").notices == (notice.format("test"),)
+    assert load(tmp_path, test_split="dev").notices == ()
+
+
 def test_a_test_dataset_of_another_kind_is_tested_on(tmp_path: Path) -> None:
     train = write_json_lines(tmp_path / "a.jsonl", ROWS)
     test = write_parquet(tmp_path / "b.parquet", {"label": ["spam", "ham"], "text": ["x", "y"]})
@@ -141,6 +159,17 @@ def test_the_fingerprint_changes_with_every_part_of_the_dataset(tmp_path: Path) 
 # --- Bad input --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["", "  "])
+def test_an_empty_name_is_not_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    write_json_lines(tmp_path / "train.jsonl", ROWS)
+    monkeypatch.chdir(tmp_path)
+    assert len(load(".").train)
+    with pytest.raises(BadInput, match="the name of a dataset is empty"):
+        load(name)
+
+
 @pytest.mark.parametrize("name", ["missing.csv", "./missing", "a/b/c"])
 def test_a_path_that_does_not_exist_is_refused_without_asking_the_hub(name: str) -> None:
     with pytest.raises(BadInput, match=f"dataset {name}: no such file or folder"):
@@ -152,6 +181,8 @@ def test_a_path_that_does_not_exist_is_refused_without_asking_the_hub(name: str)
     [
         ({"max_train_rows": 0}, "--max-train-rows must be at least 1, not 0"),
         ({"inputs": "text,label"}, "'label' is both input and target"),
+        ({"inputs": "text, text"}, "input column 'text' is given more than once"),
+        ({"test_dataset": " "}, "the name of a dataset is empty"),
         ({"selection_split": "0"}, "selection split 0: a share must be above 0"),
         ({"selection_split": "0.5"}, "selection split 0.5: a share must be .* below 0.5"),
         ({"selection_split": "-0.1"}, "selection split -0.1: a share"),

@@ -61,6 +61,13 @@ def test_line_breaks_inside_csv_values_may_fall_between_blocks(
     assert {text for text, _ in all_rows(load(tmp_path / "a.csv"))} == set(texts)
 
 
+def test_quoted_tsv_values_may_hold_a_tab_or_a_line_break(tmp_path: Path) -> None:
+    lines = "".join(f'"{kind} {row}"\t{"ab"[row % 2]}\n' for row in range(8) for kind in ("x\ty", "x\ny"))
+    (tmp_path / "a.tsv").write_text("text\tlabel\n" + lines, encoding="utf-8")
+    expected = {f"{kind} {row}" for row in range(8) for kind in ("x\ty", "x\ny")}
+    assert {text for text, _ in all_rows(load(tmp_path / "a.tsv"))} == expected
+
+
 def test_json_strings_that_look_like_dates_stay_as_written(tmp_path: Path) -> None:
     rows = [
         {"text": f"2020-01-{day:02}", "label": "ab"[day % 2], "more": ["2021-02-03"]} for day in range(1, 29)
@@ -89,7 +96,8 @@ def test_a_folder_gives_its_splits_and_joins_shards_in_order(tmp_path: Path) -> 
     assert dataset.name == "corpus"
     assert dataset.train.texts == tuple(f"s{shard}r{row}" for shard in range(2) for row in range(4))
     assert named(dataset, dataset.evaluation) == [("held", "b")]
-    assert (dataset.test, dataset.selection, dataset.notices) == (None, "test", ())
+    assert (dataset.test, dataset.selection) == (None, "test")
+    assert dataset.notices == ("the evaluation split holds one class only: its accuracy says little",)
 
 
 # --- Bad input --------------------------------------------------------------------------------------------
@@ -108,7 +116,15 @@ def test_a_folder_gives_its_splits_and_joins_shards_in_order(tmp_path: Path) -> 
         ("a.csv", b"te\xffxt,label\nx,y\n", "not UTF-8"),
         ("a.jsonl", b'{"text": "x\xff", "label": "y"}\n', "not UTF-8"),
         ("a.json", b'[{"text": "x\xff", "label": "y"}]\n', "not UTF-8"),
-        ("a.csv", "text,label\nx,y\n".encode("utf-16"), "a.csv"),
+        ("a.csv", "text,label\nx,y\n".encode("utf-16"), r"a\.csv: the file is not UTF-8 but UTF-16"),
+        ("a.jsonl", b"\xfe\xff" + '{"text": "x"}'.encode("utf-16-be"), "not UTF-8 but UTF-16"),
+        ("a.csv", b"text;label\nx;y\n", "no column 'text'.*separator seems to be ';'"),
+        (
+            "a.tsv",
+            b'text\tlabel\n"one\ta\n"two\tb\nthree\ta\n',
+            r"a\.tsv: .*'one\\ta\\ntwo'; quote properly, or use CSV",
+        ),
+        ("a.tsv", b'label\ttext\na\t"one\nb\t"two\n', r"'one\\nb\\ttwo'; quote properly"),
         ("a.csv", b"text,label\nx,y,z\n", "cannot be read as csv .*Expected 2 columns, got 3"),
         ("a.csv", b"text,text,label\nx,y,z\n", "2 columns are called 'text'"),
         ("a.jsonl", b'{"text": "x"\n', "cannot be read as jsonl"),

@@ -1,6 +1,14 @@
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import datasets
 import pytest
@@ -8,6 +16,9 @@ import pytest
 from lamps_core.errors import BadInput
 from lamps_core.text_hub import open_hub
 from tests.text_datasets import load, write_parquet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture
@@ -70,3 +81,102 @@ def test_a_hub_that_cannot_be_reached_is_bad_input(monkeypatch: pytest.MonkeyPat
 def test_a_name_that_is_no_hub_id_is_refused(name: str) -> None:
     with pytest.raises(BadInput, match="no hub id such as org/name"):
         open_hub(name)
+
+
+# --- The hub: the real client in a process of its own, against a server on this machine
+
+
+ANSWERS: dict[str, tuple[int, dict[str, str], dict[str, Any]]] = {
+    "/api/datasets/org/refused": (403, {"X-Error-Code": "GatedRepo"}, {}),
+    "/api/datasets/org/gated": (200, {}, {"_id": "1", "id": "org/gated", "gated": "auto"}),
+    "/api/datasets/org/gated/auth-check": (403, {"X-Error-Code": "GatedRepo"}, {}),
+}
+
+
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, headers, body = ANSWERS.get(self.path, (404, {"X-Error-Code": "RepoNotFound"}, {}))
+            with contextlib.suppress(ConnectionError):
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(json.dumps(body))))
+                self.end_headers()
+                self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+OPEN = """
+import sys
+from lamps_core.errors import BadInput
+from lamps_core.text_hub import open_hub
+for name in sys.argv[1:]:
+    try:
+        print(open_hub(name).splits)
+    except BadInput as error:
+        print(error)
+"""
+
+
+def opened(home: Path, hub: str, *names: str) -> subprocess.CompletedProcess[str]:
+    """What a user with this home sees of each dataset: a line each on stdout, and any noise on stderr."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("HF_", "TRANSFORMERS_"))
+    }
+    own = {"HF_HOME": str(home), "HF_ENDPOINT": hub, "NO_PROXY": "*", "no_proxy": "*"}
+    return subprocess.run(
+        [sys.executable, "-c", OPEN, *names],
+        env={**kept, **own},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+
+def test_a_dataset_the_hub_does_not_give_is_one_line_with_the_mend(tmp_path: Path, endpoint: str) -> None:
+    done = opened(tmp_path, endpoint, "org/missing", "org/refused", "org/gated")
+    missing, refused, gated = done.stdout.splitlines()
+    assert "'org/missing' is no local file or folder" in missing
+    assert "(it is not there, or private); check the name" in missing
+    for name, line in (("refused", refused), ("gated", gated)):
+        assert f"'org/{name}' is gated: accept its licence" in line
+        assert "set HF_TOKEN" in line
+    assert done.stderr == ""
+
+
+def test_an_unreachable_hub_is_asked_once_and_without_noise(tmp_path: Path) -> None:
+    done = opened(tmp_path, "http://127.0.0.1:9", "nope/nope")
+    assert "'nope/nope' is no local file or folder" in done.stdout
+    assert "http://127.0.0.1:9 cannot be asked: ConnectError" in done.stdout
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr == ""
+
+
+def test_a_dataset_in_the_cache_loads_though_the_hub_is_unreachable(tmp_path: Path) -> None:
+    cache = tmp_path / "datasets"
+    (tmp_path / "train.csv").write_text("text,label\nx,0\ny,1\n")
+    datasets.load_dataset("csv", data_files=str(tmp_path / "train.csv"), cache_dir=str(cache))
+    (version,) = (cache / "csv").glob("*/*")
+    (cache / "org___name/default").mkdir(parents=True)
+    version.rename(cache / "org___name/default" / version.name)
+    info = next((cache / "org___name").rglob("dataset_info.json"))
+    told = json.loads(info.read_text()) | {"dataset_name": "name", "config_name": "default"}
+    info.write_text(json.dumps(told))
+    for arrow in info.parent.glob("csv-*.arrow"):
+        arrow.rename(arrow.with_name(arrow.name.replace("csv-", "name-")))
+    done = opened(tmp_path, "http://127.0.0.1:9", "org/name", "org/other")
+    found, other = done.stdout.splitlines()
+    assert found == "('train',)"
+    assert "'org/other' is no local file or folder" in other
+    assert "Retrying" not in done.stderr
