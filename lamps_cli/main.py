@@ -98,6 +98,10 @@ def _json_option(command: Any) -> Any:
 @_json_option
 def search(as_json: bool, bounds: tuple[str, ...], **parameters: Any) -> None:
     """Find the fine-tuned models nobody would beat on test loss and training time."""
+    if parameters["budget"] == "":  # an unset variable of a script must not mean: without end
+        raise BadInput(
+            "--budget is empty: give 90s, 2h, 40steps or $50, or leave the option out for no limit"
+        )
     parameters["bounds"] = ",".join(bounds)
     parameters["command"] = shlex.join(["lamps", *sys.argv[1:]])
     result = _run_search(parameters)

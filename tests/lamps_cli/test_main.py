@@ -51,6 +51,7 @@ BAD_INPUT: dict[str, tuple[list[str], str]] = {
     "empty models": (["--models", ""], "no model"),
     "empty objectives": (["--objectives", ""], "objective"),
     "empty policy": (["--policy", ""], "no such policy"),
+    "empty budget": (["--budget", ""], "--budget is empty"),
     "empty out": (["--out", ""], "--out names no folder"),
     "missing input column": (["--input-col", "sentence"], "sentence"),
     "missing target column": (["--target-col", "lable"], "lable"),

@@ -213,7 +213,7 @@ def test_an_export_goes_through_a_worker(pool: WorkerPool, topics: Topics, tmp_p
 
 
 def test_a_candidate_that_cannot_be_loaded_fails_with_the_reason(pool: WorkerPool, topics: Topics) -> None:
-    with pytest.raises(CandidateFailed, match="the tokenizer cannot be loaded"):
+    with pytest.raises(CandidateFailed, match="the tokenizer or configuration cannot be loaded"):
         pool.run_step(topics.request(location=topics.work / "gone"))
     assert pool.run_step(topics.request())["step"] == 0
 
