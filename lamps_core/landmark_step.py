@@ -21,7 +21,6 @@ import torch
 from lamps_core import __version__, checkpoint, landmarks, pretrained, tokens, training
 from lamps_core.checkpoint import newest_checkpoint
 from lamps_core.errors import CandidateFailed
-from lamps_core.files import safe_name
 from lamps_core.memory import micro_batch_for
 from lamps_core.prepared_data import load_prepared
 from lamps_core.settings import FineTuningSettings
@@ -68,7 +67,7 @@ class CandidateRun:
         Raises:
             CandidateFailed: the step can never be done.
         """
-        newest = newest_checkpoint(checkpoint_folder(request))
+        newest = newest_checkpoint(request.checkpoint_folder)
         if newest is not None:
             _refuse_another_run(newest, request)
             if newest.step == request.step:  # an earlier worker committed it but could not report
@@ -115,7 +114,7 @@ class CandidateRun:
             row["step_seconds"] = time.monotonic() - dispatched_at
             return row
 
-        folder = checkpoint_folder(request)
+        folder = request.checkpoint_folder
         told = checkpoint.commit_checkpoint(folder, request.step, save=save, record=record)
         self._tuned_step = request.step
         return told
@@ -233,9 +232,9 @@ class CandidateRun:
         last, target = request.last, Path(request.target)
         settings = FineTuningSettings(**last.settings)
         self._load_tokens(last, settings, ("test",) if request.evaluate_test else ())
-        newest = newest_checkpoint(checkpoint_folder(last))
+        newest = newest_checkpoint(last.checkpoint_folder)
         if newest is None or not newest.has_model:
-            gone = f"the checkpoint of {last.name} is gone from {checkpoint_folder(last)}"
+            gone = f"the checkpoint of {last.name} is gone from {last.checkpoint_folder}"
             raise CandidateFailed(f"{gone}: restore it, or start with another --out")
         model = self._model(str(newest.folder), None, seed=settings.seed)
         draft = target.with_name(f".{target.name}.draft")
@@ -250,11 +249,6 @@ class CandidateRun:
         shutil.rmtree(target, ignore_errors=True)
         draft.rename(target)
         return measured
-
-
-def checkpoint_folder(request: StepRequest) -> Path:
-    """Where a candidate's checkpoints lie."""
-    return Path(request.work_folder) / "checkpoints" / safe_name(request.name)
 
 
 def _measured(result: training.Evaluation) -> dict[str, Any]:

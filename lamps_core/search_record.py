@@ -20,13 +20,12 @@ from lamps_core.journal import read_journal
 from lamps_core.objectives import MAXIMISED, parse_objectives
 from lamps_core.policies import load_policy
 from lamps_core.search import Outcome, Search
-from lamps_core.search_result import UNMEASURED
+from lamps_core.search_result import UNMEASURED, search_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from lamps_core.search import CandidateState
 
 Row = dict[str, Any]
 
@@ -207,42 +206,28 @@ def _replayed(header: Row, outcomes: list[Outcome]) -> Search:
 
 
 def _result_so_far(header: Row, search: Search, outcomes: list[Outcome], tested: dict[str, Row]) -> Row:
-    reference = search.reference_point()
-    states = list(search.candidates.values())
+    told = search_told(search)
     spent = dict.fromkeys(search.candidates, 0.0)
     for outcome in outcomes:
         spent[outcome.candidate] += outcome.seconds
-    candidates = {state.name: _told(search, state) | {"spent_seconds": spent[state.name]} for state in states}
+    candidates = {row["model"]: row | {"spent_seconds": spent[row["model"]]} for row in told["candidates"]}
     front = [state.rows[-1] | candidates[state.name] for state in search.front()]
     if header["selection"] != "test":
         front = [
             row | {"selection_loss": row["test_loss"]} | UNMEASURED | tested.get(row["model"], {})
             for row in front
         ]
-    known = {key: header[key] for key in ("dataset", "objectives", "bounds", "policy", "selection")}
-    return known | {
-        "reference": None if reference is None else reference.tolist(),
-        "spent_seconds": search.spent_seconds,
-        "steps": search.steps,
-        "seed": header["settings"].get("seed"),
-        "config": header["settings"],
-        "front": front,
-        "candidates": list(candidates.values()),
-        "failed": [
-            {"model": state.name, "step": state.failed_step, "error": state.error}
-            for state in states
-            if state.error is not None
-        ],
-    }
-
-
-def _told(search: Search, state: CandidateState) -> Row:
-    row: Row = {"model": state.name, "steps": len(state.rows), "complete": state.complete}
-    for objective, value in zip(search.objectives, search.values(state), strict=True):
-        row[objective.column] = None if math.isnan(value) else objective.natural(value)
-    if search.out_of_bounds(state):
-        row["stopped"] = "beyond a bound"
-    return row
+    known = {key: header[key] for key in ("dataset", "bounds", "policy", "selection")}
+    return (
+        told
+        | known
+        | {
+            "seed": header["settings"].get("seed"),
+            "config": header["settings"],
+            "front": front,
+            "candidates": list(candidates.values()),
+        }
+    )
 
 
 def _provisional(rows: list[Row]) -> Row:

@@ -44,30 +44,14 @@ class ResultTeller:
             search: its state.
             asked: what the user asked for, added as it is.
         """
-        reference = search.reference_point()
-        states = list(search.candidates.values())
-        return {
+        states = search.candidates.values()
+        return search_told(search) | {
             "dataset": self._dataset.name,
-            "objectives": [objective.column for objective in search.objectives],
-            "reference": None if reference is None else reference.tolist(),
             "hypervolume": search.hypervolume(),
-            "spent_seconds": search.spent_seconds,
-            "steps": search.steps,
             "lost_seconds": _lost_seconds(search),
             "policy": search.policy.name,
             "selection": self._dataset.selection,
             "front": list(self.front_rows(search)),
-            "candidates": [self._candidate_row(search, state) for state in states],
-            "failed": [
-                {
-                    "model": state.name,
-                    "step": state.failed_step,
-                    "error": state.error,
-                    "seconds": state.failed_seconds,
-                }
-                for state in states
-                if state.error is not None
-            ],
             "labels": list(self._dataset.label_names),
             "rows": self._row_counts(),
             "notices": list(self._dataset.notices),
@@ -85,14 +69,6 @@ class ResultTeller:
         splits = {"train": data.train, "evaluation": data.evaluation, "test": data.test}
         return {name: len(split) for name, split in splits.items() if split is not None}
 
-    def _candidate_row(self, search: Search, state: CandidateState) -> dict[str, Any]:
-        row = {"model": state.name, "steps": len(state.rows), "complete": state.complete}
-        row |= _objective_values(search, state)
-        row["parameters"] = state.rows[0]["parameters"] if state.rows else None
-        if search.out_of_bounds(state):
-            row["stopped"] = "beyond a bound"
-        return row
-
     def _front_row(self, search: Search, state: CandidateState) -> dict[str, Any]:
         last = state.rows[-1]
         row = {"model": state.name, **_objective_values(search, state)}
@@ -101,6 +77,38 @@ class ResultTeller:
             row["selection_loss"] = last["test_loss"]
             row |= self._tested.get(state.name, UNMEASURED)
         return row | {"path": model_path(state.name)}
+
+
+def search_told(search: Search) -> dict[str, Any]:
+    """What the state of a search says by itself, whatever its data: costs, candidates, failures, reference point."""
+    reference = search.reference_point()
+    states = search.candidates.values()
+    return {
+        "objectives": [objective.column for objective in search.objectives],
+        "reference": None if reference is None else reference.tolist(),
+        "spent_seconds": search.spent_seconds,
+        "steps": search.steps,
+        "candidates": [_candidate_row(search, state) for state in states],
+        "failed": [
+            {
+                "model": state.name,
+                "step": state.failed_step,
+                "error": state.error,
+                "seconds": state.failed_seconds,
+            }
+            for state in states
+            if state.error is not None
+        ],
+    }
+
+
+def _candidate_row(search: Search, state: CandidateState) -> dict[str, Any]:
+    row = {"model": state.name, "steps": len(state.rows), "complete": state.complete}
+    row |= _objective_values(search, state)
+    row["parameters"] = state.rows[0]["parameters"] if state.rows else None
+    if search.out_of_bounds(state):
+        row["stopped"] = "beyond a bound"
+    return row
 
 
 def _lost_seconds(search: Search) -> float:

@@ -16,7 +16,7 @@ from lamps_core import execution
 from lamps_core.candidates import resolve_candidates
 from lamps_core.curves import CURVE_SCHEMA, write_curve
 from lamps_core.errors import BadInput
-from lamps_core.files import folder_fingerprint, safe_name, write_json
+from lamps_core.files import folder_fingerprint, write_json
 from lamps_core.journal import Journal
 from lamps_core.policies import load_policy
 from lamps_core.prepared_data import save_prepared
@@ -311,8 +311,7 @@ class SearchRun:
         front = {state.name for state in self.search.front()}
         for state in self.search.candidates.values():
             if state.complete and state.name not in front:
-                folder = Path(self.work_folder) / "checkpoints" / safe_name(state.name)
-                shutil.rmtree(folder, ignore_errors=True)
+                shutil.rmtree(self._step_request(state.name).checkpoint_folder, ignore_errors=True)
 
 
 def describe(outcome: Outcome) -> str:

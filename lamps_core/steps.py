@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from lamps_core.files import safe_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +32,11 @@ class StepRequest:
     settings: dict[str, Any]
     work_folder: str
     dataset_fingerprint: str
+
+    @property
+    def checkpoint_folder(self) -> Path:
+        """Where the candidate's checkpoints lie."""
+        return Path(self.work_folder) / "checkpoints" / safe_name(self.name)
 
 
 @dataclass(frozen=True, kw_only=True)

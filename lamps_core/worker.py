@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.errors import CandidateFailed
-from lamps_core.files import safe_name
 from lamps_core.steps import ExportRequest, StepRequest
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ class Worker:
         try:
             if message["do"] == "step":
                 request = _step_request(message["request"])
-                with _locked(Path(request.work_folder) / "checkpoints" / f".{safe_name(request.name)}.lock"):
+                with _locked(request.checkpoint_folder.with_name(f".{request.checkpoint_folder.name}.lock")):
                     record = self._run.step(request, message["dispatched_at"])
             else:
                 asked = message["request"]

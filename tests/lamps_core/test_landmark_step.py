@@ -14,7 +14,7 @@ from lamps_core.checkpoint import OPTIMIZER, newest_checkpoint
 from lamps_core.curve_reader import read_curves
 from lamps_core.curves import write_curve
 from lamps_core.errors import CandidateFailed
-from lamps_core.landmark_step import CandidateRun, checkpoint_folder
+from lamps_core.landmark_step import CandidateRun
 from lamps_core.settings import FineTuningSettings
 from lamps_core.steps import ExportRequest
 from lamps_core.text_data import DatasetRequest, load_text_dataset
@@ -58,7 +58,7 @@ class Run:
 
     @property
     def newest(self) -> Checkpoint:
-        found = newest_checkpoint(checkpoint_folder(self.topics.request(**self.asked)))
+        found = newest_checkpoint(self.topics.request(**self.asked).checkpoint_folder)
         assert found is not None
         return found
 

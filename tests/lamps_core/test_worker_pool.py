@@ -25,7 +25,7 @@ from safetensors.torch import load_file
 from lamps_core import worker
 from lamps_core.checkpoint import newest_checkpoint
 from lamps_core.errors import BudgetSpent, CandidateFailed, Interrupted, WorkerDied
-from lamps_core.landmark_step import CandidateRun, checkpoint_folder
+from lamps_core.landmark_step import CandidateRun
 from lamps_core.steps import ExportRequest
 from lamps_core.text_data import TextDataset, TextSplit
 from lamps_core.worker_pool import DeviceSlot, WorkerPool, device_slots
@@ -143,7 +143,7 @@ def test_steps_of_a_worker_are_bit_by_bit_those_of_this_process(
         losses = (*losses, record["test_loss"])
     weights = []
     for topics in (there, here):
-        newest = newest_checkpoint(checkpoint_folder(topics.request(candidate=f"zoo/{family}-tiny")))
+        newest = newest_checkpoint(topics.request(candidate=f"zoo/{family}-tiny").checkpoint_folder)
         assert newest is not None
         weights.append(load_file(newest.folder / "model.safetensors"))
     assert all(weight.equal(weights[1][name]) for name, weight in weights[0].items())
@@ -336,7 +336,7 @@ def test_a_budget_that_runs_out_in_a_step_stops_it_at_once(pool: WorkerPool, top
         )
     assert time.monotonic() - halt.at < budget_seconds + 1
     assert not psutil.pid_exists(halt.pid)
-    assert newest_checkpoint(checkpoint_folder(topics.request())) is None
+    assert newest_checkpoint(topics.request().checkpoint_folder) is None
     assert pool.run_step(topics.request())["step"] == 0
 
 
