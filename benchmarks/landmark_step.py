@@ -117,7 +117,9 @@ def request(folder: Path, work: Path, data: TextDataset, step: int, losses: list
         losses=tuple(losses),
         settings=asdict(SETTINGS),
         work_folder=str(work),
+        dataset=data.name,
         dataset_fingerprint=data.fingerprint,
+        slots_of=str(work),
     )
 
 

@@ -150,7 +150,7 @@ def _run_steps(run: SearchRun, progress_artifact: Any) -> None:
     while True:
         while (started := run.ask()) is not None:
             action, request = started
-            future = fine_tune_step.submit(action.candidate, action.step, request)
+            future = fine_tune_step.submit(request)
             future.add_done_callback(lambda done, action=action: finished.put((action, done)))
         if run.search.running == 0:
             return
@@ -168,11 +168,11 @@ def _outcome(run: SearchRun, action: Action, future: PrefectFuture[dict[str, Any
     except Interrupted:
         raise
     except BudgetSpent:
-        seconds = run.execution.lost_seconds(name, step)
+        seconds = run.lost_seconds(action)
         return Outcome(kind="cut", candidate=name, step=step, seconds=seconds)
     except Exception as error:
         told = str(error) if isinstance(error, LampsError) else f"{type(error).__name__}: {error}"
-        seconds = run.execution.lost_seconds(name, step)
+        seconds = run.lost_seconds(action)
         return Outcome(kind="failed", candidate=name, step=step, seconds=seconds, error=told)
     return Outcome(kind="step", candidate=name, step=step, seconds=record["step_seconds"], record=record)
 
@@ -186,7 +186,7 @@ def _export_front(run: SearchRun) -> None:
     requests = run.exports()
     if requests:
         run.drop_result()
-    futures = [export_model.submit(request.last.name, request) for request in requests]
+    futures = [export_model.submit(request) for request in requests]
     for request, future in zip(requests, futures, strict=True):
         run.exported(request.last.name, future.result())
 

@@ -1,8 +1,8 @@
-"""The live display of a search in a terminal, and plain lines where there is none.
+"""The live display of a search or a campaign in a terminal, and plain lines where there is none.
 
-Owns what a person sees on stderr while a search runs; stdout is left to results. Knows only the events of
-`lamps_core.progress`, and imports nothing heavy. Names are hostile: markup in them is not read, control
-characters in them do not reach the terminal.
+Owns what a person sees on stderr while the work runs, and what is seen of a search; stdout is left to results.
+Knows only the events of `lamps_core.progress`, and imports nothing heavy. Names are hostile: markup in them is
+not read, control characters in them do not reach the terminal.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import os
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -35,22 +36,57 @@ _UNLIMITED = "unlimited"  # the text of a budget where none was given
 _PHASES = {"load": "loading", "train": "training", "evaluate": "evaluating", "save": "saving"}
 
 
+@dataclass(frozen=True)
+class Moment:
+    """When and where an event is drawn.
+
+    Attributes:
+        now: of the display's clock, seconds.
+        elapsed: since the display began, seconds.
+        height: lines of the terminal.
+    """
+
+    now: float
+    elapsed: float
+    height: int
+
+
+@dataclass(frozen=True)
+class View:
+    """How events are shown.
+
+    Attributes:
+        draw: the state of an event, redrawn several times a second.
+        lines: what is written where nothing can be redrawn, from the event before (None: the first), the event
+            and the seconds since the display began.
+    """
+
+    draw: Callable[[Any, Moment], RenderableType]
+    lines: Callable[[Any, Any, float], list[Text]]
+
+
 class LiveDisplay:
-    """Shows a search while the `with` block runs; `update` is its listener, callable from any thread."""
+    """Shows the work while the `with` block runs; `update` is its listener, callable from any thread."""
 
     def __init__(
-        self, console: Console | None = None, *, clock: Callable[[], float] = time.monotonic
+        self,
+        console: Console | None = None,
+        *,
+        view: View | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Choose between the live display and plain lines.
 
         Args:
             console: where to write; stderr by default.
+            view: how events are shown; those of a search by default.
             clock: seconds, the one that `RunningStep.started_seconds` was read from.
         """
+        self._view = view or SEARCH
         self._console = console or Console(stderr=True, force_terminal=sys.stderr.isatty())
         self._clock = clock
         self._began = clock()
-        self._latest: SearchProgress | None = None
+        self._latest: Any = None
         self._lock = threading.Lock()
         self._live = self._new_live() if _can_redraw(self._console) else None
 
@@ -68,12 +104,12 @@ class LiveDisplay:
         if self._live:
             self._live.stop()
 
-    def update(self, event: SearchProgress) -> None:
+    def update(self, event: Any) -> None:
         """Take in the newest event: drawn at the next refresh, or written as lines where nothing is drawn."""
         with self._lock:
             before, self._latest = self._latest, event
             if self._live is None:
-                for line in _finished_lines(before, event, seconds=self._clock() - self._began):
+                for line in self._view.lines(before, event, self._clock() - self._began):
                     self._console.print(line, soft_wrap=True)
 
     def _new_live(self) -> Live:
@@ -90,19 +126,28 @@ class LiveDisplay:
         event = self._latest
         now = self._clock()
         if event is None:
-            return Text(f"Preparing … {_clock_time(now - self._began)}", style="dim")
-        room = max(self._console.height - _HEADER_LINES, 3)
-        running = event.running[: max(1, room // 2)]
-        parts: list[RenderableType] = [_header(event), _budget_line(event, now - self._began)]
-        if running:
-            parts.append(_running_table(running, now))
-        parts.append(_counts(event, hidden=len(event.running) - len(running)))
-        rows = room - len(running) - _TABLE_LINES
-        if event.front and rows > 0:
-            parts.append(_front_table(event.front, rows))
-        if event.message:
-            parts.append(Text(_plain(event.message), style="dim", overflow="ellipsis", no_wrap=True))
-        return Group(*parts)
+            return Text(f"Preparing … {clock_time(now - self._began)}", style="dim")
+        return self._view.draw(event, Moment(now, now - self._began, self._console.height))
+
+
+def _draw_search(event: SearchProgress, at: Moment) -> RenderableType:
+    room = max(at.height - _HEADER_LINES, 3)
+    running = event.running[: max(1, room // 2)]
+    parts: list[RenderableType] = [_header(event), _budget_line(event, at.elapsed)]
+    if running:
+        parts.append(running_table(running, at.now))
+    parts.append(_counts(event, hidden=len(event.running) - len(running)))
+    rows = room - len(running) - _TABLE_LINES
+    if event.front and rows > 0:
+        parts.append(_front_table(event.front, rows))
+    if event.message:
+        parts.append(message_line(event.message))
+    return Group(*parts)
+
+
+def message_line(message: str) -> Text:
+    """What just happened, cut to the terminal's width."""
+    return Text(plain(message), style="dim", overflow="ellipsis", no_wrap=True)
 
 
 def _can_redraw(console: Console) -> bool:
@@ -112,29 +157,30 @@ def _can_redraw(console: Console) -> bool:
 def _header(event: SearchProgress) -> Text:
     return Text.assemble(
         ("LAMPS ", "bold"),
-        _plain(event.dataset),
-        (f"  {_plain(event.policy)}", "dim"),
+        plain(event.dataset),
+        (f"  {plain(event.policy)}", "dim"),
         overflow="ellipsis",
         no_wrap=True,
     )
 
 
 def _budget_line(event: SearchProgress, elapsed: float) -> Table:
-    times = f"{event.spent_seconds:,.0f} s spent, {_clock_time(elapsed)} elapsed"
+    times = f"{event.spent_seconds:,.0f} s spent, {clock_time(elapsed)} elapsed"
     line = Table.grid(padding=(0, 1))
     if event.budget_text == _UNLIMITED:
         line.add_row(Text("no budget", no_wrap=True), Text(times, style="dim", no_wrap=True))
         return line
     share = min(max(event.budget_share, 0.0), 1.0)
     line.add_row(
-        _bar(share, 1.0, width=30),
-        Text(f"{share:4.0%} of {_plain(event.budget_text)}", no_wrap=True),
+        bar(share, 1.0, width=30),
+        Text(f"{share:4.0%} of {plain(event.budget_text)}", no_wrap=True),
         Text(times, style="dim", no_wrap=True),
     )
     return line
 
 
-def _bar(done: float, total: float, *, width: int) -> ProgressBar:
+def bar(done: float, total: float, *, width: int) -> ProgressBar:
+    """A progress bar; one that pulses where the total is unknown."""
     return ProgressBar(
         total=total or None,
         completed=done,
@@ -146,7 +192,8 @@ def _bar(done: float, total: float, *, width: int) -> ProgressBar:
     )
 
 
-def _running_table(running: tuple[RunningStep, ...], now: float) -> Table:
+def running_table(running: tuple[RunningStep, ...], now: float) -> Table:
+    """The steps in flight, one a line."""
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True, overflow="ellipsis", ratio=1, max_width=44)
     table.add_column(justify="right", no_wrap=True)
@@ -155,11 +202,11 @@ def _running_table(running: tuple[RunningStep, ...], now: float) -> Table:
     table.add_column(justify="right", no_wrap=True)
     for step in running:
         table.add_row(
-            Text(f"  {_plain(step.candidate)}"),
+            Text(f"  {plain(step.candidate)}"),
             Text(f"step {step.step}", style="dim"),
-            Text(_PHASES.get(step.phase, _plain(step.phase))),
-            _bar(step.done, step.total, width=16),
-            Text(_clock_time(now - step.started_seconds), style="dim"),
+            Text(_PHASES.get(step.phase, plain(step.phase))),
+            bar(step.done, step.total, width=16),
+            Text(clock_time(now - step.started_seconds), style="dim"),
         )
     return table
 
@@ -180,15 +227,15 @@ def _front_table(front: tuple[dict[str, object], ...], rows: int) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column(f"Front ({len(front)})", no_wrap=True, overflow="ellipsis", max_width=48)
     for name in columns:
-        table.add_column(_plain(name).replace("_", " ").replace("[", r"\["), justify="right", no_wrap=True)
+        table.add_column(plain(name).replace("_", " ").replace("[", r"\["), justify="right", no_wrap=True)
     for row in front[:rows]:
-        table.add_row(Text(_plain(str(row.get("model", "")))), *(_value(row.get(name)) for name in columns))
+        table.add_row(Text(plain(str(row.get("model", "")))), *(_value(row.get(name)) for name in columns))
     if len(front) > rows:
         table.add_row(Text(f"… {len(front) - rows} more", style="dim"))
     return table
 
 
-def _finished_lines(before: SearchProgress | None, event: SearchProgress, *, seconds: float) -> list[Text]:
+def _finished_lines(before: SearchProgress | None, event: SearchProgress, seconds: float) -> list[Text]:
     """One line for each step that ended since the event before."""
     if before is None:
         resumed = [f"{event.steps_done} steps on record"] if event.steps_done else []
@@ -198,7 +245,7 @@ def _finished_lines(before: SearchProgress | None, event: SearchProgress, *, sec
         return []  # a step that left without a result is tried again
     still = {(step.candidate, step.step) for step in event.running}
     names = [
-        f"{_plain(step.candidate)} step {step.step}"
+        f"{plain(step.candidate)} step {step.step}"
         for step in before.running
         if (step.candidate, step.step) not in still
     ]
@@ -210,19 +257,20 @@ def _finished_lines(before: SearchProgress | None, event: SearchProgress, *, sec
 
 
 def _line(name: str, event: SearchProgress, *, seconds: float, failures: int) -> str:
-    share = f"{event.budget_share:.0%} of {_plain(event.budget_text)} spent"
+    share = f"{event.budget_share:.0%} of {plain(event.budget_text)} spent"
     parts = [
-        f"[{_clock_time(seconds)}] {name}",
+        f"[{clock_time(seconds)}] {name}",
         "no budget" if event.budget_text == _UNLIMITED else share,
         f"{event.steps_done} steps, {event.complete} complete, {event.failed} failed",
         f"{len(event.front)} on the front",
     ]
     if failures > 0:
         parts.append(f"{failures} just failed")
-    return " | ".join([*parts, _plain(event.message)] if event.message else parts)
+    return " | ".join([*parts, plain(event.message)] if event.message else parts)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """A text with nothing in it that moves a terminal's cursor."""
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
@@ -236,7 +284,11 @@ def _value(value: object) -> Text:
     return Text(f"{value:,.4g}" if isinstance(value, float) else "–")
 
 
-def _clock_time(seconds: float) -> str:
+def clock_time(seconds: float) -> str:
+    """Minutes and seconds, hours where there are any."""
     minutes, rest = divmod(int(max(seconds, 0)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+SEARCH = View(_draw_search, _finished_lines)

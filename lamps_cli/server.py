@@ -12,16 +12,18 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from typing import TYPE_CHECKING
 
-from lamps_core.errors import LampsError
+from lamps_core.errors import BadInput, LampsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 STARTUP_SECONDS = 180.0
 POLL_SECONDS = 0.1
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 # Nobody is told of our users; and Prefect's own lines would tear the live display (its UI has them all).
 QUIET = {
@@ -38,11 +40,17 @@ def quieten_prefect() -> None:
 
 
 @contextlib.contextmanager
-def prefect_server() -> Iterator[Callable[[], None]]:
+def prefect_server(*, cluster: str | None = None) -> Iterator[Callable[[], None]]:
     """Have a Prefect server while the block runs.
+
+    Args:
+        cluster: address of a scheduler whose workers must reach the server too.
 
     Yields:
         A function that waits until the server answers and points this process at it.
+
+    Raises:
+        BadInput: a temporary server would not be reached from there.
     """
     from prefect.settings import get_current_settings
 
@@ -50,6 +58,11 @@ def prefect_server() -> Iterator[Callable[[], None]]:
     if url is not None:
         yield lambda: _wait_for(str(url), None)
         return
+    if cluster is not None and urllib.parse.urlsplit(cluster).hostname not in LOOPBACK:
+        raise BadInput(
+            f"the workers of {cluster} need a Prefect server that they can reach: start one with "
+            "prefect server start --host 0.0.0.0 and set PREFECT_API_URL"
+        )
     port = _free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "lamps_cli.server_process", str(port), str(os.getpid())],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from lamps_core.doctor import Check
 
+PLAN_COLUMNS: dict[str, Literal["left", "right"]] = {
+    "model": "left", "dataset": "left", "seed": "right", "from step": "right", "GPUs": "right", "about": "right",
+}  # fmt: skip
 MARKS = {True: "[green]ok[/]", False: "[red]fails[/]", None: "[yellow]note[/]"}
 
 
@@ -60,6 +63,61 @@ def _front(result: dict[str, Any]) -> Table:
 
 def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else escape(str(value))
+
+
+def print_campaign(result: dict[str, Any]) -> None:
+    """What a campaign came to, and where everything lies."""
+    console = Console(soft_wrap=True)
+    for row in result["failed"]:
+        line = f"failed: {row['model']} on {row['dataset']} at step {row['step']}: {row['error']}"
+        console.print(line, markup=False, highlight=False)
+    console.print(
+        f"{result['complete']} of {result['pairs']} curves complete, {len(result['failed'])} failed; "
+        f"{result['steps']} steps run, {result['spent_seconds']:.1f} s spent",
+        markup=False,
+        highlight=False,
+    )
+    console.print(f"curves: {result['curves']}", markup=False, highlight=False)
+    if "report" in result:
+        console.print(f"report: {result['report']}", markup=False, highlight=False)
+
+
+def print_plan(plan: dict[str, Any]) -> None:
+    """What a campaign would run, and what it is expected to cost."""
+    console = Console(soft_wrap=True)
+    table = Table(title="To run, the longest first")
+    for column, justify in PLAN_COLUMNS.items():
+        table.add_column(column, justify=justify)
+    for row in plan["to_run"]:
+        cells = (row["model"], row["dataset"], str(row["seed"]), str(row["next_step"]), str(row["gpus"]))
+        table.add_row(*(escape(cell) for cell in cells), _hours(row["hours"]))
+    if plan["to_run"]:
+        console.print(table)
+    for row in plan["does_not_fit"]:
+        line = f"not run: {row['model']} on {row['dataset']}: {row['reason']}"
+        console.print(line, markup=False, highlight=False)
+    for line in _plan_lines(plan):
+        console.print(line, markup=False, highlight=False)
+
+
+def _plan_lines(plan: dict[str, Any]) -> list[str]:
+    disk = plan["disk_bytes"]
+    dollars = f", ${plan['dollars']:,.2f}" if plan["dollars"] is not None else ""
+    steps = plan["speed_from_steps"]
+    return [
+        f"{plan['asked']} curves asked for: {plan['done']} done or failed before, {len(plan['to_run'])} to run, "
+        f"{len(plan['does_not_fit'])} that fit nowhere",
+        f"on {plan['slots']} x {plan['device']}: about {_hours(plan['wall_hours'])} from start to end, "
+        f"{_hours(plan['device_hours'])} of {'GPUs' if plan['dollars'] is not None else 'the CPU'}{dollars}",
+        f"disk: {disk['downloads'] / 1e9:,.1f} GB of downloads, {disk['checkpoints'] / 1e9:,.1f} GB of checkpoints",
+        f"times from the speed of {steps} recorded steps"
+        if steps
+        else "times from an assumed speed: wrong by a factor",
+    ]
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:,.1f} h" if hours >= 1 else f"{60 * hours:.1f} min"
 
 
 def print_checks(checks: Sequence[Check]) -> None:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Literal
 import yaml
 
 from lamps_core.errors import BadInput
+from lamps_core.registry import registered_models
 from lamps_core.resources import data_path
 from lamps_core.zoo import PREFIX, materialise, zoo_entry, zoo_names
 
@@ -77,11 +78,13 @@ class Preset:
 
 @functools.cache
 def presets() -> dict[str, Preset]:
-    """Every preset by its name: `zoo`, then those of `data/presets.yaml`."""
+    """Every preset by its name: `zoo`, those of `data/presets.yaml`, and `paper`, the models of the registry."""
     listed = yaml.safe_load(data_path("presets.yaml").read_text(encoding="utf-8"))["presets"]
     zoo = Preset("zoo", "every candidate of the zoo: tiny, random weights, no network", zoo_names())
     others = [Preset(name, value["about"], tuple(value["models"])) for name, value in listed.items()]
-    return {preset.name: preset for preset in (zoo, *others)}
+    models = tuple(registered_models())
+    paper = Preset("paper", "the candidates of the paper, up to 8 billion parameters, some gated", models)
+    return {preset.name: preset for preset in (zoo, *others, paper)}
 
 
 def resolve_candidates(models: str, *, cache: Path | None = None) -> list[Candidate]:

@@ -157,18 +157,43 @@ def write_curve(folder: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
     """
     if not rows:
         raise BadInput(f"{folder}: a curve to write has no rows")
-    columns = {field.name: _from_rows(rows, field, folder) for field in CURVE_SCHEMA}
-    given = CurveRows.join([pa.table(columns)], (folder / "(rows to write)",))
+    given, key = _given(rows, folder)
+    given.where(~given.failed()).check()
+    path = folder / curve_file_name(key)
+    write_atomically(path, _parquet(given))
+    return path
+
+
+def row_parquet(row: Mapping[str, Any], *, place: Path) -> bytes:
+    """One row of a curve as a Parquet file in `CURVE_SCHEMA`.
+
+    Args:
+        row: as in `write_curve`.
+        place: named in errors.
+
+    Raises:
+        BadInput: a value that no row of a curve may have.
+    """
+    given, _ = _given([row], place)
+    given.where(~given.failed()).check_values()
+    return _parquet(given)
+
+
+def _given(rows: Sequence[Mapping[str, Any]], place: Path) -> tuple[CurveRows, CurveKey]:
+    """Rows to write as a table, and the one curve that they are of."""
+    columns = {field.name: _from_rows(rows, field, place) for field in CURVE_SCHEMA}
+    given = CurveRows.join([pa.table(columns)], (place / "(rows to write)",))
     given.check_present(tuple(_REQUIRED))
     keys = {CurveKey(*key) for key in zip(*(columns[name].to_pylist() for name in KEY_COLUMNS), strict=True)}
     if len(keys) > 1:
-        raise BadInput(f"{folder}: rows of {len(keys)} curves were given to be written as one")
-    given.where(~given.failed()).check()
-    path = folder / curve_file_name(keys.pop())
+        raise BadInput(f"{place}: rows of {len(keys)} curves were given to be written as one")
+    return given, keys.pop()
+
+
+def _parquet(rows: CurveRows) -> bytes:
     sink = pa.BufferOutputStream()
-    pq.write_table(given.sorted().table.select(CURVE_SCHEMA.names).cast(CURVE_SCHEMA), sink)
-    write_atomically(path, sink.getvalue().to_pybytes())
-    return path
+    pq.write_table(rows.sorted().table.select(CURVE_SCHEMA.names).cast(CURVE_SCHEMA), sink)
+    return bytes(sink.getvalue().to_pybytes())
 
 
 def _from_rows(rows: Sequence[Mapping[str, Any]], field: pa.Field, folder: Path) -> pa.Array:
@@ -228,7 +253,7 @@ class CurveRows:
 
     def check(self) -> CurveRows:
         """The rows, sorted, if they are curves; else BadInput with the file, the column and the row."""
-        self._check_values()
+        self.check_values()
         ordered = self.sorted()
         ordered._check_curves()
         return ordered
@@ -238,7 +263,8 @@ class CurveRows:
         for name in columns:
             self._refuse(name, pc.is_null(self.table[name]).to_numpy(), "null in a required column")
 
-    def _check_values(self) -> None:
+    def check_values(self) -> None:
+        """Raise BadInput for the first value that no row of a curve may have."""
         self.check_present(tuple(_REQUIRED))
         for name in ("step", *MEASURED_COLUMNS):
             values = pc.fill_null(self.table[name], 0).to_numpy()

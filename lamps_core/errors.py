@@ -25,3 +25,7 @@ class BudgetSpent(LampsError):
 
 class Interrupted(LampsError):
     """The run is being shut down; steps in flight were stopped and are not to be tried again."""
+
+
+class StorageFailed(LampsError):
+    """A disk or a store cannot be written or read: nothing can go on until somebody mends it."""

@@ -1,7 +1,7 @@
-"""Runs the steps of one folder on this process's device slots, and meters what they cost.
+"""Runs the steps of one search or campaign on this process's device slots, and meters what they cost.
 
-One `Execution` a work folder and process: a task finds it by the folder's path, so that what is passed
-between processes is plain data.
+One `Execution` a search or campaign and process: a task finds it by the name in its request, so that what is
+passed between processes is plain data.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lamps_core.budget import Budget
-    from lamps_core.steps import ExportRequest, StepRequest
+    from lamps_core.steps import ExportRequest, StepKey, StepRequest
     from lamps_core.worker_pool import DeviceSlot
 
 
@@ -24,7 +24,7 @@ class Execution:
     """Device slots, and a meter over the steps in flight.
 
     Attributes:
-        running: (candidate, step) -> (start by `time.monotonic()`, latest progress message).
+        running: step -> (start by `time.monotonic()`, latest progress message).
     """
 
     def __init__(
@@ -37,9 +37,9 @@ class Execution:
     ) -> None:
         self.pool = WorkerPool(slots)
         self.spent_seconds = 0.0
-        self.running: dict[tuple[str, int], tuple[float, dict[str, Any]]] = {}
-        self._lost: dict[tuple[str, int], float] = {}
-        self._untold: dict[tuple[str, int], float] = {}
+        self.running: dict[StepKey, tuple[float, dict[str, Any]]] = {}
+        self._lost: dict[StepKey, float] = {}
+        self._untold: dict[StepKey, float] = {}
         self._budget = budget
         self._timeout = step_timeout_seconds
         self._changed = changed
@@ -51,7 +51,7 @@ class Execution:
         Raises:
             CandidateFailed, WorkerDied, BudgetSpent, Interrupted: see `WorkerPool.run_step`.
         """
-        key = (request.name, request.step)
+        key = request.key
         started = time.monotonic()
         self._note(key, (started, {"phase": "load", "done": 0, "total": 0}))
         try:
@@ -74,22 +74,22 @@ class Execution:
             with self._lock:
                 del self.running[key]
 
-    def settle(self, candidate: str, step: int, *, spent_seconds: float) -> None:
+    def settle(self, key: StepKey, *, spent_seconds: float) -> None:
         """Take over what is spent once an outcome is in it: no second is missed or counted twice."""
         with self._lock:
             self.spent_seconds = spent_seconds
-            self._untold.pop((candidate, step), None)
+            self._untold.pop(key, None)
 
     def export(self, request: ExportRequest) -> dict[str, Any]:
         """Save a complete candidate as a model folder; see `WorkerPool.export`."""
         return self.pool.export(request)
 
-    def lost_seconds(self, candidate: str, step: int) -> float:
+    def lost_seconds(self, key: StepKey) -> float:
         """Seconds of attempts at a step that came to nothing, since this was last asked."""
         with self._lock:
-            return self._lost.pop((candidate, step), 0.0)
+            return self._lost.pop(key, 0.0)
 
-    def _note(self, key: tuple[str, int], state: tuple[float, dict[str, Any]]) -> None:
+    def _note(self, key: StepKey, state: tuple[float, dict[str, Any]]) -> None:
         with self._lock:
             self.running[key] = state
         self._changed()
@@ -112,22 +112,32 @@ class Execution:
 
 
 _executions: dict[str, Execution] = {}
+_making = threading.Lock()
 
 
-def register(work_folder: str, execution: Execution) -> None:
-    """Make an execution the one that `execution_of` finds for a folder in this process."""
-    _executions[work_folder] = execution
+def register(slots_of: str, execution: Execution) -> None:
+    """Make an execution the one that `execution_of` finds in this process."""
+    _executions[slots_of] = execution
 
 
-def unregister(work_folder: str) -> None:
-    """Kill the workers of a folder's execution, which stays the folder's: a step that comes late is refused."""
-    execution = _executions.get(work_folder)
+def unregister(slots_of: str) -> None:
+    """Kill the workers of an execution, which stays registered: a step that comes late is refused."""
+    execution = _executions.get(slots_of)
     if execution is not None:
         execution.close()
 
 
-def execution_of(work_folder: str) -> Execution:
-    """This process's execution of a folder; on a process that has none, one over all its devices."""
-    if work_folder not in _executions:
-        register(work_folder, Execution(device_slots()))
-    return _executions[work_folder]
+def execution_of(slots_of: str, *, parallel: int | None = None) -> Execution:
+    """This process's execution of a search or campaign; where it has none, one over this machine's devices.
+
+    Args:
+        slots_of: as in the `StepRequest`.
+        parallel: slots to make where there is no execution; see `device_slots`.
+    """
+    with _making:
+        if slots_of not in _executions:
+            made = Execution(device_slots(parallel))
+            made.pool.preload()
+            made.pool.wait_until_ready()
+            register(slots_of, made)
+        return _executions[slots_of]

@@ -1,7 +1,7 @@
-"""What a search says about itself while it runs, and to whom.
+"""What a search or a campaign says about itself while it runs, and to whom.
 
-Owns the event and the way to its one listener. Does not know how it is shown: a command sets a listener, the
-search publishes, and a listener that breaks never stops the work.
+Owns the events and the way to their one listener. Does not know how they are shown: a command sets a listener,
+the work publishes, and a listener that breaks never stops it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ class RunningStep:
     """A landmark step in flight.
 
     Attributes:
-        candidate: its name.
+        candidate: its name; in a campaign, with the dataset's.
         step: the landmark step.
         phase: what it is at.
         done: batches of the phase done.
@@ -73,11 +73,38 @@ class SearchProgress:
     message: str = ""
 
 
-listener: ContextVar[Callable[[SearchProgress], None] | None] = ContextVar("lamps_progress", default=None)
+@dataclass(frozen=True)
+class CampaignProgress:
+    """A campaign at one moment.
+
+    Attributes:
+        curves: its folder.
+        pairs: curves that were asked for.
+        complete: how many met their stopping criterion, in earlier runs included.
+        failed: how many cannot go on.
+        steps_done: landmark steps finished in this run.
+        spent_seconds: the sum of `step_seconds` over every step of this run.
+        slots: steps that can run at once.
+        running: the steps in flight.
+        message: what just happened, for a person; empty where nothing needs saying.
+    """
+
+    curves: str
+    pairs: int
+    complete: int
+    failed: int
+    steps_done: int
+    spent_seconds: float
+    slots: int
+    running: tuple[RunningStep, ...]
+    message: str = ""
+
+
+listener: ContextVar[Callable[[Any], None] | None] = ContextVar("lamps_progress", default=None)
 """Who is told. A new thread starts without one: run it in `contextvars.copy_context()` to keep it."""
 
 
-def publish(progress: SearchProgress) -> None:
+def publish(progress: SearchProgress | CampaignProgress) -> None:
     """Tell the listener, if there is one; what it raises is logged and goes no further."""
     tell = listener.get()
     if tell is None:

@@ -1,332 +1,47 @@
-"""The report of a search: one self-contained HTML page, with no script and nothing fetched from elsewhere.
+"""The report of a folder: a search's, or a campaign's curves; one self-contained HTML page either way.
 
-Owns the words, the numbers' formats and which figures there are. The template beside this file owns the
-layout, `figures` the drawing, `search_record` the reading. Every name is hostile until the template has
-escaped it; only the SVG of `figures`, which escapes its own text, is taken as it is.
+Owns which page a folder gets and where it is written. The pages know what they show.
 """
 
 from __future__ import annotations
 
-import re
-import shlex
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import jinja2
-from markupsafe import Markup
-
-from lamps_core.figures import Axes2D, DrawnCandidate, curve_figure, front_figure
+from lamps_core.campaign_folder import HIDDEN
+from lamps_core.campaign_report import render_campaign
+from lamps_core.errors import BadInput
 from lamps_core.files import write_atomically
-from lamps_core.label_layout import displayable
-from lamps_core.objectives import MAXIMISED
-from lamps_core.search_record import CandidateRecord, Row, SearchRecord, read_search
+from lamps_core.search_record import is_search, read_search
+from lamps_core.search_report import render_search
 
-_TITLES = {
-    "test_loss": "Test loss",
-    "train_seconds": "Training seconds",
-    "accuracy": "Accuracy",
-    "macro_f1": "Macro F1",
-    "parameters": "Parameters",
-    "step_seconds": "Step seconds",
-    "eval_rows_per_second": "Rows evaluated per second",
-    "peak_memory_bytes": "Peak memory (bytes)",
-}
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def write_report(folder: Path) -> Path:
-    """Write `report.html` into a search folder, whole or not at all.
-
-    The page depends on what is in the folder alone: the same record gives the same bytes.
+    """Write the page of a folder, whole or not at all: the same record gives the same bytes.
 
     Args:
-        folder: what `lamps search --out` was given, finished or interrupted.
+        folder: what `lamps search --out` or `lamps campaign --curves` was given, finished or not, or any
+            folder of learning curves.
 
     Returns:
-        The page's path.
+        The page's path: `report.html` of a search; in a folder of curves `.lamps/report.html`, because readers of
+        such a folder take every file for Parquet whose name, and whose folder's, does not begin with a dot.
 
     Raises:
-        BadInput: the folder holds no search.
+        BadInput: the folder holds neither, or cannot be written.
     """
-    page = render(read_search(folder))
-    path = folder / "report.html"
-    write_atomically(path, page.encode("utf-8", errors="replace"))
+    if is_search(folder):
+        page, path = render_search(read_search(folder)), folder / "report.html"
+    elif folder.is_dir() and any(folder.rglob("*.parquet")):
+        page, path = render_campaign(folder), folder / HIDDEN / "report.html"
+    else:
+        raise BadInput(
+            f"{folder} holds neither a search nor learning curves: give what --out or --curves was given"
+        )
+    try:
+        write_atomically(path, page.encode("utf-8", errors="replace"))
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {error.strerror or error}") from error
     return path
-
-
-def render(search: SearchRecord) -> str:
-    """Return the page of a search."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_finalized,
-    )
-    return environment.get_template("report.html.j2").render(_view(search))
-
-
-def _finalized(value: Any) -> Any:
-    # Control characters and marks that turn text around would survive HTML escaping.
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return "\n".join(displayable(line) for line in value.split("\n"))
-    return value
-
-
-def _view(search: SearchRecord) -> dict[str, Any]:
-    """Everything the template shows, as plain values."""
-    drawn = _drawn(search)
-    return {
-        "search": search,
-        "headline": _headline(search),
-        "summary": _summary(search),
-        "selection": _selection(search.result.get("selection")),
-        "figures": _front_figures(search, drawn),
-        "curves": _curve_figures(drawn),
-        "has_selection_loss": any(row.get("selection_loss") is not None for row in search.front),
-        "objectives": [_title(name) for name in search.objectives],
-        "front": [_front_row(row, search.objectives) for row in search.front],
-        "candidates": [_candidate_row(item, search.objectives) for item in search.candidates],
-        "notices": [str(notice) for notice in search.result.get("notices") or []],
-        "settings": _settings(search),
-        "command": _command(search.result.get("command")),
-    }
-
-
-def _headline(search: SearchRecord) -> str:
-    count = len(search.front)
-    models = _counted(count, "model")
-    if not search.finished:
-        return f"Unfinished: {models} on the front so far" if count else "Unfinished: no model complete yet"
-    return f"{models} worth choosing from" if count else _why_none(search)
-
-
-def _why_none(search: SearchRecord) -> str:
-    """The headline of a search that ended with an empty front."""
-    if any(len(item.objectives) == len(search.objectives) for item in search.candidates):
-        return "No complete model is within the bounds"
-    failed = sum(item.failed for item in search.candidates)
-    stopped = sum(bool(item.stopped) and not item.failed for item in search.candidates)
-    if not search.candidates or failed + stopped < len(search.candidates):
-        return "No model was fine-tuned to the end"
-    if failed and stopped:
-        return f"No model: {failed} failed and {stopped} went beyond a bound"
-    return "No model: every candidate failed" if failed else "No model: every candidate went beyond a bound"
-
-
-def _summary(search: SearchRecord) -> str:
-    complete = sum(item.complete for item in search.candidates)
-    spent = duration(search.spent_seconds)
-    budget = search.result.get("budget")
-    share = f" of a budget of {_budget(str(budget))}" if budget else ""
-    share = ", no budget" if budget == "unlimited" else share
-    tried = sum(item.steps > 0 for item in search.candidates)
-    better = " and ".join(_title(name).lower() for name in search.objectives)
-    told = (
-        f"{_counted(search.steps, 'landmark step')} over {_counted(len(search.candidates), 'candidate')}, "
-        f"{spent} spent{share}. {tried} {'was' if tried == 1 else 'were'} looked at, {complete} fine-tuned "
-        f"to the end, {len(search.front)} on the front"
-    )
-    if len(search.front) == 0:
-        return f"{told}."
-    return f"{told}: no other complete candidate is at least as good in {better} and better in one."
-
-
-def _selection(selection: Any) -> dict[str, Any] | None:
-    """Which rows decided, and what that means for the numbers on the page."""
-    if not selection:
-        return None
-    if selection == "test":
-        return {
-            "optimistic": True,
-            "title": "Decisions were made on the test split",
-            "text": "The rows that chose which model goes on, when one is complete and which are on the "
-            "front are the rows that score them here, so expect slightly worse on new text. For a figure "
-            "that no decision has touched, search again with --selection-split validation, or 0.1 to keep a "
-            "tenth of the training rows for deciding.",
-        }
-    return {
-        "optimistic": False,
-        "title": f"Decisions were made on a split of their own: {selection}",
-        "text": "The test split took no part in choosing: the front's test figures below are its own. "
-        "Curves, figures and the table of all candidates show the split that decided.",
-    }
-
-
-def _drawn(search: SearchRecord) -> list[DrawnCandidate]:
-    ranks = {str(row["model"]): rank for rank, row in enumerate(search.front)}
-    return [
-        DrawnCandidate(
-            name=item.name,
-            number=number,
-            standing="front" if item.on_front else "complete" if item.complete else "unfinished",
-            rank=ranks.get(item.name, 0),
-            objectives=item.objectives,
-            steps=tuple(int(row["step"]) for row in item.curve),
-            losses=tuple(float(row["test_loss"]) for row in item.curve),
-            seconds=item.train_seconds_so_far,
-        )
-        for number, item in enumerate(search.candidates, start=1)
-    ]
-
-
-def _front_figures(search: SearchRecord, drawn: list[DrawnCandidate]) -> list[Markup]:
-    """The first objective against each other one, which is none where there is one objective."""
-    names = search.objectives
-    if not any(item.objectives for item in drawn):
-        return []
-    reference = search.reference
-    figures = []
-    for index, across in enumerate(names[1:], start=1):
-        axes = Axes2D(
-            across=across,
-            across_title=_title(across),
-            across_maximised=across in MAXIMISED,
-            up=names[0],
-            up_title=_title(names[0]),
-            up_maximised=names[0] in MAXIMISED,
-        )
-        corner = (reference[index], reference[0])
-        known = (corner[0], corner[1]) if corner[0] is not None and corner[1] is not None else None
-        svg = front_figure(drawn, axes, reference=known, joined=len(names) == 2)
-        figures.append(Markup(svg))  # noqa: S704 (our own SVG, its text escaped by the XML writer)
-    return figures
-
-
-def _curve_figures(drawn: list[DrawnCandidate]) -> list[Markup]:
-    if not any(item.steps for item in drawn):
-        return []
-    title = "Test loss (nats)"
-    svgs = [curve_figure(drawn, against="step", loss_title=title)]
-    if any(seconds > 0 for item in drawn for seconds in item.seconds):
-        svgs.append(curve_figure(drawn, against="seconds", loss_title=title))
-    return [Markup(svg) for svg in svgs]  # noqa: S704 (as above)
-
-
-def _front_row(row: Row, objectives: tuple[str, ...]) -> dict[str, Any]:
-    accuracy = None if "accuracy" in objectives else row.get("accuracy")
-    return {
-        "model": row["model"],
-        "values": [_number(name, row.get(name)) for name in objectives],
-        "selection_loss": _number("test_loss", row.get("selection_loss")),
-        "accuracy": _number("accuracy", accuracy),
-        "path": row.get("path"),
-        "code": _loading(str(row["path"])) if row.get("path") else None,
-    }
-
-
-def _loading(path: str) -> str:
-    return (
-        "from transformers import AutoModelForSequenceClassification, AutoTokenizer\n"
-        f"tokenizer = AutoTokenizer.from_pretrained({path!r})\n"
-        f"model = AutoModelForSequenceClassification.from_pretrained({path!r})"
-    )
-
-
-def _candidate_row(item: CandidateRecord, objectives: tuple[str, ...]) -> dict[str, Any]:
-    state = [item.on_front, item.complete, not item.failed, True].index(True)
-    # Before a candidate is complete its latest loss is all there is to compare it by.
-    last = {"test_loss": item.curve[-1]["test_loss"]} if item.curve else {}
-    values = last | item.objectives
-    return {
-        "model": item.name,
-        "state": _state(item),
-        "group": ("front", "complete", "open", "failed")[state],
-        "steps": item.steps,
-        "values": [_number(name, values.get(name)) for name in objectives],
-        "accuracy": _number("accuracy", item.accuracy),
-        "parameters": _parameters(item.parameters),
-        "spent": _number("step_seconds", item.spent_seconds or None),
-    }
-
-
-def _state(item: CandidateRecord) -> str:
-    if item.stopped and not item.complete and not item.failed:
-        return item.stopped
-    if item.on_front or item.complete:
-        return "on the front" if item.on_front else "complete"
-    if item.failed:
-        return "failed"
-    return "not complete" if item.steps else "not tried"
-
-
-def _settings(search: SearchRecord) -> list[tuple[str, str]]:
-    result = search.result
-    keys = ("policy", "budget", "selection", "seed", "parallel", "devices", "rows", "labels", "lamps_version")
-    pairs: list[tuple[str, Any]] = [(key, result[key]) for key in keys if result.get(key) is not None]
-    pairs = [
-        (key, "none") if (key, value) == ("budget", "unlimited") else (key, value) for key, value in pairs
-    ]
-    pairs.append(("objectives", search.objectives))
-    if any(value is not None for value in search.reference):
-        pairs.append(("reference point", [f"{value:.5g}" for value in search.reference if value is not None]))
-    config = result.get("config")
-    pairs += sorted(config.items()) if isinstance(config, dict) else []
-    return [(key.replace("_", " "), _shown(value)) for key, value in pairs]
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return ", ".join(_shown(item) for item in value)
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_shown(item)}" for key, item in value.items())
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "chosen at run time" if value is None else str(value)
-
-
-def _command(command: Any) -> str | None:
-    if isinstance(command, list):
-        return shlex.join(str(part) for part in command)
-    return str(command) if command else None
-
-
-def _title(objective: str) -> str:
-    return _TITLES.get(objective) or objective.replace("_", " ").strip().capitalize()
-
-
-def _number(name: str, value: Any) -> str:
-    """Format a value so that those of one column align on their decimal points."""
-    if value is None:
-        return "–"
-    number = float(value)
-    if name in {"accuracy", "macro_f1"}:
-        return f"{100 * number:.1f} %"
-    if name.endswith(("seconds", "per_second")):
-        return f"{number:,.1f}"
-    if name.endswith("loss"):
-        return f"{number:.4f}"
-    return f"{int(number):,}" if number.is_integer() else f"{number:,.4g}"
-
-
-def _parameters(count: int | None) -> str:
-    if count is None:
-        return "–"
-    for size, letter in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
-        if count >= size:
-            return f"{count / size:.1f} {letter}"
-    return str(count)
-
-
-def duration(seconds: float) -> str:
-    """Write a time the way a person would say it.
-
-    >>> duration(81.2), duration(5400), duration(0.5)
-    ('1 min 21 s', '1 h 30 min', '0.5 s')
-    """
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-
-
-def _budget(text: str) -> str:
-    found = re.fullmatch(r"([\d.]+)\s*([a-z]+)", text.strip().lower())
-    return f"{found[1]} {found[2]}" if found else text
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -1,7 +1,7 @@
 """What a search left in its folder, read for a person: `result.json` and the curves, or its journal so far.
 
 Owns the reading and the joining of these. Does not know how it is shown. A search that was interrupted has no
-result: its journal says what was asked and what came of it. Curves alone are read in the default objectives.
+result: its journal says what was asked and what came of it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from lamps_core.budget import parse_budget
 from lamps_core.curve_reader import read_curves, read_failures
 from lamps_core.errors import BadInput
-from lamps_core.front import non_dominated
 from lamps_core.journal import read_journal
 from lamps_core.objectives import MAXIMISED, parse_objectives
 from lamps_core.policies import load_policy
@@ -112,6 +111,11 @@ class SearchRecord:
         return int(known) if known is not None else sum(item.steps for item in self.candidates)
 
 
+def is_search(folder: Path) -> bool:
+    """Whether a folder is one of a search, finished or not."""
+    return (folder / "result.json").is_file() or (folder / "journal.jsonl").is_file()
+
+
 def read_search(folder: Path) -> SearchRecord:
     """Read a search folder.
 
@@ -128,9 +132,7 @@ def read_search(folder: Path) -> SearchRecord:
     elif (folder / "journal.jsonl").is_file():
         result, rows = _read_unfinished(folder / "journal.jsonl")
     else:
-        rows = _read_rows(folder / "curves")
-        _one_dataset(folder, rows)
-        result = _provisional(rows)
+        raise BadInput(f"{folder} holds no search: give what lamps search --out was given")
     objectives = tuple(str(name) for name in result["objectives"])
     front = sorted(result.get("front") or [], key=lambda row: _order(row, objectives))
     return SearchRecord(
@@ -162,16 +164,6 @@ def _read_rows(folder: Path) -> list[Row]:
         return []
     rows: list[Row] = read_curves(folder).to_pylist()
     return rows + list(read_failures(folder).to_pylist())
-
-
-def _one_dataset(folder: Path, rows: list[Row]) -> None:
-    if not rows:
-        raise BadInput(f"{folder} holds neither result.json nor curves: give the --out folder of a search")
-    datasets = {str(row["dataset"]) for row in rows}
-    if len(datasets) > 1:
-        raise BadInput(
-            f"{folder} holds curves of {len(datasets)} datasets: give the --out folder of a search"
-        )
 
 
 def _read_unfinished(path: Path) -> tuple[Row, list[Row]]:
@@ -228,27 +220,6 @@ def _result_so_far(header: Row, search: Search, outcomes: list[Outcome], tested:
             "candidates": list(candidates.values()),
         }
     )
-
-
-def _provisional(rows: list[Row]) -> Row:
-    """What `result.json` would say of the candidates complete so far, in the default objectives."""
-    objectives = parse_objectives()
-    complete: list[Row] = []
-    for name, curve in _by_model(rows).items():
-        values = {objective.column: objective.value(curve) for objective in objectives}
-        if curve and curve[-1]["complete"] and None not in values.values():
-            about = {"model": name, "complete": True, "accuracy": curve[-1].get("accuracy")}
-            complete.append(about | values)
-    points = [[row[objective.column] for objective in objectives] for row in complete]
-    best = non_dominated(points).tolist() if points else []
-    failures = [row for row in rows if row.get("status") == "failed"]
-    return {
-        "dataset": str(rows[0]["dataset"]),
-        "objectives": [objective.column for objective in objectives],
-        "front": [row for row, is_best in zip(complete, best, strict=True) if is_best],
-        "candidates": complete,
-        "failed": [{key: row.get(key) for key in ("model", "step", "error")} for row in failures],
-    }
 
 
 def _by_model(rows: Iterable[Row]) -> dict[str, list[Row]]:

@@ -24,7 +24,7 @@ from lamps_core.progress import RunningStep, SearchProgress, listener, publish
 from lamps_core.search import Action, CandidateState, Outcome, Search
 from lamps_core.search_result import ResultTeller, model_path
 from lamps_core.settings import DEFAULT_LEARNING_RATE, FineTuningSettings
-from lamps_core.steps import ExportRequest, StepRequest
+from lamps_core.steps import ExportRequest, StepKey, StepRequest
 from lamps_core.text_data import DatasetRequest, load_text_dataset
 from lamps_core.worker_pool import DeviceSlot, device_slots
 
@@ -194,7 +194,9 @@ class SearchRun:
             losses=state.losses,
             settings=asdict(replace(asked, learning_rate=rate)),
             work_folder=self.work_folder,
+            dataset=self.dataset.name,
             dataset_fingerprint=self.dataset.fingerprint,
+            slots_of=self.work_folder,
         )
 
     def tell(self, outcome: Outcome) -> None:
@@ -205,12 +207,19 @@ class SearchRun:
         self.drop_result()
         self.search.tell(outcome)
         spent = self.search.spent_seconds
-        self.execution.settle(outcome.candidate, outcome.step, spent_seconds=spent)
+        self.execution.settle(self._key(outcome.candidate, outcome.step), spent_seconds=spent)
         state = self.search.candidates[outcome.candidate]
         self._write_curve(state)
         self._front_rows = self._teller.front_rows(self.search)
         self._message = describe(outcome)
         self.publish()
+
+    def lost_seconds(self, action: Action) -> float:
+        """Seconds of attempts at a step that came to nothing, since this was last asked."""
+        return self.execution.lost_seconds(self._key(action.candidate, action.step))
+
+    def _key(self, candidate: str, step: int) -> StepKey:
+        return StepKey(self.dataset.name, candidate, step)
 
     def _write_curve(self, state: CandidateState) -> None:
         rows = [{k: v for k, v in row.items() if k in CURVE_COLUMNS} for row in state.rows]
@@ -233,7 +242,7 @@ class SearchRun:
             steps_done=search.steps,
             running=tuple(
                 RunningStep(name, step, told["phase"], told["done"], told["total"], started)
-                for (name, step), (started, told) in running.items()
+                for (_, name, step), (started, told) in running.items()
             ),
             candidates=len(states),
             complete=sum(state.complete for state in states),

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lamps_core.files import safe_name
+
+
+class StepKey(NamedTuple):
+    """What names a step among those of a search or campaign."""
+
+    dataset: str
+    candidate: str
+    step: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +29,10 @@ class StepRequest:
         losses: evaluation losses of the steps before, step 0 first.
         settings: `FineTuningSettings` as a dict, the learning rate resolved.
         work_folder: holds `data/`, `tokens/`, `logs/` and `checkpoints/`.
+        dataset: its name.
         dataset_fingerprint: of the prepared data, so that a checkpoint of other data is not taken for this.
+        slots_of: the search or campaign it belongs to: its steps share one set of device slots in a process.
+        gpus: devices that it is spread over; 1 on a CPU.
     """
 
     name: str
@@ -31,7 +42,15 @@ class StepRequest:
     losses: tuple[float, ...]
     settings: dict[str, Any]
     work_folder: str
+    dataset: str
     dataset_fingerprint: str
+    slots_of: str
+    gpus: int = 1
+
+    @property
+    def key(self) -> StepKey:
+        """What names it."""
+        return StepKey(self.dataset, self.name, self.step)
 
     @property
     def checkpoint_folder(self) -> Path:

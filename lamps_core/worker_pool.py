@@ -71,6 +71,16 @@ def device_slots(parallel: int | None = None) -> tuple[DeviceSlot, ...]:
     return tuple(DeviceSlot(gpus[index % len(gpus)] if gpus else None, threads) for index in range(count))
 
 
+def campaign_slots(parallel: int | None = None) -> tuple[DeviceSlot, ...]:
+    """The slots of a campaign on this machine: as `device_slots`, but several of a CPU unless told otherwise.
+
+    A search times one candidate against the next, and leaves a CPU to one at a time; a campaign has many pairs.
+    """
+    cores = len(os.sched_getaffinity(0))
+    several = min(cores, max(2, cores // 4))
+    return device_slots(parallel or (None if _visible_gpus() else several))
+
+
 def _visible_gpus() -> list[str]:
     import torch
 
@@ -166,7 +176,7 @@ class WorkerPool:
 
     def wait_until_ready(self) -> None:
         """Return when a worker can start at once: no step is charged for the imports."""
-        with _nameless_main():
+        with _starting():
             first = _context().Process(target=_nothing, name="lamps warm-up")
             first.start()
         first.join()
@@ -226,7 +236,7 @@ class WorkerPool:
             child.kill()
 
     def _run(self, message: dict[str, Any], request: StepRequest, watch: _Watch) -> dict[str, Any]:
-        slot = self._take(request.name)
+        slot = self._take((request.name, request.work_folder))
         try:
             message["dispatched_at"] = time.monotonic()
             child = self._child(slot, request)
@@ -243,7 +253,7 @@ class WorkerPool:
         finally:
             self._give_back(slot)
 
-    def _take(self, candidate: str) -> int:
+    def _take(self, candidate: tuple[str, str]) -> int:
         with self._changed:
             while not self._free and not self._closed:
                 self._changed.wait()
@@ -254,9 +264,9 @@ class WorkerPool:
             self._free.remove(slot)
             return slot
 
-    def _held(self, slot: int) -> str | None:
+    def _held(self, slot: int) -> tuple[str, str] | None:
         child = self._children.get(slot)
-        return child.candidate[0] if child is not None else None
+        return child.candidate if child is not None else None
 
     def _give_back(self, slot: int) -> None:
         with self._changed:
@@ -307,25 +317,31 @@ def _start_child(slot: DeviceSlot, request: StepRequest) -> _Child:
         name=f"lamps {request.name}",
         daemon=True,  # an interpreter that ends kills it, where it would wait for any other for ever
     )
-    with _nameless_main():
+    with _starting():
         process.start()
     theirs.close()
     return _Child(process, ours, (request.name, request.work_folder), log)
 
 
-_main_lock = threading.Lock()
+_start_lock = threading.Lock()
 
 
 @contextlib.contextmanager
-def _nameless_main() -> Iterator[None]:
-    """Keep `multiprocessing` from importing the caller's main module into the child.
+def _starting() -> Iterator[None]:
+    """Start a process as ours are started, whatever process this is.
 
-    The worker needs nothing of it, and importing Prefect's engine or a test runner takes seconds.
+    `multiprocessing` would import the caller's main module into the child, which needs nothing of it: importing
+    Prefect's engine or a test runner takes seconds. And it refuses to start any from a daemonic process, such as
+    the worker of a Dask nanny, lest they outlive it: ours end with their parent by themselves.
     """
-    with _main_lock:
+    with _start_lock:
         main = sys.modules["__main__"]
+        config: dict[str, Any] = vars(multiprocessing.process.current_process())["_config"]
+        daemonic = config.pop("daemon", None)
         sys.modules["__main__"] = ModuleType("__main__")
         try:
             yield
         finally:
             sys.modules["__main__"] = main
+            if daemonic is not None:
+                config["daemon"] = daemonic

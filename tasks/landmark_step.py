@@ -8,6 +8,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 
+from lamps_core.campaign_step import Keep, run_and_keep
 from lamps_core.errors import LampsError, WorkerDied
 from lamps_core.execution import execution_of
 from lamps_core.steps import ExportRequest, StepRequest
@@ -18,11 +19,17 @@ if TYPE_CHECKING:
 
 
 RETRIES = 2
+SLOT = "GPU"  # the Dask resource that a worker has one of for each step it may run at once
+
+
+def worth_retrying(error: object) -> bool:
+    """A dead worker may live the next time; a candidate that failed for a reason will fail again."""
+    return isinstance(error, WorkerDied) or not isinstance(error, LampsError)
 
 
 def worth_another_try(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
-    """A dead worker may live the next time; a candidate that failed for a reason will fail again."""
-    return isinstance(state.data, WorkerDied) or not isinstance(state.data, LampsError)
+    """What Prefect asks before it tries a task again."""
+    return worth_retrying(state.data)
 
 
 RETRIED: dict[str, Any] = {
@@ -36,35 +43,35 @@ RETRIED: dict[str, Any] = {
 
 
 @task(
-    name="landmark-step",
-    task_run_name="{candidate} step {step}",
-    **RETRIED,
+    name="landmark-step", task_run_name="{request.name} step {request.step} on {request.dataset}", **RETRIED
 )
-def fine_tune_step(candidate: str, step: int, request: StepRequest) -> dict[str, Any]:
-    """One landmark step of one candidate on one device.
+def fine_tune_step(request: StepRequest, keep: Keep | None = None) -> dict[str, Any]:
+    """One landmark step of one candidate on one device, or on several that hold one candidate together.
 
     Args:
-        candidate: its name, for the run's name.
-        step: 0 is the zero-shot evaluation.
         request: all the worker needs.
+        keep: where a campaign keeps the row; a search keeps it itself.
 
     Returns:
         The step's record: a row of the curves.
 
     Raises:
         CandidateFailed: it can never be done; not retried.
+        StorageFailed: a disk is full or read-only; not retried.
         WorkerDied: its process died; retried with back-off.
         BudgetSpent: it was stopped when the budget ran out; not retried.
     """
-    return execution_of(request.work_folder).run_step(request)
+    if keep is None:
+        return execution_of(request.slots_of).run_step(request)
+    worker = _dask_worker()
+    slots = int(worker.state.total_resources.get(SLOT, 1)) if worker is not None else None
+    execution = execution_of(request.slots_of, parallel=slots)
+    record = run_and_keep(request, keep, execution.run_step)
+    return record | {"worker": worker.address if worker is not None else None}
 
 
-@task(
-    name="export-model",
-    task_run_name="export {candidate}",
-    **RETRIED,
-)
-def export_model(candidate: str, request: ExportRequest) -> dict[str, Any]:
+@task(name="export-model", task_run_name="export {request.last.name}", **RETRIED)
+def export_model(request: ExportRequest) -> dict[str, Any]:
     """Save a front model as a folder that `transformers` loads.
 
     Returns:
@@ -74,4 +81,14 @@ def export_model(candidate: str, request: ExportRequest) -> dict[str, Any]:
         CandidateFailed: its checkpoint is gone; not retried.
         WorkerDied: its process died; retried with back-off.
     """
-    return execution_of(request.last.work_folder).export(request)
+    return execution_of(request.last.slots_of).export(request)
+
+
+def _dask_worker() -> Any:
+    """The Dask worker that this runs in, or None."""
+    from distributed import get_worker
+
+    try:
+        return get_worker()
+    except ValueError:  # in none
+        return None

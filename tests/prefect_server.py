@@ -15,7 +15,6 @@ import pytest
 from tests.searches import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 STARTUP_SECONDS = 180.0
@@ -30,45 +29,53 @@ def prefect_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     """
     stash = request.config.stash
     if RUNNING not in stash:
-        stash[RUNNING] = start_server(tmp_path_factory.mktemp("prefect"), request.config.add_cleanup)
+        server = PrefectServer(tmp_path_factory.mktemp("prefect"))
+        server.start()
+        request.config.add_cleanup(server.kill)
+        stash[RUNNING] = server.url
     return stash[RUNNING]
 
 
-def start_server(home: Path, add_cleanup: Callable[[Callable[[], None]], None]) -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
-    environment |= {
-        "PREFECT_HOME": str(home),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_UI_ENABLED": "0",
-        "DO_NOT_TRACK": "1",
-    }
-    with (home / "server.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "lamps_cli.server_process", str(port), str(os.getpid())],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    add_cleanup(lambda: _stop(process))
-    url = f"http://127.0.0.1:{port}/api"
-    eventually(lambda: _answers(url, process), seconds=STARTUP_SECONDS, what="a Prefect server's start")
-    return url
+class PrefectServer:
+    """A server that can be killed and started again on its port and its database."""
 
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}/api"
 
-def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
-    assert process.poll() is None, f"the Prefect server ended with exit code {process.returncode}"
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=5):
-            return True
-    except (urllib.error.URLError, OSError):
-        return False
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
+        environment |= {
+            "PREFECT_HOME": str(self._home),
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_UI_ENABLED": "0",
+            "DO_NOT_TRACK": "1",
+        }
+        with (self._home / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "lamps_cli.server_process", str(self._port), str(os.getpid())],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        eventually(self._answers, seconds=STARTUP_SECONDS, what="a Prefect server's start")
 
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._process.kill()
+        self._process.wait()
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.wait()
+    def _answers(self) -> bool:
+        code = self._process.poll()
+        assert code is None, f"the Prefect server ended with exit code {code}"
+        try:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=5):
+                return True
+        except (urllib.error.URLError, OSError):
+            return False

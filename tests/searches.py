@@ -58,10 +58,10 @@ def run_steps(run: SearchRun, limit: int | None = None) -> int:
             seconds = record["step_seconds"]
             outcome = Outcome(kind="step", candidate=name, step=step, seconds=seconds, record=record)
         except BudgetSpent:
-            seconds = run.execution.lost_seconds(name, step)
+            seconds = run.lost_seconds(action)
             outcome = Outcome(kind="cut", candidate=name, step=step, seconds=seconds)
         except CandidateFailed as error:
-            seconds = run.execution.lost_seconds(name, step)
+            seconds = run.lost_seconds(action)
             outcome = Outcome(kind="failed", candidate=name, step=step, seconds=seconds, error=str(error))
         run.tell(outcome)
         done += 1

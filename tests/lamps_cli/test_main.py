@@ -89,7 +89,7 @@ BAD_INPUT: dict[str, tuple[list[str], str]] = {
 OTHER_COMMANDS: dict[str, tuple[list[str], str]] = {
     "missing option": (["search", "--dataset", "reviews.csv"], "Missing option '--input-col'"),
     "unknown command": (["serch"], "No such command 'serch'"),
-    "report of nothing": (["report", "nowhere"], "holds neither result.json nor curves"),
+    "report of nothing": (["report", "nowhere"], "holds neither a search nor learning curves"),
     "report without a folder": (["report"], "Missing argument 'FOLDER'"),
 }
 

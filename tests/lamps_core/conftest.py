@@ -48,7 +48,9 @@ class Topics:
             losses=losses,
             settings=dataclasses.asdict(dataclasses.replace(SETTINGS, **settings)),
             work_folder=str(self.work),
+            dataset=self.dataset.name,
             dataset_fingerprint=self.dataset.fingerprint,
+            slots_of=str(self.work),
         )
 
 

@@ -1,13 +1,8 @@
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import subprocess
 import sys
-import threading
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,21 +12,14 @@ from hypothesis import strategies as st
 
 from lamps_core.candidates import Candidate, presets, resolve_candidates
 from lamps_core.errors import BadInput
+from lamps_core.registry import registered_models
 from lamps_core.zoo import zoo_entry, zoo_names
+from tests.local_hub import Hub, HubUser, model_folder, serve_hub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-COMPLETE = ("config.json", "tokenizer.json", "model.safetensors")
 NAMES = ("alpha", "beta", "gamma", "delta")
-
-
-def model_folder(parent: Path, name: str, files: tuple[str, ...] = COMPLETE) -> Path:
-    folder = parent / name
-    folder.mkdir(parents=True)
-    for file in files:
-        (folder / file).write_text("{}")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +76,7 @@ def test_presets_may_stand_beside_other_entries_and_overlap(tmp_path: Path, shel
 def test_presets_hold_what_they_say() -> None:
     assert presets()["zoo"].models == zoo_names()
     assert set(presets()["zoo-small"].models) < set(zoo_names())
-    assert len(set(presets()["paper"].models)) == 70
+    assert presets()["paper"].models == tuple(registered_models())
     assert not {model for preset in presets().values() for model in preset.models} & presets().keys()
 
 
@@ -222,58 +210,10 @@ def test_a_list_longer_than_a_file_name_may_be_is_a_list(shelf: Path) -> None:
 # --- The hub: the real client in a process of its own, against a server on this machine
 
 
-@dataclass
-class Hub:
-    """Answers the one question asked of the hub: `GET /api/models/ID[/revision/REVISION]`.
-
-    Attributes:
-        answers: by path below `/api/models/`, the status, the headers and the body.
-        held: answers to ids that begin with `slow/` wait until it is set.
-    """
-
-    answers: dict[str, tuple[int, dict[str, str], Any]] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
-    held: threading.Event = field(default_factory=threading.Event)
-    endpoint: str = ""
-
-    def add(self, path: str, files: tuple[str, ...] = COMPLETE) -> None:
-        siblings = [{"rfilename": file} for file in files]
-        body = {"_id": "1", "id": path, "sha": "f" * 40, "private": False, "siblings": siblings, "tags": []}
-        self.answers[path] = (200, {}, body)
-
-    def answer(self, path: str) -> tuple[int, dict[str, str], Any]:
-        self.asked.append(path)
-        if path.startswith("slow/"):
-            self.held.wait(20)
-        return self.answers.get(path, (404, {"X-Error-Code": "RepoNotFound"}, {"error": "not found"}))
-
-
 @pytest.fixture
 def hub() -> Iterator[Hub]:
-    hub = Hub()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, headers, body = hub.answer(self.path.removeprefix("/api/models/"))
-            content = json.dumps(body).encode() if not isinstance(body, bytes) else body
-            with contextlib.suppress(ConnectionError):  # the client may have given up
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    hub.endpoint = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield hub
-    hub.held.set()
-    server.shutdown()
-    server.server_close()
+    with serve_hub() as hub:
+        yield hub
 
 
 RESOLVE = """
@@ -291,26 +231,14 @@ except BadInput as error:
 class Client:
     """A user with an empty home, asking a hub."""
 
-    home: Path
+    user: HubUser
 
     def start(self, models: str, **environment: str) -> subprocess.Popen[str]:
-        kept = {
-            name: value for name, value in os.environ.items() if not name.startswith(("HF_", "TRANSFORMERS_"))
-        }
-        own = {"HF_HOME": str(self.home / "hf"), "NO_PROXY": "*", "no_proxy": "*"}
-        return subprocess.Popen(
-            [sys.executable, "-c", RESOLVE, models],
-            env={**kept, **own, **environment},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        return self.user.start(RESOLVE, models, **environment)
 
     def resolve(self, models: str, **environment: str) -> Any:
         """The candidates as dictionaries, or the text of the error."""
-        process = self.start(models, **environment)
-        output, _ = process.communicate(timeout=60)
-        assert process.returncode == 0
-        return json.loads(output)
+        return self.user.ask(RESOLVE, models, **environment)
 
     def error(self, models: str, **environment: str) -> str:
         answer = self.resolve(models, **environment)
@@ -318,23 +246,16 @@ class Client:
         assert "\n" not in answer
         return answer
 
-    def cache(self, repository: str, files: tuple[str, ...] = COMPLETE) -> None:
-        """Lay a snapshot where the hub client keeps what it downloaded."""
-        folder = self.home / "hf" / "hub" / ("models--" + repository.replace("/", "--"))
-        model_folder(folder / "snapshots", "a" * 40, files)
-        (folder / "refs").mkdir()
-        (folder / "refs" / "main").write_text("a" * 40)
-
 
 @pytest.fixture
 def client(tmp_path: Path) -> Client:
-    return Client(tmp_path)
+    return Client(HubUser(tmp_path))
 
 
 def test_hub_ids_are_checked_by_their_listing_and_downloaded_not_at_all(hub: Hub, client: Client) -> None:
     hub.add("bert-base-uncased")
     hub.add("some/model/revision/refs%2Fpr%2F1")
-    hub.answers["meta/gated"] = (403, {"X-Error-Code": "GatedRepo"}, {"error": "gated"})
+    hub.refuse("meta/gated")
     ids = "bert-base-uncased,some/model@refs/pr/1,meta/gated"
     resolved = client.resolve(ids, HF_ENDPOINT=hub.endpoint)
     assert [Candidate(**candidate) for candidate in resolved] == [
@@ -343,7 +264,7 @@ def test_hub_ids_are_checked_by_their_listing_and_downloaded_not_at_all(hub: Hub
         Candidate("meta/gated", "hub", "meta/gated", None, None),
     ]
     assert sorted(path for path in hub.asked if not path.startswith("/api/")) == sorted(hub.answers)
-    assert not list(client.home.rglob("*.safetensors"))
+    assert not list(client.user.home.rglob("*.safetensors"))
 
 
 @pytest.mark.parametrize(
@@ -379,8 +300,8 @@ def test_without_a_hub_the_error_names_what_else_it_could_have_been(client: Clie
 
 
 def test_a_cached_model_needs_no_hub_and_an_incomplete_one_does(client: Client) -> None:
-    client.cache("some/cached")
-    client.cache("some/partial", ("config.json",))
+    client.user.cache("some/cached")
+    client.user.cache("some/partial", ("config.json",))
     (resolved,) = client.resolve("some/cached", HF_HUB_OFFLINE="1")
     assert resolved["name"] == "some/cached"
     assert "some/partial is no preset" in client.error("some/cached,some/partial", HF_HUB_OFFLINE="1")

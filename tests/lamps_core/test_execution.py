@@ -43,7 +43,7 @@ def test_a_step_is_in_flight_while_it_runs_and_is_no_longer_when_it_is_done(step
     seen: list[tuple[str, float]] = []
 
     def note() -> None:
-        ((name, number), (_, told)) = next(iter(metered.running.items()))
+        ((_, name, number), (_, told)) = next(iter(metered.running.items()))
         assert (name, number) == (TINY, 0)
         seen.append((told["phase"], metered.in_flight_seconds()))
 
@@ -60,10 +60,10 @@ def test_a_step_is_in_flight_while_it_runs_and_is_no_longer_when_it_is_done(step
     assert metered.running == {}
     # Done, and not in what is spent before it is told: no second is missed or counted twice.
     assert metered.in_flight_seconds() == record["step_seconds"]
-    metered.settle(TINY, 0, spent_seconds=record["step_seconds"])
+    metered.settle(step.key, spent_seconds=record["step_seconds"])
     assert metered.in_flight_seconds() == 0.0
     assert metered.spent_seconds == record["step_seconds"]
-    assert metered.lost_seconds(TINY, 0) == 0.0
+    assert metered.lost_seconds(step.key) == 0.0
 
 
 def test_attempts_that_came_to_nothing_are_added_up_until_they_are_asked_for(
@@ -80,8 +80,8 @@ def test_attempts_that_came_to_nothing_are_added_up_until_they_are_asked_for(
     finally:
         metered.close()
     assert metered.running == {}
-    assert 0 < once < metered.in_flight_seconds() == metered.lost_seconds(broken.name, 0)
-    assert metered.lost_seconds(broken.name, 0) == 0.0
+    assert 0 < once < metered.in_flight_seconds() == metered.lost_seconds(broken.key)
+    assert metered.lost_seconds(broken.key) == 0.0
 
 
 @pytest.mark.parametrize("spent", [0.0, 59.99])
@@ -95,7 +95,7 @@ def test_a_step_is_stopped_when_what_is_spent_and_in_flight_reaches_the_budget(
             metered.run_step(step)
     finally:
         metered.close()
-    assert 0 < metered.lost_seconds(TINY, 0) < 30
+    assert 0 < metered.lost_seconds(step.key) < 30
     assert metered.running == {}
 
 

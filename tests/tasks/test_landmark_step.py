@@ -49,12 +49,12 @@ def test_the_tasks_run_on_the_execution_of_their_folder(topics_csv: Path, tmp_pa
     with SearchRun(request) as run:
         while (started := run.ask()) is not None:
             action, asked = started
-            record = fine_tune_step.fn(action.candidate, action.step, asked)
+            record = fine_tune_step.fn(asked)
             assert (record["model"], record["step"]) == (action.candidate, action.step)
             run.tell(Outcome(kind="step", candidate=TINY, step=action.step, seconds=1.0, record=record))
         assert run.search.steps == STEPS_EACH
         (export,) = run.exports()
-        assert export_model.fn(TINY, export) == {}  # there is no test split kept for the end
+        assert export_model.fn(export) == {}  # there is no test split kept for the end
         assert (request.out / "models" / "zoo--bert-tiny" / "model.safetensors").is_file()
 
 
@@ -64,4 +64,4 @@ def test_the_tasks_raise_what_the_worker_said(topics_csv: Path, tmp_path: Path) 
         started = run.ask()
         assert started is not None
         with pytest.raises(CandidateFailed, match="cannot be loaded"):
-            fine_tune_step.fn("broken", 0, started[1])
+            fine_tune_step.fn(started[1])

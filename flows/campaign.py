@@ -1,0 +1,212 @@
+"""The campaign flow: every (candidate, dataset) pair's landmark steps until its curve is complete.
+
+The flow's parameters are the form a person fills in in the Prefect UI, so they are flat and described.
+"""
+
+from __future__ import annotations
+
+import time
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from prefect import flow
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    update_progress_artifact,
+)
+from pydantic import Field
+
+from flows.dead_runs import crash_dead_runs
+from flows.engines import Engine, engine_of
+from lamps_core.budget import GPU_HOUR_PRICE
+from lamps_core.campaign_run import CampaignRequest, CampaignRun
+from lamps_core.errors import Interrupted, LampsError, StorageFailed
+from lamps_core.registry import dataset_requests
+from lamps_core.settings import FineTuningSettings
+from tasks.landmark_step import RETRIES, worth_retrying
+from tasks.secrets import use_hub_token
+
+if TYPE_CHECKING:
+    from prefect.futures import PrefectFuture
+
+    from lamps_core.campaign import Pair
+    from lamps_core.steps import StepRequest
+
+ARTIFACT_SECONDS = 5.0  # the least between two updates of the progress artifact: each is a call to the server
+
+
+@flow(name="campaign", flow_run_name="campaign {curves}", persist_result=False)
+def campaign(
+    datasets: Annotated[
+        str,
+        Field(description="Names of the registry, hub ids, files or folders, with commas; or a YAML list"),
+    ],
+    models: Annotated[str, Field(description="Comma list, a file with one a line, or a preset")],
+    curves: Annotated[str, Field(description="Folder or URL of the curves; what is there is not run again")],
+    input_col: Annotated[
+        str | None, Field(description="Column of the text, for datasets that are not in the registry")
+    ] = None,
+    target_col: Annotated[
+        str | None, Field(description="Column of the label, for datasets that are not in the registry")
+    ] = None,
+    max_train_rows: Annotated[int | None, Field(description="Stratified cap on the training rows")] = None,
+    engine: Annotated[
+        Literal["local", "dask"], Field(description="This machine's devices, or a Dask cluster's workers")
+    ] = "local",
+    scheduler: Annotated[
+        str | None, Field(description="Address of the Dask scheduler, such as tcp://head:8786")
+    ] = None,
+    parallel: Annotated[
+        int | None, Field(description="Steps at once on this machine; empty for all of its devices")
+    ] = None,
+    work: Annotated[
+        str | None, Field(description="Folder or URL for checkpoints; empty for one beside the curves")
+    ] = None,
+    retry_failed: Annotated[
+        bool, Field(description="Try pairs again that failed for a lasting reason, too")
+    ] = False,
+    gpu_hour_price: Annotated[float, Field(description="Dollars, for the cost", gt=0)] = GPU_HOUR_PRICE,
+    seed: Annotated[int, Field(description="Of the head, the batches, the reserved rows")] = 0,
+    learning_rate: Annotated[
+        float | None, Field(description="AdamW; empty for 7e-6 or the zoo's own")
+    ] = None,
+    batch_size: Annotated[int, Field(description="Rows in one update")] = 32,
+    landmarks: Annotated[int, Field(description="K, nested subsets")] = 8,
+    patience: Annotated[int, Field(description="Full epochs without a better loss before stopping")] = 3,
+    max_epochs: Annotated[int, Field(description="Full epochs at most")] = 10,
+    max_length: Annotated[int, Field(description="Tokens kept of a text")] = 512,
+    precision: Annotated[Literal["auto", "fp32", "bf16"], Field(description="Of the forward pass")] = "auto",
+    step_timeout: Annotated[
+        float | None, Field(description="Seconds before a step is taken for hung")
+    ] = None,
+    hub_token_block: Annotated[
+        str | None, Field(description="Prefect Secret block of the hub token, for gated models")
+    ] = None,
+) -> dict[str, Any]:
+    """Fine-tune every model on every dataset, landmark step by landmark step, and record the learning curves.
+
+    Returns:
+        How many curves are complete, what failed and why, and what was spent.
+
+    Raises:
+        BadInput: an argument cannot be used; nothing was run.
+        LampsError: nothing could be fine-tuned, or a disk is full.
+    """
+    use_hub_token(hub_token_block)
+    run = CampaignRun(campaign_request(**locals()))
+    return run_campaign(run, engine=engine, scheduler=scheduler, parallel=parallel, step_timeout=step_timeout)
+
+
+def campaign_request(*, datasets: str, models: str, curves: str, **rest: Any) -> CampaignRequest:
+    """The flow's flat parameters as what `lamps_core` takes.
+
+    Raises:
+        BadInput: one that cannot be parsed.
+    """
+    seed = rest.get("seed", 0)
+    names = ("learning_rate", "batch_size", "landmarks", "patience", "max_epochs", "max_length", "precision")
+    found = dataset_requests(
+        datasets,
+        input_col=rest.get("input_col") or None,
+        target_col=rest.get("target_col") or None,
+        max_train_rows=rest.get("max_train_rows"),
+        seed=seed,
+    )
+    return CampaignRequest(
+        curves=curves,
+        datasets=tuple(found),
+        models=models,
+        settings=FineTuningSettings(seed=seed, **{name: rest[name] for name in names if name in rest}),
+        work=rest.get("work") or None,
+        retry_failed=rest.get("retry_failed", False),
+        gpu_hour_price=rest.get("gpu_hour_price", GPU_HOUR_PRICE),
+    )
+
+
+def run_campaign(
+    run: CampaignRun,
+    *,
+    engine: str,
+    scheduler: str | None,
+    parallel: int | None,
+    step_timeout: float | None,
+) -> dict[str, Any]:
+    """Run what is missing of a campaign, inside a flow.
+
+    Returns:
+        As `CampaignRun.result`, with the report's path.
+
+    Raises:
+        LampsError: every pair failed, or the engine or a disk is gone.
+    """
+    chosen = engine_of(
+        engine, scheduler=scheduler, slots_of=run.id, parallel=parallel, step_timeout=step_timeout
+    )
+    with run.opened(chosen.machine()), chosen:
+        crash_dead_runs("curves", run.request.curves)  # the folder is ours: whoever had it is gone
+        artifact = create_progress_artifact(run.share_done(), description=f"curves of {run.request.curves}")
+        run_steps(run, chosen, artifact)
+        update_progress_artifact(artifact, progress=100.0)
+    result = run.finish()
+    create_markdown_artifact(
+        outcome_table(result), key="lamps-campaign", description="What the campaign came to"
+    )
+    if result["failed"] and len(result["failed"]) == result["pairs"]:
+        raise LampsError(f"every pair failed; the first: {result['failed'][0]['error']}")
+    return result
+
+
+def run_steps(run: CampaignRun, engine: Engine, artifact: Any) -> None:
+    """Keep every slot busy with what the campaign asks for, until it asks for nothing more."""
+    finished: SimpleQueue[tuple[Pair, StepRequest, PrefectFuture[dict[str, Any]]]] = SimpleQueue()
+    told_at = time.monotonic()
+    while not run.campaign.done:
+        while (started := run.ask(engine.slots())) is not None:
+            pair, request, keep = started
+            future = engine.submit(request, keep)
+            future.add_done_callback(
+                lambda done, pair=pair, request=request: finished.put((pair, request, done))
+            )
+        _tell(run, engine, *finished.get())
+        if time.monotonic() - told_at > ARTIFACT_SECONDS:
+            update_progress_artifact(artifact, progress=run.share_done())
+            told_at = time.monotonic()
+
+
+def _tell(
+    run: CampaignRun,
+    engine: Engine,
+    pair: Pair,
+    request: StepRequest,
+    future: PrefectFuture[dict[str, Any]],
+) -> None:
+    """Record what came of a task: a row, or the failure of a pair.
+
+    Raises:
+        StorageFailed, Interrupted: no pair can go on.
+    """
+    try:
+        record = future.result()
+    except (Interrupted, StorageFailed):
+        raise
+    except Exception as error:
+        told = str(error) if isinstance(error, LampsError) else f"{type(error).__name__}: {error}"
+        run.tell_failed(pair, told, attempts=RETRIES + 1 if worth_retrying(error) else None)
+        return
+    engine.note_worker(request, record)
+    run.tell(pair, record)
+
+
+def outcome_table(result: dict[str, Any]) -> str:
+    """What a campaign came to, as Markdown."""
+    lines = [
+        f"{result['complete']} of {result['pairs']} curves complete, {len(result['failed'])} failed; "
+        f"{result['steps']} steps run, {result['spent_seconds']:.0f} s spent.",
+    ]
+    if result["failed"]:
+        lines += ["", "| dataset | model | step | why |", "| --- | --- | --- | --- |"]
+        for row in result["failed"]:
+            cells = (str(row[name]).replace("|", "\\|") for name in ("dataset", "model", "step", "error"))
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)

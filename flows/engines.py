@@ -1,0 +1,233 @@
+"""Where a campaign's steps run: on this machine's device slots, or on the workers of a Dask cluster.
+
+An engine is entered inside a flow, says what it runs on, and takes one step at a time. Does not know what is
+run next nor what comes of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from lamps_core import execution
+from lamps_core.campaign_plan import Machine
+from lamps_core.devices import devices_here
+from lamps_core.errors import BadInput, LampsError
+from lamps_core.worker_pool import campaign_slots
+from tasks.landmark_step import SLOT, fine_tune_step
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from prefect.futures import PrefectFuture
+
+    from lamps_core.campaign_step import Keep
+    from lamps_core.steps import StepRequest
+
+LOOK_SECONDS = 2.0  # the least between two looks at which workers a Dask cluster has
+CONNECT_SECONDS = 15
+
+
+class Engine(Protocol):
+    """What runs a campaign's steps; a context manager."""
+
+    def machine(self) -> Machine:
+        """What it runs on; may be asked before it is entered."""
+        ...
+
+    def note_worker(self, request: StepRequest, record: dict[str, Any]) -> None:
+        """Take in where a step ran, for the next one of its pair."""
+        ...
+
+    def slots(self) -> int:
+        """Steps that can run at once, now."""
+        ...
+
+    def submit(self, request: StepRequest, keep: Keep) -> PrefectFuture[dict[str, Any]]:
+        """Start a step."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what was opened to look at the devices; for an engine that is not entered."""
+        ...
+
+    def __enter__(self) -> Self:
+        """Be ready for steps."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop what runs."""
+        ...
+
+
+class LocalEngine:
+    """This machine's GPUs, or slots that share its cores."""
+
+    def __init__(
+        self, slots_of: str, *, parallel: int | None = None, step_timeout: float | None = None
+    ) -> None:
+        """Choose the slots.
+
+        Args:
+            slots_of: the campaign, as its steps name it.
+            parallel: steps at once; None takes every GPU, or several slots of a CPU.
+            step_timeout: seconds after which a step is taken for hung.
+        """
+        self._slots_of = slots_of
+        self._slots = campaign_slots(parallel)
+        self._timeout = step_timeout
+        # A thread a step, and it waits for its worker: more threads than slots do no harm.
+        self._runner = ThreadPoolTaskRunner(max_workers=len(self._slots))
+
+    def machine(self) -> Machine:
+        """The devices of this machine."""
+        devices = devices_here()
+        count = len(self._slots)
+        most = min(devices.count, count) if devices.cuda else 1
+        return Machine(count, devices.memory_bytes, most, devices.cuda, devices.name)
+
+    def slots(self) -> int:
+        """As many as there are."""
+        return len(self._slots)
+
+    def note_worker(self, request: StepRequest, record: dict[str, Any]) -> None:
+        """Nothing: the worker pool knows which slot is warm."""
+
+    def submit(self, request: StepRequest, keep: Keep) -> PrefectFuture[dict[str, Any]]:
+        """Start a step in a thread, which waits for a worker process."""
+        return self._runner.submit(fine_tune_step, {"request": request, "keep": keep})
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+    def __enter__(self) -> Self:
+        """Start the fork server of the workers."""
+        mine = execution.Execution(self._slots, step_timeout_seconds=self._timeout)
+        mine.pool.preload()
+        execution.register(self._slots_of, mine)
+        mine.pool.wait_until_ready()
+        self._runner.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Kill the workers, then let the threads that waited for them end."""
+        execution.unregister(self._slots_of)
+        self._runner.__exit__(None, None, None)
+
+
+class DaskEngine:
+    """The workers of a running Dask cluster that were started with `--resources GPU=n`."""
+
+    def __init__(self, scheduler: str) -> None:
+        """Connect to the scheduler.
+
+        Raises:
+            BadInput: none answers there.
+        """
+        from distributed import Client
+
+        self._scheduler = scheduler
+        self._looked_at = float("-inf")
+        self._resources: dict[str, int] = {}
+        self._stack = contextlib.ExitStack()
+        self._warm: dict[tuple[str, str], str] = {}
+        try:
+            self._client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
+        except (OSError, ValueError) as error:  # OSError is a timeout or a refused connection, too
+            told = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise BadInput(
+                f"no Dask scheduler answers at {scheduler} ({told}): start one with dask scheduler, "
+                "or correct --scheduler"
+            ) from error
+
+    def machine(self) -> Machine:
+        """The devices of the workers, as they tell them; waits until there is one."""
+        if not self._workers():  # they may be waiting for their turn in the queue of a cluster
+            print(f"waiting for a Dask worker with --resources {SLOT}=1 ...", file=sys.stderr)
+        while not (workers := self._workers()):
+            time.sleep(LOOK_SECONDS)
+        told = self._client.run(devices_here, workers=list(workers))
+        smallest = min(told.values(), key=lambda devices: devices.memory_bytes)
+        most = max(min(workers[address], devices.count) for address, devices in told.items())
+        cuda = smallest.cuda
+        return Machine(sum(workers.values()), smallest.memory_bytes, most if cuda else 1, cuda, smallest.name)
+
+    def slots(self) -> int:
+        """The slots of the workers that are there now."""
+        return sum(self._workers().values())
+
+    def _workers(self) -> dict[str, int]:
+        """Address of each worker that takes steps -> how many at once."""
+        if time.monotonic() - self._looked_at > LOOK_SECONDS:
+            if self._client.status not in {"running", "connecting"}:
+                raise LampsError(
+                    f"the Dask scheduler at {self._scheduler} is gone: start it and its workers, and run again"
+                )
+            told = self._client.scheduler_info(n_workers=-1)["workers"]
+            counts = {address: int(worker["resources"].get(SLOT, 0)) for address, worker in told.items()}
+            self._resources = {address: count for address, count in counts.items() if count > 0}
+            self._looked_at = time.monotonic()
+        return self._resources
+
+    def note_worker(self, request: StepRequest, record: dict[str, Any]) -> None:
+        """Remember it: the model is still loaded there."""
+        self._warm[request.dataset, request.name] = record["worker"]
+
+    def submit(self, request: StepRequest, keep: Keep) -> PrefectFuture[dict[str, Any]]:
+        """Start a step on a worker with free slots, the one that is warm for its pair if it still lives."""
+        import dask
+
+        asked: dict[str, Any] = {"resources": {SLOT: request.gpus}}
+        warm = self._warm.get((request.dataset, request.name))
+        if warm in self._workers():
+            asked |= {"workers": [warm], "allow_other_workers": True}
+        with dask.annotate(**asked):
+            return self._runner.submit(fine_tune_step, {"request": request, "keep": keep})
+
+    def __enter__(self) -> Self:
+        """Begin to take steps."""
+        from prefect_dask import DaskTaskRunner
+
+        self._runner = self._stack.enter_context(DaskTaskRunner(address=self._scheduler))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Leave the cluster; steps that run there go on to their end, and keep what they give."""
+        self._stack.close()
+        self.close()
+
+    def close(self) -> None:
+        """End the connection."""
+        self._client.close(timeout=5)
+
+
+def engine_of(
+    engine: str, *, scheduler: str | None, slots_of: str, parallel: int | None, step_timeout: float | None
+) -> LocalEngine | DaskEngine:
+    """The engine that a user named.
+
+    Raises:
+        BadInput: options that do not go together, or no scheduler answers.
+    """
+    if engine == "dask":
+        if not scheduler:
+            raise BadInput("--engine dask needs the scheduler's address: --scheduler tcp://HOST:8786")
+        if parallel is not None:
+            raise BadInput("--parallel is of --engine local: on Dask, start as many workers as you want")
+        return DaskEngine(scheduler)
+    if engine != "local":
+        raise BadInput(f"--engine must be local or dask, not {engine}")
+    if scheduler:
+        raise BadInput("--scheduler is of --engine dask: give that too, or leave it out")
+    if parallel is not None and parallel < 1:
+        raise BadInput(f"--parallel must be at least 1, not {parallel}")
+    if step_timeout is not None and not step_timeout > 0:
+        raise BadInput(f"--step-timeout must be more than zero, not {step_timeout:g}")
+    return LocalEngine(slots_of, parallel=parallel, step_timeout=step_timeout)

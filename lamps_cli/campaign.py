@@ -1,0 +1,164 @@
+"""The `lamps campaign` and `lamps fingerprint` commands: thin ways into their flows."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lamps_cli.options import fine_tuning_options, json_option
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lamps_core.campaign_run import CampaignRequest
+
+ENGINE_OPTIONS = (
+    click.option(
+        "--engine",
+        type=click.Choice(["local", "dask"]),
+        default="local",
+        show_default=True,
+        help="This machine's devices, or the workers of a Dask cluster.",
+    ),
+    click.option("--scheduler", help="Address of the Dask scheduler: tcp://HOST:8786."),
+    click.option(
+        "--parallel",
+        type=int,
+        help="Steps at once on this machine.  [default: one a GPU, or several on a CPU]",
+    ),
+    click.option("--work", help="Folder or URL for checkpoints.  [default: beside the curves]"),
+    click.option(
+        "--retry-failed", is_flag=True, help="Try pairs again that failed for a lasting reason, too."
+    ),
+    click.option(
+        "--hub-token-block",
+        help="Prefect Secret block of the hub token, for gated models.  [default: hf-token]",
+    ),
+    click.option(
+        "--plan", "plan_only", is_flag=True, help="Print what would run and what it costs; run nothing."
+    ),
+)
+
+
+def engine_options(command: Any) -> Any:
+    """Where the steps run, and what is run again."""
+    for option in reversed(ENGINE_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.command(
+    epilog="Example: lamps campaign --datasets reviews.csv,news.csv --input-col text --target-col label "
+    "--models zoo --curves runs/curves"
+)
+@click.option(
+    "--datasets",
+    required=True,
+    help="Names of lamps datasets, hub ids, files or folders, with commas; or a YAML list.",
+)
+@click.option("--models", required=True, help="Comma list, a file with one a line, or a preset.")
+@click.option(
+    "--curves", required=True, help="Folder or URL of the curves; run again, only what is missing runs."
+)
+@click.option("--input-col", help="Column of the text, for datasets that are not in the registry.")
+@click.option("--target-col", help="Column of the label, for datasets that are not in the registry.")
+@click.option("--max-train-rows", type=int, help="Stratified cap on the training rows.")
+@click.option("--gpu-hour-price", default=3.67, show_default=True, help="Dollars, for the cost.")
+@engine_options
+@fine_tuning_options
+@json_option
+def campaign(as_json: bool, plan_only: bool, **parameters: Any) -> None:
+    """Record the learning curves of every model on every dataset."""
+    from lamps_cli.server import quieten_prefect
+
+    quieten_prefect()
+    from flows.campaign import campaign as flow
+    from flows.campaign import campaign_request
+
+    _run(flow, campaign_request(**parameters), parameters, plan_only=plan_only, as_json=as_json)
+
+
+@click.command(epilog="Example: lamps fingerprint --model zoo/bert-small --curves runs/curves")
+@click.option("--model", required=True, help="Hub id, local folder or zoo name.")
+@click.option("--curves", required=True, help="Folder or URL of the curves that it is added to.")
+@engine_options
+@click.option("--step-timeout", type=float, help="Seconds before a step is taken for hung.")
+@json_option
+def fingerprint(as_json: bool, plan_only: bool, **parameters: Any) -> None:
+    """Add one model to every dataset of a meta-dataset."""
+    from lamps_cli.server import quieten_prefect
+
+    quieten_prefect()
+    from flows.fingerprint import fingerprint as flow
+    from flows.fingerprint import fingerprint_request
+
+    _run(flow, fingerprint_request(**parameters), parameters, plan_only=plan_only, as_json=as_json)
+
+
+def _run(
+    flow: Callable[..., dict[str, Any]],
+    request: CampaignRequest,
+    parameters: dict[str, Any],
+    *,
+    plan_only: bool,
+    as_json: bool,
+) -> None:
+    """Print the plan, or run the flow and print what it came to."""
+    from lamps_cli.tables import print_campaign
+
+    if plan_only:
+        _print_plan(request, parameters, as_json=as_json)
+        return
+    result = _run_flow(flow, request, parameters)
+    if as_json:
+        print(json.dumps(result, indent=2))
+    else:
+        print_campaign(result)
+
+
+def _print_plan(request: CampaignRequest, parameters: dict[str, Any], *, as_json: bool) -> None:
+    from lamps_cli.tables import print_plan
+
+    plan = _checked_plan(request, parameters)
+    if as_json:
+        print(json.dumps(plan.as_dict(), indent=2))
+    else:
+        print_plan(plan.as_dict())
+
+
+def _checked_plan(request: CampaignRequest, parameters: dict[str, Any]) -> Any:
+    """What would run; every complaint about the input is made here."""
+    from contextlib import closing
+
+    from flows.engines import engine_of
+    from lamps_core.campaign_run import CampaignRun
+
+    run = CampaignRun(request)
+    names = ("engine", "scheduler", "parallel", "step_timeout")
+    chosen = {name: parameters[name] for name in names}
+    with closing(engine_of(chosen.pop("engine"), slots_of=run.id, **chosen)) as engine:
+        plan = run.plan(engine.machine())
+        plan.check_disk(run.local_work())
+    return plan
+
+
+def _run_flow(
+    flow: Callable[..., dict[str, Any]], request: CampaignRequest, parameters: dict[str, Any]
+) -> dict[str, Any]:
+    from lamps_cli.campaign_live import campaign_display
+    from lamps_cli.server import prefect_server
+    from lamps_core.progress import listener
+
+    with prefect_server(cluster=parameters["scheduler"]) as wait_until_ready:
+        _checked_plan(
+            request, parameters
+        )  # every complaint about the input comes before the wait for the server
+        wait_until_ready()
+        with campaign_display() as display:
+            token = listener.set(display.update)
+            try:
+                return flow(**parameters)
+            finally:
+                listener.reset(token)

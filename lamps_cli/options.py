@@ -1,0 +1,35 @@
+"""Options that several commands take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+_FINE_TUNING = (
+    click.option("--seed", default=0, show_default=True, help="Of the head, the batches, the reserved rows."),
+    click.option("--learning-rate", type=float, help="AdamW's.  [default: 7e-6, or the zoo's own]"),
+    click.option("--batch-size", default=32, show_default=True, help="Rows in one update."),
+    click.option("--landmarks", default=8, show_default=True, help="K, nested subsets."),
+    click.option("--patience", default=3, show_default=True, help="Full epochs without a better loss."),
+    click.option("--max-epochs", default=10, show_default=True, help="Full epochs at most."),
+    click.option("--max-length", default=512, show_default=True, help="Tokens kept of a text."),
+    click.option(
+        "--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True
+    ),
+    click.option("--step-timeout", type=float, help="Seconds before a step is taken for hung."),
+)
+
+
+def fine_tuning_options(command: Any) -> Any:
+    """How candidates are fine-tuned: the fields of `FineTuningSettings`, and when a step is taken for hung."""
+    for option in reversed(_FINE_TUNING):
+        command = option(command)
+    return command
+
+
+def json_option(command: Any) -> Any:
+    """`--json`: the result as JSON on stdout, and nothing else there."""
+    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")(
+        command
+    )

@@ -1,0 +1,138 @@
+"""Which models could be fine-tuned here: whether the hub gives them to this user, and whether they fit.
+
+Owns the asking, in threads and within seconds whatever the network does; downloads nothing. Does not know how the
+answers are shown.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lamps_core.candidates import HUB_THREADS, HUB_TIMEOUT_SECONDS, WEIGHT_FILES
+from lamps_core.fit import DoesNotFit, devices_needed, memory_figures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from lamps_core.devices import Devices
+
+LIMIT_SECONDS = 20.0  # for all models together: looking up a host's name knows no limit of its own
+NOT_REACHABLE = "hub not reachable"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of asking for one model.
+
+    Attributes:
+        ok: whether it can be used; None where that is not known.
+        found: in a few words.
+    """
+
+    ok: bool | None
+    found: str
+
+
+_SILENT = Answer(None, NOT_REACHABLE)
+
+
+def fit_here(parameters: int | None, devices: Devices) -> Answer:
+    """Whether a model of so many parameters can be fine-tuned on these devices."""
+    if parameters is None:
+        return Answer(None, "size not known")
+    memory_bytes, most = devices.memory_bytes, devices.count
+    try:
+        needed = devices_needed(parameters, device_memory_bytes=memory_bytes, most=most)
+    except DoesNotFit:
+        figures = memory_figures(parameters, device_memory_bytes=memory_bytes, most=most)
+        return Answer(False, f"too big: {figures}")
+    return Answer(True, "fits" if needed == 1 else f"fits on {needed} devices")
+
+
+def ask_hub(names: Iterable[str], *, limit_seconds: float = LIMIT_SECONDS) -> dict[str, Answer]:
+    """Ask the hub for models.
+
+    Args:
+        names: hub ids.
+        limit_seconds: for all of them; those without an answer by then are not reachable.
+
+    Returns:
+        One answer a name, in the order given.
+    """
+    from huggingface_hub import is_offline_mode
+
+    wanted = list(dict.fromkeys(names))
+    if is_offline_mode():
+        silent, answers = Answer(None, f"{NOT_REACHABLE}: HF_HUB_OFFLINE is set"), dict[str, Answer]()
+    else:
+        silent, answers = _SILENT, _answers(wanted, time.monotonic() + limit_seconds)
+    return {name: _or_cached(name, answers.get(name, silent)) for name in wanted}
+
+
+def _answers(names: Sequence[str], deadline: float) -> dict[str, Answer]:
+    """What came back in time; nothing more is waited for once the first to end got no answer."""
+    waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+    finished: queue.SimpleQueue[tuple[str, Answer]] = queue.SimpleQueue()
+    given_up = threading.Event()
+    for name in names:
+        waiting.put(name)
+
+    def work() -> None:
+        while not given_up.is_set():
+            try:
+                name = waiting.get_nowait()
+            except queue.Empty:
+                return
+            finished.put((name, _ask(name)))
+
+    for number in range(min(HUB_THREADS, len(names))):
+        # Daemons: one that hangs in the network must not keep the command from ending.
+        threading.Thread(target=work, name=f"hub-ask-{number}", daemon=True).start()
+    answers: dict[str, Answer] = {}
+    while len(answers) < len(names):
+        try:
+            name, answer = finished.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            break
+        if answer is _SILENT and not answers:
+            break
+        answers[name] = answer
+    given_up.set()
+    return answers
+
+
+def _ask(name: str) -> Answer:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+
+    api = HfApi()
+    try:
+        info = api.model_info(name, timeout=HUB_TIMEOUT_SECONDS)
+        if info.gated:
+            api.auth_check(name)
+    except GatedRepoError:
+        return Answer(False, "gated: accept its licence on the hub and set HF_TOKEN")
+    except RepositoryNotFoundError:
+        return Answer(False, "not on the hub, or private")
+    except HfHubHTTPError as error:
+        return Answer(None, f"the hub answers with status {error.response.status_code}")
+    except Exception:  # whatever the client's transport raises, or a proxy's page that is no JSON
+        return _SILENT
+    found = "gated, open to this token" if info.gated else "reachable"
+    if WEIGHT_FILES.isdisjoint(file.rfilename for file in info.siblings or []):
+        return Answer(None, f"{found}; no safetensors weights on its main branch")
+    return Answer(True, found)
+
+
+def _or_cached(name: str, answer: Answer) -> Answer:
+    if not answer.found.startswith(NOT_REACHABLE):
+        return answer
+    from huggingface_hub import try_to_load_from_cache
+
+    if any(isinstance(try_to_load_from_cache(name, file), str) for file in WEIGHT_FILES):
+        return Answer(True, f"{answer.found}, but the cache has it")
+    return answer

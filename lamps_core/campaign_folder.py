@@ -1,0 +1,191 @@
+"""What a curves folder says of how its curves were made, so that all of them are made alike.
+
+`CURVES/.lamps/campaign.json` holds the settings, how each dataset was asked for and which rows that gave, and
+which files each model has. One campaign at a time writes into a curves folder: the lock is held while it is
+open. Does not read curves and runs nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lamps_core.errors import BadInput
+from lamps_core.files import folder_fingerprint
+from lamps_core.storage import is_local, put_whole, storage_path
+from lamps_core.text_data import DatasetRequest
+from lamps_core.zoo import cache_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from lamps_core.candidates import Candidate
+    from lamps_core.settings import FineTuningSettings
+    from lamps_core.text_data import TextDataset
+
+VERSION = 1
+HIDDEN = ".lamps"  # readers of a folder of Parquet files pass over names that begin with a dot
+NOT_COMPARED = frozenset(
+    {"seed", "micro_batch_size"}
+)  # a seed is part of a curve's name; a micro-batch changes nothing
+
+
+@dataclass(frozen=True)
+class RecordedDataset:
+    """A dataset as a campaign read it.
+
+    Attributes:
+        request: how it was asked for, with its seed.
+        fingerprint: of the rows that this gave.
+    """
+
+    request: DatasetRequest
+    fingerprint: str
+
+
+@dataclass
+class CampaignRecord:
+    """What `campaign.json` holds.
+
+    Attributes:
+        id: drawn once: names the campaign's folders in a shared work folder or a host's scratch folder.
+        settings: the fields of `FineTuningSettings` that all curves share.
+        work: the work folder asked for, None for the one beside the curves.
+        datasets: (name, seed) -> how it was read.
+        models: name -> what tells its files from another's, None for a hub id.
+    """
+
+    id: str
+    settings: dict[str, Any]
+    work: str | None
+    datasets: dict[tuple[str, int], RecordedDataset]
+    models: dict[str, str | None]
+
+    @classmethod
+    def new(cls, settings: FineTuningSettings, work: str | None) -> CampaignRecord:
+        """Of a folder that has none yet."""
+        return cls(uuid.uuid4().hex[:12], shared_settings(settings), work, {}, {})
+
+
+def shared_settings(settings: FineTuningSettings) -> dict[str, Any]:
+    """What all curves of a folder have in common."""
+    return {name: value for name, value in asdict(settings).items() if name not in NOT_COMPARED}
+
+
+def read_record(curves: str) -> CampaignRecord | None:
+    """What a curves folder says of its campaign; None where nothing does.
+
+    Raises:
+        BadInput: it is damaged or of another version.
+    """
+    path = storage_path(curves) / HIDDEN / "campaign.json"
+    if not path.is_file():
+        return None
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        if told["version"] != VERSION:
+            raise BadInput(f"{path} was written by another version of LAMPS: choose another --curves")
+        datasets = {
+            (entry["name"], int(entry["request"]["seed"])): RecordedDataset(
+                DatasetRequest(
+                    **{**entry["request"], "input_columns": tuple(entry["request"]["input_columns"])}
+                ),
+                entry["fingerprint"],
+            )
+            for entry in told["datasets"]
+        }
+        return CampaignRecord(told["id"], told["settings"], told["work"], datasets, told["models"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{path} is damaged ({error}): restore it, or choose another --curves") from None
+
+
+def write_record(curves: str, record: CampaignRecord) -> None:
+    """Write `campaign.json`, whole or not at all."""
+    told = {
+        "version": VERSION,
+        "id": record.id,
+        "settings": record.settings,
+        "work": record.work,
+        "datasets": [
+            {"name": name, "request": asdict(dataset.request), "fingerprint": dataset.fingerprint}
+            for (name, _), dataset in sorted(record.datasets.items())
+        ],
+        "models": record.models,
+    }
+    path = storage_path(curves) / HIDDEN / "campaign.json"
+    put_whole(path, (json.dumps(told, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def joined(
+    record: CampaignRecord,
+    *,
+    settings: FineTuningSettings,
+    datasets: Sequence[tuple[DatasetRequest, TextDataset]],
+    candidates: Sequence[Candidate],
+) -> CampaignRecord:
+    """The record with what a run adds to it.
+
+    Raises:
+        BadInput: the run would make curves that cannot stand beside those that are there: other settings, other
+            rows under a dataset's name, another model under a model's name.
+    """
+    wanted = shared_settings(settings)
+    for name, value in wanted.items():
+        was = record.settings.get(name)
+        if was != value:
+            option = "--" + name.replace("_", "-")
+            raise BadInput(
+                f"the curves folder was made with {option} {was}, not {value}: "
+                "use the same, or choose another --curves"
+            )
+    result = dataclasses.replace(record, datasets=dict(record.datasets), models=dict(record.models))
+    for request, dataset in datasets:
+        key = (dataset.name, request.seed)
+        known = record.datasets.get(key)
+        if known is not None and known.fingerprint != dataset.fingerprint:
+            raise BadInput(
+                f"dataset {dataset.name} has other rows than when the curves folder was begun (its files, columns "
+                "or --max-train-rows changed): restore them, or choose another --curves"
+            )
+        result.datasets[key] = RecordedDataset(request, dataset.fingerprint)
+    for candidate in candidates:
+        files = folder_fingerprint(Path(candidate.location)) if candidate.kind != "hub" else None
+        if candidate.name in record.models and record.models[candidate.name] != files:
+            raise BadInput(
+                f"model {candidate.name} at {candidate.location} has other files than the one of that name in the "
+                "curves folder: rename one, or choose another --curves"
+            )
+        result.models[candidate.name] = files
+    return result
+
+
+@contextlib.contextmanager
+def locked(curves: str) -> Iterator[None]:
+    """Hold a curves folder for one campaign; on an object store, for one campaign of this host.
+
+    Raises:
+        BadInput: another run holds it.
+    """
+    folder = storage_path(curves)
+    if is_local(folder):
+        path = Path(folder) / HIDDEN / "lock"
+    else:
+        path = cache_folder() / "locks" / hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadInput(f"{curves} is in use by another lamps run: wait for it, or stop it") from None
+        yield
+    finally:
+        os.close(descriptor)

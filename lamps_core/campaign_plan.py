@@ -1,0 +1,242 @@
+"""What a campaign would run, on what, and what that costs: decided before anything is downloaded or trained.
+
+Owns how many devices each pair gets, its expected time, and whether there is room on disk. Reads no curves and
+runs nothing.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lamps_core.campaign_cost import (
+    WEIGHT_BYTES,
+    DiskNeed,
+    Speed,
+    dataset_size,
+    disk_need,
+    expected_seconds,
+    speed_of,
+)
+from lamps_core.candidate_size import candidate_sizes
+from lamps_core.errors import BadInput
+from lamps_core.fit import DoesNotFit, devices_needed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lamps_core.campaign import Pair
+    from lamps_core.candidate_size import CandidateSize
+    from lamps_core.candidates import Candidate
+    from lamps_core.curve_store import CurveState
+    from lamps_core.curves import CurveKey
+    from lamps_core.settings import FineTuningSettings
+    from lamps_core.text_data import TextDataset
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a campaign runs on.
+
+    Attributes:
+        slots: steps at once, over all hosts.
+        device_memory_bytes: of one device; None where it is not known.
+        devices_of_a_host: that one step can be spread over.
+        cuda: whether the devices are GPUs.
+        name: of the device, for a person.
+    """
+
+    slots: int
+    device_memory_bytes: int | None
+    devices_of_a_host: int
+    cuda: bool
+    name: str
+
+
+@dataclass(frozen=True)
+class CampaignPlan:
+    """What is to be run.
+
+    Attributes:
+        asked: curves that were asked for.
+        pairs: those to run, in no order, with devices and expected seconds.
+        unfit: pairs that fit nowhere, with the reason.
+        speed: that the times come from.
+        disk: room needed.
+        machine: what it was made for.
+        gpu_hour_price: dollars.
+    """
+
+    asked: int
+    pairs: tuple[Pair, ...]
+    unfit: tuple[tuple[Pair, str], ...]
+    speed: Speed
+    disk: DiskNeed
+    machine: Machine
+    gpu_hour_price: float
+
+    @property
+    def device_hours(self) -> float:
+        """Over all devices."""
+        return sum(pair.expected_seconds * pair.gpus for pair in self.pairs) / 3600
+
+    @property
+    def wall_hours(self) -> float:
+        """From start to end: the work shared among the slots, but no less than the longest pair."""
+        longest = max((pair.expected_seconds for pair in self.pairs), default=0.0) / 3600
+        return max(longest, self.device_hours / max(1, self.machine.slots))
+
+    @property
+    def dollars(self) -> float | None:
+        """Of the GPU hours; None on a CPU."""
+        return self.device_hours * self.gpu_hour_price if self.machine.cuda else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain data, the longest pair first."""
+        longest_first = sorted(self.pairs, key=lambda pair: (-pair.expected_seconds, pair.key))
+        return {
+            "asked": self.asked,
+            "done": self.asked - len(self.pairs) - len(self.unfit),
+            "to_run": [
+                {
+                    **pair.key._asdict(),
+                    "next_step": pair.next_step,
+                    "gpus": pair.gpus if self.machine.cuda else 0,
+                    "hours": pair.expected_seconds / 3600,
+                }
+                for pair in longest_first
+            ],
+            "does_not_fit": [{**pair.key._asdict(), "reason": reason} for pair, reason in self.unfit],
+            "slots": self.machine.slots,
+            "device": self.machine.name,
+            "gpu_hours": self.device_hours if self.machine.cuda else 0.0,
+            "device_hours": self.device_hours,
+            "wall_hours": self.wall_hours,
+            "dollars": self.dollars,
+            "disk_bytes": {"downloads": self.disk.downloads, "checkpoints": self.disk.checkpoints},
+            "speed_from_steps": self.speed.measured_steps,
+        }
+
+    def check_disk(self, work: Path | None) -> None:
+        """Refuse to begin what must run out of disk.
+
+        Args:
+            work: where checkpoints go; None for an object store.
+
+        Raises:
+            BadInput: says how much is needed where, and how much is free.
+        """
+        needs = [(work, self.disk.checkpoints, "checkpoints", "--work")] if work else []
+        if self.disk.downloads:
+            needs.append((hub_cache(), self.disk.downloads, "downloaded models", "HF_HOME"))
+        by_disk: dict[int, list[tuple[Path, int, str, str]]] = {}
+        for place, size, what, option in needs:
+            existing = next(parent for parent in (place, *place.parents) if parent.exists())
+            by_disk.setdefault(existing.stat().st_dev, []).append((existing, size, what, option))
+        for found in by_disk.values():
+            place, needed = found[0][0], sum(size for _, size, _, _ in found)
+            free = shutil.disk_usage(place).free
+            if needed > free:
+                what = " and ".join(what for _, _, what, _ in found)
+                options = " or ".join(option for _, _, _, option in found)
+                raise BadInput(
+                    f"{what} need about {gigabytes(needed)}, and the disk of {place} has {gigabytes(free)} free: "
+                    f"point {options} at a larger disk, or give fewer or smaller models"
+                )
+
+
+def gigabytes(count: float) -> str:
+    """A number of bytes for a person.
+
+    >>> gigabytes(2.5e12), gigabytes(41_000_000)
+    ('2,500 GB', '0.04 GB')
+    """
+    value = count / 1e9
+    return f"{value:,.0f} GB" if value >= 10 else f"{value:.2g} GB"
+
+
+def hub_cache() -> Path:
+    """Where models of the hub are downloaded to."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(HF_HUB_CACHE)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a plan is made of, besides the pairs that are missing.
+
+    Attributes:
+        asked: curves that were asked for, the complete ones included.
+        candidates: by name.
+        datasets: by name.
+        states: the curves that are there, which tell the speed.
+        settings: how candidates are fine-tuned.
+        gpu_hour_price: dollars.
+    """
+
+    asked: int
+    candidates: Mapping[str, Candidate]
+    datasets: Mapping[str, TextDataset]
+    states: Mapping[CurveKey, CurveState]
+    settings: FineTuningSettings
+    gpu_hour_price: float
+
+
+def make_plan(pairs: Sequence[Pair], scope: Scope, machine: Machine) -> CampaignPlan:
+    """Give each pair its devices and its expected time; set aside those that fit nowhere.
+
+    Args:
+        pairs: what is missing.
+        scope: what was asked for and what is there.
+        machine: what it would run on.
+    """
+    settings = scope.settings
+    wanted = {pair.key.model for pair in pairs}
+    sizes = candidate_sizes([found for name, found in scope.candidates.items() if name in wanted])
+    lengths = {
+        name: dataset_size(dataset, max_length=settings.max_length)
+        for name, dataset in scope.datasets.items()
+    }
+    speed = speed_of(scope.states, lengths, settings, cuda=machine.cuda)
+    fitting, unfit = [], []
+    for pair in pairs:
+        parameters = sizes[pair.key.model].parameters
+        try:
+            pair.gpus = devices_needed(
+                parameters,
+                device_memory_bytes=machine.device_memory_bytes,
+                most=machine.devices_of_a_host,
+            )
+        except DoesNotFit as error:
+            unfit.append((pair, str(error)))
+            continue
+        length = lengths[pair.key.dataset]
+        pair.expected_seconds = expected_seconds(pair, length, parameters, settings, speed)
+        fitting.append(pair)
+    disk = disk_need(
+        [sizes[pair.key.model].parameters for pair in fitting],
+        downloads=[
+            _download_bytes(sizes[name])
+            for name in {pair.key.model for pair in fitting}
+            if scope.candidates[name].kind == "hub" and not _in_cache(scope.candidates[name])
+        ],
+        slots=machine.slots,
+    )
+    return CampaignPlan(scope.asked, tuple(fitting), tuple(unfit), speed, disk, machine, scope.gpu_hour_price)
+
+
+def _download_bytes(size: CandidateSize) -> int:
+    return size.weight_bytes or WEIGHT_BYTES * (size.parameters or 0)
+
+
+def _in_cache(candidate: Candidate) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    weights = ("model.safetensors", "model.safetensors.index.json")
+    found = (
+        try_to_load_from_cache(candidate.location, name, revision=candidate.revision) for name in weights
+    )
+    return any(isinstance(path, str) for path in found)

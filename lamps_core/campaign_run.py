@@ -1,0 +1,441 @@
+"""A campaign on disk: checks what was asked, opens the curves folder, plans what is missing, keeps its outcomes.
+
+Everything of a campaign but what starts its steps: a flow asks for the next step, runs it on its engine, and
+tells what came of it. Rows are kept by whoever runs a step (`campaign_step`); the folder decides what is done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lamps_core import __version__
+from lamps_core.budget import GPU_HOUR_PRICE
+from lamps_core.campaign import Campaign, Pair
+from lamps_core.campaign_folder import (
+    HIDDEN,
+    CampaignRecord,
+    joined,
+    locked,
+    read_record,
+    write_record,
+)
+from lamps_core.campaign_plan import CampaignPlan, Machine, Scope, make_plan
+from lamps_core.campaign_step import Keep
+from lamps_core.candidates import resolve_candidates
+from lamps_core.curve_store import CurveStore
+from lamps_core.curves import CurveKey
+from lamps_core.errors import BadInput, StorageFailed
+from lamps_core.files import safe_name
+from lamps_core.prepared_data import load_prepared, save_prepared
+from lamps_core.progress import CampaignProgress, RunningStep, listener, publish
+from lamps_core.settings import DEFAULT_LEARNING_RATE, FineTuningSettings
+from lamps_core.shared_work import drop_checkpoint, newest_shared_step, push_data
+from lamps_core.steps import StepRequest
+from lamps_core.storage import is_local, storage_path
+from lamps_core.text_data import DatasetRequest, TextDataset, load_text_dataset
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lamps_core.curve_store import CurveState
+    from lamps_core.registry import NamedRequest
+
+PASSING = "after "  # how the reason of a failure begins that the next run tries again
+
+
+@dataclass(frozen=True, kw_only=True)
+class CampaignRequest:
+    """A campaign as asked for.
+
+    Attributes:
+        curves: the folder of the meta-dataset, a path or an fsspec URL.
+        datasets: to fine-tune on; None takes every dataset on record in the folder.
+        models: what `--models` takes.
+        settings: how candidates are fine-tuned.
+        work: a folder or fsspec URL for checkpoints and prepared data; None is beside the curves.
+        retry_failed: try pairs again that failed for a lasting reason, too.
+        gpu_hour_price: dollars.
+    """
+
+    curves: str
+    datasets: tuple[NamedRequest, ...] | None
+    models: str
+    settings: FineTuningSettings = field(default_factory=FineTuningSettings)
+    work: str | None = None
+    retry_failed: bool = False
+    gpu_hour_price: float = GPU_HOUR_PRICE
+
+
+def of_record(request: CampaignRequest) -> CampaignRequest:
+    """The request with the settings and the work folder on record: one more candidate for a meta-dataset.
+
+    Raises:
+        BadInput: the folder does not say how its curves were made.
+    """
+    record = read_record(request.curves)
+    if record is None:
+        raise BadInput(
+            f"{request.curves} does not say how its curves were made: "
+            f"add the model with lamps campaign --datasets ... --curves {request.curves}"
+        )
+    settings = FineTuningSettings(**record.settings)
+    return dataclasses.replace(request, settings=settings, work=request.work or record.work)
+
+
+class CampaignRun:
+    """A campaign; `plan` may be asked of it before it is opened, `ask` and `tell` inside `with run.opened(...)`."""
+
+    def __init__(self, request: CampaignRequest) -> None:
+        """Check everything that was asked; nothing is written.
+
+        Raises:
+            BadInput: names what cannot be used and how to mend it.
+        """
+        self.request = request
+        self._folder = _checked_folder(request.curves)
+        self._store = CurveStore(self._folder)
+        record = read_record(request.curves)
+        self._known = record or CampaignRecord.new(request.settings, request.work)
+        self.candidates = {candidate.name: candidate for candidate in resolve_candidates(request.models)}
+        asked, self.datasets = self._datasets()
+        self._record = joined(
+            self._known,
+            settings=request.settings,
+            datasets=asked,
+            candidates=list(self.candidates.values()),
+        )
+        self._states: dict[CurveKey, CurveState] = self._store.states()
+        self._message = ""
+        self._slots = 0
+        self._flying: dict[CurveKey, tuple[int, float]] = {}
+        self._failed: dict[CurveKey, dict[str, Any]] = {}
+        self.spent_seconds = 0.0
+        self.steps = 0
+
+    @property
+    def id(self) -> str:
+        """Names the campaign wherever its steps run."""
+        return self._known.id
+
+    # --- what was asked --------------------------------------------------------------------------------
+
+    def _datasets(
+        self,
+    ) -> tuple[list[tuple[DatasetRequest, TextDataset]], dict[tuple[str, int], TextDataset]]:
+        """Every dataset as it was asked for and as it was read; also by name and seed."""
+        if self.request.datasets is None:
+            asked = [
+                (recorded.request, self._recorded_dataset(name, seed))
+                for (name, seed), recorded in self._known.datasets.items()
+            ]
+        else:
+            asked = [(named.request, _loaded(named)) for named in self.request.datasets]
+        by_key: dict[tuple[str, int], TextDataset] = {}
+        for request, dataset in asked:
+            if (dataset.name, request.seed) in by_key:
+                raise BadInput(f"two datasets are called {dataset.name}: rename one file or folder")
+            by_key[dataset.name, request.seed] = dataset
+        if not by_key:
+            raise BadInput(f"{self.request.curves} holds no dataset: begin it with lamps campaign")
+        return asked, by_key
+
+    def _recorded_dataset(self, name: str, seed: int) -> TextDataset:
+        """A dataset on record: as it was prepared then, else read again."""
+        recorded = self._known.datasets[name, seed]
+        prepared = storage_path(self.work_folder(name, seed)) / "data"
+        if is_local(prepared) and (prepared / "dataset.json").is_file():
+            dataset = load_prepared(Path(prepared))
+            if dataset.fingerprint == recorded.fingerprint:
+                return dataset
+        return dataclasses.replace(load_text_dataset(recorded.request), name=name)
+
+    def work_folder(self, dataset: str, seed: int) -> str:
+        """The shared work folder of a dataset, a path or an fsspec URL."""
+        named = self.request.work or self._known.work
+        root = storage_path(named) / self.id if named else self._folder / HIDDEN / "work"
+        return str(root / f"{safe_name(dataset)}-s{seed}")
+
+    # --- the plan --------------------------------------------------------------------------------------
+
+    def plan(self, machine: Machine) -> CampaignPlan:
+        """What is missing, what it needs and what it will cost; nothing is run or written.
+
+        Args:
+            machine: what the campaign would run on.
+        """
+        missing = [pair for key in self._asked() if (pair := self._missing(key)) is not None]
+        scope = Scope(
+            asked=len(self._asked()),
+            candidates=self.candidates,
+            datasets={name: dataset for (name, _), dataset in self.datasets.items()},
+            states=self._states,
+            settings=self.request.settings,
+            gpu_hour_price=self.request.gpu_hour_price,
+        )
+        return make_plan(missing, scope, machine)
+
+    def _asked(self) -> list[CurveKey]:
+        """Every curve that was asked for."""
+        return [CurveKey(name, model, seed) for name, seed in self.datasets for model in self.candidates]
+
+    def _missing(self, key: CurveKey) -> Pair | None:
+        """The pair with what is left of it to run; None if nothing is."""
+        state = self._states.get(key)
+        if state is None:
+            return self._from_checkpoint(Pair(key))
+        lasting = state.failure is not None and not state.failure["error"].startswith(PASSING)
+        if state.complete or (lasting and not self._tried_again(state)):
+            return None
+        losses = tuple(float(row["test_loss"]) for row in state.rows)
+        return self._from_checkpoint(Pair(key, losses=losses))
+
+    def _tried_again(self, state: CurveState) -> bool:
+        # What did not fit is judged anew, at no cost: the cluster may have grown.
+        return self.request.retry_failed or "does not fit" in (state.failure or {}).get("error", "")
+
+    def _from_checkpoint(self, pair: Pair) -> Pair:
+        """The pair, from step 0 again where its checkpoint is not the one that its rows lead to."""
+        newest = newest_shared_step(self._checkpoints(pair.key))
+        done = pair.next_step
+        if newest == done or newest == done - 1 or (newest is None and done == 0):
+            return pair
+        return Pair(pair.key, anew=True)
+
+    def _checkpoints(self, key: CurveKey) -> Any:
+        return storage_path(self.work_folder(key.dataset, key.seed)) / "checkpoints" / safe_name(key.model)
+
+    # --- the folder ------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def opened(self, machine: Machine) -> Iterator[CampaignPlan]:
+        """Hold the curves folder, and be ready to `ask`.
+
+        Raises:
+            BadInput: in use by another run, no room on disk.
+            StorageFailed: it cannot be written.
+        """
+        with contextlib.ExitStack() as stack:
+            with _writing(self.request.curves):
+                stack.enter_context(locked(self.request.curves))
+                self._store.recover()
+                self._states = self._store.states()  # another run may have added to it since it was looked at
+                plan = self.plan(machine)
+                plan.check_disk(self.local_work())
+                write_record(self.request.curves, self._record)
+                self._prepare(plan)
+            planned = {pair.key for pair in plan.pairs}
+            self._earlier = {
+                key: state.failure
+                for key, state in self._states.items()
+                if state.failure is not None and key in self._asked() and key not in planned
+            }
+            self.campaign = Campaign(plan.pairs)
+            yield plan
+            with _writing(self.request.curves):
+                self._store.compact()
+
+    def local_work(self) -> Path | None:
+        """A folder on the disk that checkpoints go to; None for an object store."""
+        work = storage_path(self.work_folder("any", 0))
+        return Path(work) if is_local(work) else None
+
+    def _prepare(self, plan: CampaignPlan) -> None:
+        """Write the datasets that will be used, begin again what must be, note what does not fit."""
+        for (name, seed), dataset in self.datasets.items():
+            folder = storage_path(self.work_folder(name, seed))
+            if is_local(folder):
+                for part in ("tokens", "checkpoints", "logs"):
+                    (folder / part).mkdir(parents=True, exist_ok=True)
+                save_prepared(dataset, Path(folder) / "data")
+            else:
+                push_data(dataset, folder)
+        for pair in plan.pairs:
+            if pair.anew:
+                drop_checkpoint(self._checkpoints(pair.key))
+        for pair, reason in plan.unfit:
+            self._fail(pair, reason, seconds=0.0)
+
+    # --- the steps -------------------------------------------------------------------------------------
+
+    def ask(self, slots: int) -> tuple[Pair, StepRequest, Keep] | None:
+        """The next step to start, if a slot is free for it."""
+        self._slots = slots
+        pair = self.campaign.ask(slots)
+        if pair is None:
+            return None
+        self._flying[pair.key] = (pair.next_step, time.monotonic())
+        return pair, self._step(pair), Keep(curves=str(self._folder), anew=pair.anew)
+
+    def _step(self, pair: Pair) -> StepRequest:
+        candidate = self.candidates[pair.key.model]
+        asked = dataclasses.replace(self.request.settings, seed=pair.key.seed)
+        rate = asked.learning_rate or candidate.learning_rate or DEFAULT_LEARNING_RATE
+        return StepRequest(
+            name=candidate.name,
+            location=candidate.name if candidate.kind == "zoo" else candidate.location,
+            revision=candidate.revision,
+            step=pair.next_step,
+            losses=pair.losses,
+            settings=asdict(dataclasses.replace(asked, learning_rate=rate)),
+            work_folder=self.work_folder(pair.key.dataset, pair.key.seed),
+            dataset=pair.key.dataset,
+            dataset_fingerprint=self.datasets[pair.key.dataset, pair.key.seed].fingerprint,
+            slots_of=self.id,
+            gpus=pair.gpus,
+        )
+
+    def tell(self, pair: Pair, record: dict[str, Any]) -> None:
+        """Take in a step that is done, its row in the curves."""
+        self.steps += 1
+        self.spent_seconds += record["step_seconds"]
+        step, complete = pair.next_step, record["complete"]
+        del self._flying[pair.key]
+        self.campaign.tell(pair, loss=record["test_loss"], ended=complete)
+        if complete:  # nobody will ask for its weights again
+            drop_checkpoint(self._checkpoints(pair.key))
+        done = " (complete)" if complete else ""
+        self._say(f"{_named(pair.key)} step {step}: loss {record['test_loss']:.4f}{done}")
+
+    def tell_failed(self, pair: Pair, reason: str, *, attempts: int | None = None) -> None:
+        """Record that a pair cannot go on.
+
+        Args:
+            pair: as `ask` gave it.
+            reason: why, in one line.
+            attempts: made at the step, where the reason is a passing one: the next run tries again.
+        """
+        counted = f"{PASSING}{attempts} attempts: {reason}" if attempts is not None else reason
+        step, started = self._flying[pair.key]
+        seconds = time.monotonic() - started  # by this clock: the engine may run it on another host
+        with _writing(self.request.curves):
+            self._fail(pair, counted, seconds=seconds)
+        self.spent_seconds += seconds
+        del self._flying[pair.key]
+        self.campaign.tell(pair, loss=None, ended=True)
+        self._say(f"{_named(pair.key)} step {step} failed: {counted}")
+
+    def _fail(self, pair: Pair, reason: str, *, seconds: float) -> None:
+        row = {
+            **pair.key._asdict(),
+            "step": pair.next_step,
+            "step_seconds": seconds,
+            "source": "measured",
+            "gpus": pair.gpus,
+            "lamps_version": __version__,
+            "created_at": datetime.now(UTC).isoformat(),
+            "status": "failed",
+            "error": " ".join(reason.split())[:1000],
+        }
+        self._store.fail(row)
+        self._failed[pair.key] = row
+
+    def _say(self, message: str) -> None:
+        self._message = message
+        if listener.get() is not None:
+            publish(self.progress())
+
+    # --- what people see -------------------------------------------------------------------------------
+
+    def progress(self) -> CampaignProgress:
+        """The state of the campaign now, for a display."""
+        failed = len(self._failures())
+        return CampaignProgress(
+            curves=self.request.curves,
+            pairs=len(self._asked()),
+            complete=len(self._asked()) - self.campaign.left - failed,
+            failed=failed,
+            steps_done=self.steps,
+            spent_seconds=self.spent_seconds,
+            slots=self._slots,
+            running=tuple(
+                RunningStep(_named(key), step, "train", 0, 0, started)
+                for key, (step, started) in list(self._flying.items())
+            ),
+            message=self._message,
+        )
+
+    def _failures(self) -> dict[CurveKey, dict[str, Any]]:
+        """Of this run, and of earlier ones where they were not tried again."""
+        return self._earlier | self._failed
+
+    def share_done(self) -> float:
+        """Per cent of the curves that are complete or cannot go on."""
+        return 100 * (1 - self.campaign.left / len(self._asked()))
+
+    def finish(self) -> dict[str, Any]:
+        """Write the report; returns the result with its path."""
+        from lamps_core.report import write_report
+
+        result = self.result()
+        if is_local(self._folder):
+            result["report"] = str(write_report(Path(self._folder)))
+        return result
+
+    def result(self) -> dict[str, Any]:
+        """What the campaign came to, as plain data."""
+        names = ("dataset", "model", "seed", "step", "error")
+        told = self.progress()
+        return {
+            "curves": self.request.curves,
+            "datasets": sorted({name for name, _ in self.datasets}),
+            "models": list(self.candidates),
+            "pairs": told.pairs,
+            "complete": told.complete,
+            "failed": [{name: row[name] for name in names} for _, row in sorted(self._failures().items())],
+            "steps": self.steps,
+            "spent_seconds": self.spent_seconds,
+        }
+
+
+def _named(key: CurveKey) -> str:
+    return f"{key.model} on {key.dataset}"
+
+
+def _loaded(named: NamedRequest) -> TextDataset:
+    try:
+        dataset = load_text_dataset(named.request)
+    except BadInput as error:
+        raise BadInput(f"{named.name or named.request.dataset}: {error}") from error
+    return dataset if named.name is None else dataclasses.replace(dataset, name=named.name)
+
+
+def _checked_folder(curves: str) -> Any:
+    """The curves folder, if it can be one.
+
+    Raises:
+        BadInput: it is a file, cannot be written, or holds something else.
+    """
+    if not curves.strip():  # as a path it would be the current folder
+        raise BadInput("--curves names no folder: give one, such as runs/curves")
+    folder = storage_path(curves)
+    if not is_local(folder):
+        return folder
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise BadInput(f"--curves {curves} is a file: name a folder")
+        strange = folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
+        if strange and not (folder / HIDDEN / "campaign.json").is_file():
+            raise BadInput(f"--curves {curves} is not empty and holds no campaign: name a new folder")
+        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    except OSError as error:
+        raise BadInput(f"--curves {curves} cannot be used: {error.strerror or error}") from error
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise BadInput(f"--curves {curves} cannot be written: {existing} does not allow it")
+    return folder
+
+
+@contextlib.contextmanager
+def _writing(curves: str) -> Iterator[None]:
+    """Say which disk is full or read-only."""
+    try:
+        yield
+    except OSError as error:
+        place = error.filename or curves
+        raise StorageFailed(f"{place}: {error.strerror or error}: mend it and run again") from error

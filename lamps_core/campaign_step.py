@@ -1,0 +1,102 @@
+"""One landmark step of a campaign on the host that runs it: fetch what it needs, run it, keep what it gave.
+
+The order of what is kept makes a step safe to run again at any moment: the worker commits the checkpoint, a
+scratch folder's checkpoint is copied to the shared work folder, then the row lands in the curves. Each is
+idempotent by (dataset, candidate, seed, step). Does not know what decides the next step, nor Prefect.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lamps_core.curve_store import CurveStore
+from lamps_core.errors import StorageFailed
+from lamps_core.files import safe_name
+from lamps_core.shared_work import fetch_checkpoint, fetch_data, push_checkpoint
+from lamps_core.storage import is_local, storage_path
+from lamps_core.zoo import PREFIX, cache_folder, materialise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lamps_core.steps import StepRequest
+
+SCRATCH = "LAMPS_SCRATCH"  # a host's own folder, from and to which the shared work folder is copied
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keep:
+    """Where a campaign's step is kept.
+
+    Attributes:
+        curves: the curves folder, a path or an fsspec URL.
+        anew: the curve is made again: its row takes the place of the one that is there.
+    """
+
+    curves: str
+    anew: bool = False
+
+
+def run_and_keep(
+    request: StepRequest, keep: Keep, run: Callable[[StepRequest], dict[str, Any]]
+) -> dict[str, Any]:
+    """Run a step and append its row to the curves.
+
+    Args:
+        request: the step; its work folder is the shared one, a path or an fsspec URL.
+        keep: where the row goes.
+        run: runs a step whose work folder lies on this host.
+
+    Returns:
+        The step's record.
+
+    Raises:
+        StorageFailed: the curves or the work folder cannot be written or read.
+        LampsError: as `run` does.
+    """
+    try:
+        here = on_this_host(request)
+        record = run(here)
+        scratch = here.work_folder != request.work_folder
+        if scratch and not record["complete"]:  # nobody asks for the weights of a complete one
+            push_checkpoint(here.checkpoint_folder, _shared_checkpoints(request))
+        row = record | {"dataset": request.dataset}
+        store = CurveStore(storage_path(keep.curves))
+        store.append_anew(row) if keep.anew else store.append(row)
+        if scratch and record["complete"]:
+            shutil.rmtree(here.checkpoint_folder, ignore_errors=True)
+    except OSError as error:
+        place = error.filename or keep.curves
+        raise StorageFailed(f"{place}: {error.strerror or error}: mend it and run again") from error
+    return record
+
+
+def on_this_host(request: StepRequest) -> StepRequest:
+    """The request with folders of this host: its own build of a zoo candidate, its scratch folder if it has one."""
+    if request.location.startswith(PREFIX):
+        request = dataclasses.replace(request, location=str(materialise(request.location)))
+    scratch = scratch_folder(request.work_folder)
+    if scratch is None:
+        return request
+    shared, folder = storage_path(request.work_folder), scratch / safe_name(request.slots_of)
+    here = dataclasses.replace(request, work_folder=str(folder / shared.name))
+    fetch_data(shared, Path(here.work_folder))
+    fetch_checkpoint(_shared_checkpoints(request), here.checkpoint_folder)
+    return here
+
+
+def scratch_folder(work: str) -> Path | None:
+    """This host's own folder for steps of a shared work folder; None where they run in the shared one."""
+    named = os.environ.get(SCRATCH)
+    if named:
+        return Path(named).expanduser().absolute()
+    return None if is_local(storage_path(work)) else cache_folder() / "scratch"
+
+
+def _shared_checkpoints(request: StepRequest) -> Any:
+    return storage_path(request.work_folder) / "checkpoints" / safe_name(request.name)

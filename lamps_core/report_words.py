@@ -1,0 +1,99 @@
+"""How a report says numbers, times and names: the words and formats that all pages share.
+
+Owns the environment in which a page's template is rendered: everything is escaped, and control characters and
+marks that turn text around do not survive. Does not know what a page shows.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from lamps_core.label_layout import displayable
+
+_TITLES = {
+    "test_loss": "Test loss",
+    "train_seconds": "Training seconds",
+    "accuracy": "Accuracy",
+    "macro_f1": "Macro F1",
+    "parameters": "Parameters",
+    "step_seconds": "Step seconds",
+    "eval_rows_per_second": "Rows evaluated per second",
+    "peak_memory_bytes": "Peak memory (bytes)",
+}
+
+
+def render_page(template: str, **shown: Any) -> str:
+    """Render a template that lies beside this module; every text in it is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalized,
+    )
+    return environment.get_template(template).render(**shown)
+
+
+def _finalized(value: Any) -> Any:
+    # Control characters and marks that turn text around would survive HTML escaping.
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return "\n".join(displayable(line) for line in value.split("\n"))
+    return value
+
+
+def title(objective: str) -> str:
+    """The name of an objective, for a heading."""
+    return _TITLES.get(objective) or objective.replace("_", " ").strip().capitalize()
+
+
+def number(name: str, value: Any) -> str:
+    """Format a value so that those of one column align on their decimal points."""
+    if value is None:
+        return "–"
+    number = float(value)
+    if name in {"accuracy", "macro_f1"}:
+        return f"{100 * number:.1f} %"
+    if name.endswith(("seconds", "per_second")):
+        return f"{number:,.1f}"
+    if name.endswith("loss"):
+        return f"{number:.4f}"
+    return f"{int(number):,}" if number.is_integer() else f"{number:,.4g}"
+
+
+def parameters(count: int | None) -> str:
+    """A number of parameters in thousands, millions or billions."""
+    if count is None:
+        return "–"
+    for size, letter in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
+        if count >= size:
+            return f"{count / size:.1f} {letter}"
+    return str(count)
+
+
+def duration(seconds: float) -> str:
+    """Write a time the way a person would say it.
+
+    >>> duration(81.2), duration(5400), duration(0.5)
+    ('1 min 21 s', '1 h 30 min', '0.5 s')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "curve"), counted(1200, "curve")
+    ('1 curve', '1,200 curves')
+    """
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

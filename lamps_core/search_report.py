@@ -1,0 +1,239 @@
+"""The report of a search: one self-contained HTML page, with no script and nothing fetched from elsewhere.
+
+Owns the words, the numbers' formats and which figures there are. The template beside this file owns the
+layout, `figures` the drawing, `search_record` the reading. Every name is hostile until the template has
+escaped it; only the SVG of `figures`, which escapes its own text, is taken as it is.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from lamps_core.figures import Axes2D, DrawnCandidate, curve_figure, front_figure
+from lamps_core.objectives import MAXIMISED
+from lamps_core.report_words import counted, duration, number, parameters, render_page, title
+
+if TYPE_CHECKING:
+    from lamps_core.search_record import CandidateRecord, Row, SearchRecord
+
+
+def render_search(search: SearchRecord) -> str:
+    """Return the page of a search."""
+    return render_page("search_report.html.j2", **_view(search))
+
+
+def _view(search: SearchRecord) -> dict[str, Any]:
+    """Everything the template shows, as plain values."""
+    drawn = _drawn(search)
+    return {
+        "search": search,
+        "headline": _headline(search),
+        "summary": _summary(search),
+        "selection": _selection(search.result.get("selection")),
+        "figures": _front_figures(search, drawn),
+        "curves": _curve_figures(drawn),
+        "has_selection_loss": any(row.get("selection_loss") is not None for row in search.front),
+        "objectives": [title(name) for name in search.objectives],
+        "front": [_front_row(row, search.objectives) for row in search.front],
+        "candidates": [_candidate_row(item, search.objectives) for item in search.candidates],
+        "notices": [str(notice) for notice in search.result.get("notices") or []],
+        "settings": _settings(search),
+        "command": _command(search.result.get("command")),
+    }
+
+
+def _headline(search: SearchRecord) -> str:
+    count = len(search.front)
+    models = counted(count, "model")
+    if not search.finished:
+        return f"Unfinished: {models} on the front so far" if count else "Unfinished: no model complete yet"
+    return f"{models} worth choosing from" if count else _why_none(search)
+
+
+def _why_none(search: SearchRecord) -> str:
+    """The headline of a search that ended with an empty front."""
+    if any(len(item.objectives) == len(search.objectives) for item in search.candidates):
+        return "No complete model is within the bounds"
+    failed = sum(item.failed for item in search.candidates)
+    stopped = sum(bool(item.stopped) and not item.failed for item in search.candidates)
+    if not search.candidates or failed + stopped < len(search.candidates):
+        return "No model was fine-tuned to the end"
+    if failed and stopped:
+        return f"No model: {failed} failed and {stopped} went beyond a bound"
+    return "No model: every candidate failed" if failed else "No model: every candidate went beyond a bound"
+
+
+def _summary(search: SearchRecord) -> str:
+    complete = sum(item.complete for item in search.candidates)
+    spent = duration(search.spent_seconds)
+    budget = search.result.get("budget")
+    share = f" of a budget of {_budget(str(budget))}" if budget else ""
+    share = ", no budget" if budget == "unlimited" else share
+    tried = sum(item.steps > 0 for item in search.candidates)
+    better = " and ".join(title(name).lower() for name in search.objectives)
+    told = (
+        f"{counted(search.steps, 'landmark step')} over {counted(len(search.candidates), 'candidate')}, "
+        f"{spent} spent{share}. {tried} {'was' if tried == 1 else 'were'} looked at, {complete} fine-tuned "
+        f"to the end, {len(search.front)} on the front"
+    )
+    if len(search.front) == 0:
+        return f"{told}."
+    return f"{told}: no other complete candidate is at least as good in {better} and better in one."
+
+
+def _selection(selection: Any) -> dict[str, Any] | None:
+    """Which rows decided, and what that means for the numbers on the page."""
+    if not selection:
+        return None
+    if selection == "test":
+        return {
+            "optimistic": True,
+            "title": "Decisions were made on the test split",
+            "text": "The rows that chose which model goes on, when one is complete and which are on the "
+            "front are the rows that score them here, so expect slightly worse on new text. For a figure "
+            "that no decision has touched, search again with --selection-split validation, or 0.1 to keep a "
+            "tenth of the training rows for deciding.",
+        }
+    return {
+        "optimistic": False,
+        "title": f"Decisions were made on a split of their own: {selection}",
+        "text": "The test split took no part in choosing: the front's test figures below are its own. "
+        "Curves, figures and the table of all candidates show the split that decided.",
+    }
+
+
+def _drawn(search: SearchRecord) -> list[DrawnCandidate]:
+    ranks = {str(row["model"]): rank for rank, row in enumerate(search.front)}
+    return [
+        DrawnCandidate(
+            name=item.name,
+            number=number,
+            standing="front" if item.on_front else "complete" if item.complete else "unfinished",
+            rank=ranks.get(item.name, 0),
+            objectives=item.objectives,
+            steps=tuple(int(row["step"]) for row in item.curve),
+            losses=tuple(float(row["test_loss"]) for row in item.curve),
+            seconds=item.train_seconds_so_far,
+        )
+        for number, item in enumerate(search.candidates, start=1)
+    ]
+
+
+def _front_figures(search: SearchRecord, drawn: list[DrawnCandidate]) -> list[Markup]:
+    """The first objective against each other one, which is none where there is one objective."""
+    names = search.objectives
+    if not any(item.objectives for item in drawn):
+        return []
+    reference = search.reference
+    figures = []
+    for index, across in enumerate(names[1:], start=1):
+        axes = Axes2D(
+            across=across,
+            across_title=title(across),
+            across_maximised=across in MAXIMISED,
+            up=names[0],
+            up_title=title(names[0]),
+            up_maximised=names[0] in MAXIMISED,
+        )
+        corner = (reference[index], reference[0])
+        known = (corner[0], corner[1]) if corner[0] is not None and corner[1] is not None else None
+        svg = front_figure(drawn, axes, reference=known, joined=len(names) == 2)
+        figures.append(Markup(svg))  # noqa: S704 (our own SVG, its text escaped by the XML writer)
+    return figures
+
+
+def _curve_figures(drawn: list[DrawnCandidate]) -> list[Markup]:
+    if not any(item.steps for item in drawn):
+        return []
+    title = "Test loss (nats)"
+    svgs = [curve_figure(drawn, against="step", loss_title=title)]
+    if any(seconds > 0 for item in drawn for seconds in item.seconds):
+        svgs.append(curve_figure(drawn, against="seconds", loss_title=title))
+    return [Markup(svg) for svg in svgs]  # noqa: S704 (as above)
+
+
+def _front_row(row: Row, objectives: tuple[str, ...]) -> dict[str, Any]:
+    accuracy = None if "accuracy" in objectives else row.get("accuracy")
+    return {
+        "model": row["model"],
+        "values": [number(name, row.get(name)) for name in objectives],
+        "selection_loss": number("test_loss", row.get("selection_loss")),
+        "accuracy": number("accuracy", accuracy),
+        "path": row.get("path"),
+        "code": _loading(str(row["path"])) if row.get("path") else None,
+    }
+
+
+def _loading(path: str) -> str:
+    return (
+        "from transformers import AutoModelForSequenceClassification, AutoTokenizer\n"
+        f"tokenizer = AutoTokenizer.from_pretrained({path!r})\n"
+        f"model = AutoModelForSequenceClassification.from_pretrained({path!r})"
+    )
+
+
+def _candidate_row(item: CandidateRecord, objectives: tuple[str, ...]) -> dict[str, Any]:
+    state = [item.on_front, item.complete, not item.failed, True].index(True)
+    # Before a candidate is complete its latest loss is all there is to compare it by.
+    last = {"test_loss": item.curve[-1]["test_loss"]} if item.curve else {}
+    values = last | item.objectives
+    return {
+        "model": item.name,
+        "state": _state(item),
+        "group": ("front", "complete", "open", "failed")[state],
+        "steps": item.steps,
+        "values": [number(name, values.get(name)) for name in objectives],
+        "accuracy": number("accuracy", item.accuracy),
+        "parameters": parameters(item.parameters),
+        "spent": number("step_seconds", item.spent_seconds or None),
+    }
+
+
+def _state(item: CandidateRecord) -> str:
+    if item.stopped and not item.complete and not item.failed:
+        return item.stopped
+    if item.on_front or item.complete:
+        return "on the front" if item.on_front else "complete"
+    if item.failed:
+        return "failed"
+    return "not complete" if item.steps else "not tried"
+
+
+def _settings(search: SearchRecord) -> list[tuple[str, str]]:
+    result = search.result
+    keys = ("policy", "budget", "selection", "seed", "parallel", "devices", "rows", "labels", "lamps_version")
+    pairs: list[tuple[str, Any]] = [(key, result[key]) for key in keys if result.get(key) is not None]
+    pairs = [
+        (key, "none") if (key, value) == ("budget", "unlimited") else (key, value) for key, value in pairs
+    ]
+    pairs.append(("objectives", search.objectives))
+    if any(value is not None for value in search.reference):
+        pairs.append(("reference point", [f"{value:.5g}" for value in search.reference if value is not None]))
+    config = result.get("config")
+    pairs += sorted(config.items()) if isinstance(config, dict) else []
+    return [(key.replace("_", " "), _shown(value)) for key, value in pairs]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_shown(item) for item in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_shown(item)}" for key, item in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "chosen at run time" if value is None else str(value)
+
+
+def _command(command: Any) -> str | None:
+    if isinstance(command, list):
+        return shlex.join(str(part) for part in command)
+    return str(command) if command else None
+
+
+def _budget(text: str) -> str:
+    found = re.fullmatch(r"([\d.]+)\s*([a-z]+)", text.strip().lower())
+    return f"{found[1]} {found[2]}" if found else text

@@ -1,0 +1,370 @@
+"""`lamps campaign` and `lamps fingerprint` as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.campaigns import STEPS_EACH, campaign_arguments, facts, key_of, rows_of, write_datasets
+from tests.lamps_command import DEADLINE_SECONDS, family, lamps, start_lamps, wait_for_end
+from tests.searches import BETTER, MODELS, TINY, eventually, nan_model, truncated_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, prefect_url: str) -> Path:
+    """A folder in which a campaign of two models on two datasets has ended: `curves`, and the datasets."""
+    folder = tmp_path_factory.mktemp("finished")
+    arguments = campaign_arguments(write_datasets(folder), MODELS, "curves", "--json")
+    ran = lamps(*arguments, cwd=folder, prefect_url=prefect_url)
+    assert ran.returncode == 0, ran.stderr
+    (folder / "result.json").write_text(ran.stdout)
+    return folder
+
+
+@pytest.fixture
+def copied(finished: Path, tmp_path: Path) -> Path:
+    """The same, to be changed."""
+    shutil.copytree(finished, tmp_path / "copied", ignore=shutil.ignore_patterns("prefect-home"))
+    return tmp_path / "copied"
+
+
+def again(folder: Path, prefect_url: str, *more: str, models: str = MODELS) -> dict[str, Any]:
+    """The campaign once more, with some options changed; its result."""
+    datasets = f"{folder}/first.csv,{folder}/second.csv"
+    arguments = campaign_arguments(datasets, models, "curves", "--json", *more)
+    ran = lamps(*arguments, cwd=folder, prefect_url=prefect_url)
+    assert ran.returncode == 0, ran.stderr
+    result: dict[str, Any] = json.loads(ran.stdout)
+    return result
+
+
+def test_a_campaign_leaves_every_step_of_every_pair_once(finished: Path) -> None:
+    result = json.loads((finished / "result.json").read_text())
+    assert (result["pairs"], result["complete"], result["failed"]) == (4, 4, [])
+    rows = rows_of(finished / "curves")
+    wanted = [(d, m, 0, s) for d in ("first", "second") for m in (TINY, BETTER) for s in range(STEPS_EACH)]
+    assert [key_of(row) for row in rows] == sorted(wanted)
+    assert result["steps"] == len(rows)
+    assert sum(row["step_seconds"] for row in rows) == pytest.approx(result["spent_seconds"])
+    assert [row["complete"] for row in rows] == [row["step"] == STEPS_EACH - 1 for row in rows]
+    assert Path(finished / result["report"]).is_file()
+
+
+def test_a_finished_campaign_keeps_no_weights(finished: Path) -> None:
+    assert list((finished / "curves" / ".lamps").rglob("*.safetensors")) == []
+
+
+def test_run_again_it_runs_nothing(copied: Path, prefect_url: str) -> None:
+    before = rows_of(copied / "curves")
+    result = again(copied, prefect_url)
+    assert (result["steps"], result["complete"]) == (0, 4)
+    assert rows_of(copied / "curves") == before
+
+
+def test_a_further_model_and_dataset_run_alone(copied: Path, prefect_url: str) -> None:
+    before = rows_of(copied / "curves")
+    result = again(copied, prefect_url, models=f"{MODELS},zoo/albert-tiny")
+    assert (result["steps"], result["pairs"]) == (2 * STEPS_EACH, 6)
+    rows = rows_of(copied / "curves")
+    assert [row for row in rows if row["model"] != "zoo/albert-tiny"] == before
+
+
+def test_a_fingerprint_is_what_the_campaign_would_have_recorded(
+    copied: Path, prefect_url: str, tmp_path: Path
+) -> None:
+    ran = lamps(
+        "fingerprint", "--model", "zoo/albert-tiny", "--curves", "curves", "--json", cwd=copied, prefect_url=prefect_url
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["steps"] == 2 * STEPS_EACH
+    (tmp_path / "whole").mkdir()
+    datasets = f"{copied}/first.csv,{copied}/second.csv"
+    whole = lamps(
+        *campaign_arguments(datasets, f"{MODELS},zoo/albert-tiny", "curves"), cwd=tmp_path / "whole",
+        prefect_url=prefect_url,
+    )  # fmt: skip
+    assert whole.returncode == 0, whole.stderr
+    assert facts(copied / "curves") == facts(tmp_path / "whole" / "curves")
+
+
+def test_a_fingerprint_needs_no_dataset_file_any_more(copied: Path, prefect_url: str) -> None:
+    for path in copied.glob("*.csv"):
+        path.unlink()
+    ran = lamps(
+        "fingerprint", "--model", "zoo/albert-tiny", "--curves", "curves", cwd=copied, prefect_url=prefect_url
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_a_curve_whose_checkpoint_is_gone_is_made_again_from_its_start(
+    copied: Path, prefect_url: str
+) -> None:
+    whole = facts(copied / "curves")
+    curves = copied / "curves"
+    (complete,) = [path for path in curves.glob("second--zoo--bert-tiny*.parquet")]
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(complete)
+    folder = complete.with_suffix("")
+    folder.mkdir()
+    for step in range(2):
+        pq.write_table(rows.filter(rows["step"].to_numpy() == step), folder / f"step-{step:04}.parquet")
+    complete.unlink()
+    result = again(copied, prefect_url)
+    assert result["steps"] == STEPS_EACH
+    assert facts(curves) == whole
+
+
+def test_what_fails_is_recorded_and_the_rest_goes_on(tmp_path: Path, prefect_url: str) -> None:
+    models = f"{TINY},{truncated_model(tmp_path / 'cut')},{nan_model(tmp_path / 'poisoned')}"
+    datasets = write_datasets(tmp_path)
+    ran = lamps(
+        *campaign_arguments(datasets, models, "curves", "--json"), cwd=tmp_path, prefect_url=prefect_url
+    )
+    assert ran.returncode == 0, ran.stderr
+    result = json.loads(ran.stdout)
+    assert (result["complete"], len(result["failed"])) == (2, 4)
+    why = {row["model"]: row["error"] for row in result["failed"]}
+    assert "cannot be loaded" in why["cut"]
+    assert "evaluation loss is nan" in why["poisoned"]
+    failed = [row for row in rows_of(tmp_path / "curves") if row["status"] == "failed"]
+    assert {(row["dataset"], row["model"], row["error"]) for row in failed} == {
+        (row["dataset"], row["model"], row["error"]) for row in result["failed"]
+    }
+
+    told = lamps("report", "curves", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    page = Path(tmp_path / told.stdout.strip()).read_text(encoding="utf-8")
+    assert "cannot be loaded" in page
+    assert "evaluation loss is nan" in page
+
+    second = lamps(
+        *campaign_arguments(datasets, models, "curves", "--json"), cwd=tmp_path, prefect_url=prefect_url
+    )
+    assert (json.loads(second.stdout)["steps"], json.loads(second.stdout)["failed"]) == (0, result["failed"])
+
+    shutil.rmtree(tmp_path / "cut")
+    mended = f"{TINY},{truncated_model(tmp_path / 'cut')}"
+    tried = lamps(
+        *campaign_arguments(datasets, mended, "curves", "--json", "--retry-failed"),
+        cwd=tmp_path,
+        prefect_url=prefect_url,
+    )
+    assert len(json.loads(tried.stdout)["failed"]) == 2
+
+
+def test_every_pair_failing_is_a_failure(tmp_path: Path, prefect_url: str) -> None:
+    models = str(truncated_model(tmp_path / "cut"))
+    datasets = write_datasets(tmp_path)
+    ran = lamps(*campaign_arguments(datasets, models, "curves"), cwd=tmp_path, prefect_url=prefect_url)
+    assert ran.returncode == 1
+    assert "every pair failed" in ran.stderr
+
+
+def test_the_plan_says_what_would_run_and_writes_nothing(tmp_path: Path) -> None:
+    datasets = write_datasets(tmp_path)
+    ran = lamps(*campaign_arguments(datasets, MODELS, "curves", "--plan", "--json"), cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    plan = json.loads(ran.stdout)
+    assert (plan["asked"], plan["done"], len(plan["to_run"]), plan["speed_from_steps"]) == (4, 0, 4, 0)
+    assert [row["model"] for row in plan["to_run"]] == [BETTER, BETTER, TINY, TINY]  # the larger first
+    assert plan["device_hours"] == pytest.approx(sum(row["hours"] for row in plan["to_run"]))
+    assert plan["disk_bytes"]["checkpoints"] > 0
+    assert not (tmp_path / "curves").exists()
+    words = lamps(*campaign_arguments(datasets, MODELS, "curves", "--plan"), cwd=tmp_path)
+    assert "4 curves asked for" in words.stdout
+    assert "assumed speed" in words.stdout
+
+
+def test_the_plan_of_a_finished_campaign_is_empty_and_knows_its_speed(finished: Path) -> None:
+    datasets = f"{finished}/first.csv,{finished}/second.csv"
+    ran = lamps(*campaign_arguments(datasets, MODELS, "curves", "--plan", "--json"), cwd=finished)
+    plan = json.loads(ran.stdout)
+    assert (plan["done"], plan["to_run"], plan["device_hours"]) == (4, [], 0)
+    assert plan["speed_from_steps"] == 4 * (STEPS_EACH - 1)
+
+
+def broken_parquet(folder: Path) -> list[str]:
+    path = next((folder / "curves").glob("*.parquet"))
+    path.write_bytes(path.read_bytes()[:100])
+    return []
+
+
+def missing_column(folder: Path) -> list[str]:
+    (folder / "second.csv").write_text("phrase,other\na,b\nc,d\n")
+    return []
+
+
+def changed_rows(folder: Path) -> list[str]:
+    text = (folder / "second.csv").read_text()
+    (folder / "second.csv").write_text(text.replace("rain", "mist"))
+    return []
+
+
+def other_settings(_: Path) -> list[str]:
+    return ["--max-epochs", "3"]
+
+
+def unknown_model(_: Path) -> list[str]:
+    return ["--models", "zoo/bert-tyni"]
+
+
+def unknown_dataset(_: Path) -> list[str]:
+    return ["--datasets", "./nowhere.csv"]
+
+
+def no_scheduler(_: Path) -> list[str]:
+    return ["--engine", "dask"]
+
+
+def dead_scheduler(_: Path) -> list[str]:
+    return ["--engine", "dask", "--scheduler", "tcp://127.0.0.1:9"]
+
+
+def scheduler_of_no_engine(_: Path) -> list[str]:
+    return ["--scheduler", "tcp://127.0.0.1:9"]
+
+
+def no_slots(_: Path) -> list[str]:
+    return ["--parallel", "0"]
+
+
+def curves_are_a_file(folder: Path) -> list[str]:
+    return ["--curves", str(folder / "first.csv")]
+
+
+def curves_are_something_else(folder: Path) -> list[str]:
+    return ["--curves", str(folder)]
+
+
+def curves_are_nothing(_: Path) -> list[str]:
+    return ["--curves", ""]
+
+
+def unknown_storage(_: Path) -> list[str]:
+    return ["--curves", "nosuch://bucket/curves"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (broken_parquet, r"\.parquet: cannot be read as Parquet"),
+        (missing_column, r"second\.csv.*topic"),
+        (changed_rows, "dataset second has other rows"),
+        (other_settings, "--max-epochs 2, not 3"),
+        (unknown_model, "did you mean zoo/bert-tiny"),
+        (unknown_dataset, "nowhere.csv"),
+        (no_scheduler, "--scheduler"),
+        (dead_scheduler, "no Dask scheduler answers at tcp://127.0.0.1:9"),
+        (scheduler_of_no_engine, "--engine dask"),
+        (no_slots, "--parallel must be at least 1"),
+        (curves_are_a_file, "first.csv is a file"),
+        (curves_are_something_else, "is not empty and holds no campaign"),
+        (curves_are_nothing, "--curves names no folder"),
+        (unknown_storage, "nosuch"),
+    ],
+)
+def test_what_cannot_be_used_is_named_in_one_line_and_nothing_is_changed(
+    copied: Path, spoil: Callable[[Path], list[str]], says: str
+) -> None:
+    import re
+
+    more = spoil(copied)
+    before = {
+        path: path.read_bytes() for path in copied.rglob("*") if path.is_file() and "lock" not in path.name
+    }
+    datasets = f"{copied}/first.csv,{copied}/second.csv"
+    ran = lamps(*campaign_arguments(datasets, MODELS, "curves", *more), cwd=copied)
+    assert ran.returncode == 2, ran.stderr
+    lines = [line for line in ran.stderr.splitlines() if line.startswith("lamps: ")]
+    assert len(lines) == 1
+    assert re.search(says, lines[0]), lines[0]
+    assert "Traceback" not in ran.stderr
+    kept = {
+        path: path.read_bytes()
+        for path in copied.rglob("*")
+        if path.is_file() and "prefect-home" not in path.parts
+    }
+    assert {path: kept.get(path) for path in before} == before
+
+
+def test_a_fingerprint_of_curves_that_do_not_say_how_they_were_made_is_refused(copied: Path) -> None:
+    shutil.rmtree(copied / "curves" / ".lamps")
+    ran = lamps("fingerprint", "--model", TINY, "--curves", "curves", cwd=copied)
+    assert ran.returncode == 2
+    assert "does not say how its curves were made" in ran.stderr
+
+
+def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
+    copied: Path, tmp_path: Path, prefect_url: str
+) -> None:
+    folder = tmp_path / "stopped"
+    folder.mkdir()
+    datasets = f"{copied}/first.csv,{copied}/second.csv"
+    arguments = campaign_arguments(datasets, MODELS, "curves")
+    command = start_lamps(*arguments, cwd=folder, prefect_url=prefect_url)
+    eventually(
+        lambda: len(list((folder / "curves").rglob("step-*.parquet"))) >= 3,
+        seconds=DEADLINE_SECONDS,
+        what="three steps",
+    )
+    processes = family(command.pid)
+    os.killpg(command.pid, signal.SIGINT)
+    code = command.wait(timeout=DEADLINE_SECONDS)
+    wait_for_end(processes)
+    assert code == 130, (folder / "stderr").read_text()
+    done = rows_of(folder / "curves")
+    assert len(done) >= 3
+    assert lamps(*arguments, cwd=folder, prefect_url=prefect_url).returncode == 0
+    assert [row for row in rows_of(folder / "curves") if row in done] == done
+    assert facts(folder / "curves") == facts(copied / "curves")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 6 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(place)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("a tmpfs cannot be mounted here")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_full_disk_ends_the_campaign_in_one_line_and_it_goes_on_when_there_is_room(
+    small_disk: Path, copied: Path, prefect_url: str
+) -> None:
+    filler = small_disk / "filler"
+    filler.write_bytes(b"0" * 5_600_000)
+    datasets = f"{copied}/first.csv,{copied}/second.csv"
+    arguments = campaign_arguments(datasets, MODELS, small_disk / "curves")
+    full = lamps(*arguments, cwd=copied, prefect_url=prefect_url)
+    assert full.returncode in {1, 2}, full.stderr
+    assert "Traceback" not in full.stderr
+    last = full.stderr.strip().splitlines()[-1]
+    assert str(small_disk) in last
+    assert "space" in last or "free" in last
+    filler.unlink()
+    assert lamps(*arguments, cwd=copied, prefect_url=prefect_url).returncode == 0
+    assert facts(small_disk / "curves") == facts(copied / "curves")
+
+
+def test_a_read_only_folder_is_named(small_disk: Path, copied: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    datasets = f"{copied}/first.csv,{copied}/second.csv"
+    ran = lamps(*campaign_arguments(datasets, MODELS, small_disk / "curves"), cwd=copied)
+    assert ran.returncode == 2, ran.stderr
+    assert f"{small_disk}/curves cannot be written" in ran.stderr

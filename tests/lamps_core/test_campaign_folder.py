@@ -1,0 +1,94 @@
+"""What a curves folder says of how its curves were made, and who may write into it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lamps_core.campaign_folder import CampaignRecord, joined, locked, read_record, write_record
+from lamps_core.candidates import resolve_candidates
+from lamps_core.errors import BadInput
+from lamps_core.settings import FineTuningSettings
+from lamps_core.text_data import DatasetRequest, load_text_dataset
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lamps_core.text_data import TextDataset
+
+SETTINGS = FineTuningSettings(landmarks=2)
+
+
+@pytest.fixture
+def asked(topics_csv: Path) -> list[tuple[DatasetRequest, TextDataset]]:
+    request = DatasetRequest(str(topics_csv), ("phrase",), "topic")
+    return [(request, load_text_dataset(request))]
+
+
+@pytest.fixture
+def record(asked: list[tuple[DatasetRequest, TextDataset]]) -> CampaignRecord:
+    new = CampaignRecord.new(SETTINGS, None)
+    return joined(new, settings=SETTINGS, datasets=asked, candidates=resolve_candidates("zoo/bert-tiny"))
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path: Path, record: CampaignRecord) -> None:
+    assert read_record(str(tmp_path)) is None
+    write_record(str(tmp_path), record)
+    assert read_record(str(tmp_path)) == record
+
+
+def test_the_same_run_adds_nothing(
+    record: CampaignRecord, asked: list[tuple[DatasetRequest, TextDataset]]
+) -> None:
+    candidates = resolve_candidates("zoo/bert-tiny")
+    assert joined(record, settings=SETTINGS, datasets=asked, candidates=candidates) == record
+
+
+def test_another_seed_is_another_curve_and_not_another_campaign(
+    record: CampaignRecord, topics_csv: Path
+) -> None:
+    request = DatasetRequest(str(topics_csv), ("phrase",), "topic", seed=5)
+    settings = FineTuningSettings(landmarks=2, seed=5)
+    grown = joined(record, settings=settings, datasets=[(request, load_text_dataset(request))], candidates=[])
+    assert sorted(grown.datasets) == [("topics", 0), ("topics", 5)]
+
+
+def test_other_settings_are_refused_by_name(record: CampaignRecord) -> None:
+    with pytest.raises(BadInput, match="--max-epochs 10, not 4"):
+        joined(record, settings=FineTuningSettings(landmarks=2, max_epochs=4), datasets=[], candidates=[])
+
+
+def test_other_rows_under_a_name_are_refused(record: CampaignRecord, topics_csv: Path) -> None:
+    capped = DatasetRequest(str(topics_csv), ("phrase",), "topic", max_train_rows=20)
+    with pytest.raises(BadInput, match="topics has other rows"):
+        joined(record, settings=SETTINGS, datasets=[(capped, load_text_dataset(capped))], candidates=[])
+
+
+def test_another_model_under_a_name_is_refused(record: CampaignRecord) -> None:
+    other = CampaignRecord(record.id, record.settings, None, {}, {"zoo/bert-tiny": "of other files"})
+    with pytest.raises(BadInput, match="zoo/bert-tiny at .* has other files"):
+        joined(other, settings=SETTINGS, datasets=[], candidates=resolve_candidates("zoo/bert-tiny"))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"version": 99}', '{"version": 1, "id": 3}'])
+def test_a_damaged_record_is_refused_with_its_path(tmp_path: Path, content: str) -> None:
+    path = tmp_path / ".lamps" / "campaign.json"
+    path.parent.mkdir()
+    path.write_text(content)
+    with pytest.raises(BadInput, match=r"campaign\.json"):
+        read_record(str(tmp_path))
+
+
+def test_a_record_holds_no_more_than_it_says(tmp_path: Path, record: CampaignRecord) -> None:
+    write_record(str(tmp_path), record)
+    told = json.loads((tmp_path / ".lamps" / "campaign.json").read_text())
+    assert sorted(told) == ["datasets", "id", "models", "settings", "version", "work"]
+
+
+def test_a_second_run_on_a_folder_is_refused_until_the_first_has_ended(tmp_path: Path) -> None:
+    with locked(str(tmp_path)), pytest.raises(BadInput, match="in use by another"), locked(str(tmp_path)):
+        pass
+    with locked(str(tmp_path)):
+        pass
