@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from matplotlib.axis import XAxis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from lamps_core.figure_labels import Label, label_points, name_in_column, name_line_ends, pixel
 from lamps_core.inline_svg import CARD, FAINT, FRONT_COLOURS, GRID, INK, MUTED, inline_svg
@@ -213,6 +213,8 @@ def _scale(
     else:
         margin = (high - low) * 0.07 or abs(high) * 0.1 or 1.0
         set_limits(low - 1.5 * margin, high + margin)
+        # No quarters: their labels are too long for the margin.
+        axis.set_major_locator(MaxNLocator(nbins=9, steps=[1, 2, 5, 10]))
     axis.set_major_formatter(FuncFormatter(_tick))
 
 

@@ -74,7 +74,9 @@ def push_checkpoint(local: Path, shared: Any) -> None:
     if is_local(shared):
         draft.mkdir(parents=True)
     names = sorted(path.name for path in own.folder.iterdir())
-    for name in sorted(names, key=lambda name: name == RECORD):  # the record last: with it, the checkpoint counts
+    for name in sorted(
+        names, key=lambda name: name == RECORD
+    ):  # the record last: with it, the checkpoint counts
         _copy(own.folder / name, draft / name)
     if is_local(shared):
         draft.rename(target)

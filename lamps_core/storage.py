@@ -31,7 +31,9 @@ def storage_path(text: str | Path) -> Any:
     except ImportError as error:
         raise BadInput(f"{protocol}:// cannot be used: {error}") from error
     except ValueError:
-        raise BadInput(f"{protocol}:// is no storage that fsspec knows: give a folder, or s3://bucket/folder") from None
+        raise BadInput(
+            f"{protocol}:// is no storage that fsspec knows: give a folder, or s3://bucket/folder"
+        ) from None
     return UPath(text)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.campaigns import STEPS_EACH, campaign_arguments, facts, key_of, rows_of, write_datasets
@@ -112,8 +114,6 @@ def test_a_curve_whose_checkpoint_is_gone_is_made_again_from_its_start(
     whole = facts(copied / "curves")
     curves = copied / "curves"
     (complete,) = [path for path in curves.glob("second--zoo--bert-tiny*.parquet")]
-    import pyarrow.parquet as pq
-
     rows = pq.read_table(complete)
     folder = complete.with_suffix("")
     folder.mkdir()
@@ -277,8 +277,6 @@ def unknown_storage(_: Path) -> list[str]:
 def test_what_cannot_be_used_is_named_in_one_line_and_nothing_is_changed(
     copied: Path, spoil: Callable[[Path], list[str]], says: str
 ) -> None:
-    import re
-
     more = spoil(copied)
     before = {
         path: path.read_bytes() for path in copied.rglob("*") if path.is_file() and "lock" not in path.name

@@ -68,7 +68,7 @@ def test_other_rows_under_a_name_are_refused(record: CampaignRecord, topics_csv:
 
 def test_another_model_under_a_name_is_refused(record: CampaignRecord) -> None:
     other = CampaignRecord(record.id, record.settings, None, {}, {"zoo/bert-tiny": "of other files"})
-    with pytest.raises(BadInput, match="zoo/bert-tiny at .* has other files"):
+    with pytest.raises(BadInput, match=r"zoo/bert-tiny at .* has other files"):
         joined(other, settings=SETTINGS, datasets=[], candidates=resolve_candidates("zoo/bert-tiny"))
 
 

@@ -5,56 +5,22 @@ import itertools
 import json
 import math
 import re
-from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamps_core import label_layout, report
+from lamps_core import label_layout, report_words
 from lamps_core.curves import write_curve
 from lamps_core.errors import BadInput
 from lamps_core.label_layout import Box, place_beside, spread
 from lamps_core.report import write_report
 from lamps_core.search_record import read_search
+from tests.pages import HOSTILE, Page
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-HOSTILE = "<script>alert(1)</script>/\"'onload=x&amp;$\\frac{a}{b}$\u202eb\x1b[2J{{7*7}}"
-VOID = {"meta", "br", "use", "path", "img", "link", "input", "hr"}
-
-
-class Page(HTMLParser):
-    """Reads a page: its tags with their attributes, and whether each that opens is closed in order."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str]]] = []
-        self.text = ""
-        self.open: list[str] = []
-        self.feed(path.read_text(encoding="utf-8"))
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, {name: value or "" for name, value in attrs}))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, {name: value or "" for name, value in attrs}))
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open[-1:] != ["style"]:
-            self.text += data
-
-    def count(self, tag: str) -> int:
-        return sum(name == tag for name, _ in self.tags)
 
 
 def curve(
@@ -124,7 +90,7 @@ def search_folder(
 
 
 def test_the_doctests_of_the_modules_hold() -> None:
-    for module in (label_layout, report):
+    for module in (label_layout, report_words):
         result = doctest.testmod(module)
         assert result.attempted >= 1
         assert result.failed == 0
@@ -236,17 +202,6 @@ def test_the_same_search_gives_the_same_bytes(tmp_path: Path) -> None:
     second = write_report(search_folder(tmp_path / "two", ["a", "b", "c"])).read_bytes()
     assert first == second
     assert write_report(tmp_path / "one").read_bytes() == first
-
-
-def test_an_unfinished_search_is_reported_from_its_curves(tmp_path: Path) -> None:
-    write_curve(tmp_path / "curves", curve("good", [2.0, 1.0, 0.5], complete=True))
-    write_curve(tmp_path / "curves", curve("dominated", [2.0, 1.0, 0.7], seconds=2, complete=True))
-    write_curve(tmp_path / "curves", curve("begun", [2.0]))
-    text = Page(write_report(tmp_path)).text
-    assert "Unfinished: 1 model on the front so far" in text
-    assert "This search is unfinished" in text
-    assert "7 landmark steps over 3 candidates" in text
-    assert "not saved" in text
 
 
 def journal_folder(folder: Path, *events: dict[str, Any], **asked: Any) -> Path:
@@ -374,15 +329,6 @@ def test_the_headline_says_why_there_is_no_model(
     }
     (tmp_path / "result.json").write_text(json.dumps(result))
     assert f"<h1>{headline}</h1>" in write_report(tmp_path).read_text()
-
-
-def test_a_search_that_has_only_failed_so_far_names_the_reasons(tmp_path: Path) -> None:
-    failed = {"dataset": "made-up", "model": "broken", "seed": 0, "step": 0, "source": "measured"}
-    write_curve(tmp_path / "curves", [failed | {"status": "failed", "error": "no safetensors"}])
-    page = Page(write_report(tmp_path))
-    assert "Unfinished: no model complete yet" in page.text
-    assert "no safetensors" in page.text
-    assert page.count("svg") == 0
 
 
 @pytest.mark.parametrize(
