@@ -104,7 +104,7 @@ def test_a_search_is_a_completed_flow_run_with_a_named_task_a_step_and_its_front
     record = recorded(state.state_details.flow_run_id, tasks=2 * STEPS_EACH + 2)
     assert record.state.is_completed()
     assert record.name == f"search {topics_csv} by cheapest"
-    steps = {f"{model} step {step}" for model in (TINY, BETTER) for step in range(STEPS_EACH)}
+    steps = {f"{model} step {step} on topics" for model in (TINY, BETTER) for step in range(STEPS_EACH)}
     assert set(record.tasks) == steps | {f"export {TINY}", f"export {BETTER}"}
     assert all(run.state is not None and run.state.is_completed() for run in record.tasks.values())
     assert {run.run_count for run in record.tasks.values()} == {1}
@@ -137,7 +137,7 @@ def test_a_killed_worker_is_retried_and_the_result_is_as_if_it_had_lived(
     record = recorded(state.state_details.flow_run_id, tasks=2 * STEPS_EACH + 2)
     assert record.state.is_completed()
     counts = {name: run.run_count for name, run in record.tasks.items()}
-    assert counts.pop(f"{TINY} step 2") == 2
+    assert counts.pop(f"{TINY} step 2 on topics") == 2
     assert set(counts.values()) == {1}
     assert (
         len(set(steps_on_record(tmp_path / "out")))
@@ -154,7 +154,7 @@ def test_a_candidate_that_can_never_work_is_not_retried_and_the_search_completes
     assert {row["model"] for row in state.result()["failed"]} == {"broken", "poisoned"}
     record = recorded(state.state_details.flow_run_id, tasks=2 + STEPS_EACH + 1)
     assert record.state.is_completed()
-    for name in ("broken step 0", "poisoned step 0"):
+    for name in ("broken step 0 on topics", "poisoned step 0 on topics"):
         run = record.tasks[name]
         assert run.state is not None
         assert run.state.is_failed()
@@ -168,7 +168,7 @@ def test_a_step_cut_by_the_budget_is_not_retried(topics_csv: Path, tmp_path: Pat
     assert state.result()["steps"] == 0
     record = recorded(state.state_details.flow_run_id, tasks=1)
     assert record.state.is_completed()
-    assert record.tasks[f"{TINY} step 0"].run_count == 1
+    assert record.tasks[f"{TINY} step 0 on topics"].run_count == 1
 
 
 def test_a_search_in_which_every_candidate_fails_is_a_failed_run_that_says_why(

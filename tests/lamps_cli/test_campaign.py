@@ -113,7 +113,7 @@ def test_a_curve_whose_checkpoint_is_gone_is_made_again_from_its_start(
 ) -> None:
     whole = facts(copied / "curves")
     curves = copied / "curves"
-    (complete,) = [path for path in curves.glob("second--zoo--bert-tiny*.parquet")]
+    (complete,) = list(curves.glob("second--zoo--bert-tiny*.parquet"))
     rows = pq.read_table(complete)
     folder = complete.with_suffix("")
     folder.mkdir()

@@ -1,0 +1,147 @@
+"""A campaign on disk, its steps run by a plain loop in the place of the flow."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lamps_core.campaign_plan import Machine
+from lamps_core.campaign_run import CampaignRequest, CampaignRun, of_record
+from lamps_core.campaign_step import run_and_keep
+from lamps_core.curve_store import CurveStore
+from lamps_core.curves import CurveKey
+from lamps_core.errors import BadInput, CandidateFailed
+from lamps_core.execution import Execution
+from lamps_core.registry import NamedRequest
+from lamps_core.text_data import DatasetRequest
+from lamps_core.worker_pool import DeviceSlot
+from tests.campaigns import facts
+from tests.searches import BETTER, QUICK, STEPS_EACH, TINY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CPU = Machine(1, 2**36, 1, cuda=False, name="cpu")
+TOPICS = CurveKey("topics", TINY, 0)
+
+
+def request_of(csv: Path, curves: Path, models: str = TINY, **more: Any) -> CampaignRequest:
+    data = NamedRequest(None, DatasetRequest(str(csv), ("phrase",), "topic", max_train_rows=40))
+    return CampaignRequest(curves=str(curves), datasets=(data,), models=models, settings=QUICK, **more)
+
+
+def run_steps(request: CampaignRequest, *, limit: int | None = None, machine: Machine = CPU) -> CampaignRun:
+    """Run the campaign, or the next steps of it, one after the other."""
+    run = CampaignRun(request)
+    execution = Execution([DeviceSlot(None, 1)])
+    try:
+        with run.opened(machine):
+            while run.steps != limit and (started := run.ask(1)) is not None:
+                pair, step, keep = started
+                try:
+                    run.tell(pair, run_and_keep(step, keep, execution.run_step))
+                except CandidateFailed as error:
+                    run.tell_failed(pair, str(error))
+    finally:
+        execution.close()
+    return run
+
+
+def test_a_campaign_goes_on_from_the_step_it_was_stopped_at(topics_csv: Path, tmp_path: Path) -> None:
+    request = request_of(topics_csv, tmp_path / "curves")
+    assert run_steps(request, limit=2).steps == 2
+    assert run_steps(request).steps == STEPS_EACH - 2
+    assert run_steps(request).steps == 0
+    run_steps(request_of(topics_csv, tmp_path / "whole"))
+    assert facts(tmp_path / "curves") == facts(tmp_path / "whole")
+
+
+def test_a_step_that_was_committed_and_lost_its_row_is_not_trained_again(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    request = request_of(topics_csv, tmp_path / "curves")
+    run_steps(request, limit=2)
+    before = CurveStore(tmp_path / "curves").states()[TOPICS].rows
+    next((tmp_path / "curves").glob("*/step-0001.parquet")).unlink()
+    run_steps(request, limit=1)
+    assert (
+        CurveStore(tmp_path / "curves").states()[TOPICS].rows == before
+    )  # its times too: it is the same run
+
+
+def test_a_curve_without_its_checkpoint_is_made_again(topics_csv: Path, tmp_path: Path) -> None:
+    request = request_of(topics_csv, tmp_path / "curves")
+    run_steps(request, limit=3)
+    shutil.rmtree(tmp_path / "curves" / ".lamps" / "work")
+    assert run_steps(request).steps == STEPS_EACH
+
+
+def test_a_checkpoint_that_is_ahead_of_its_rows_is_not_taken(topics_csv: Path, tmp_path: Path) -> None:
+    request = request_of(topics_csv, tmp_path / "curves")
+    run_steps(request, limit=3)
+    shutil.rmtree(next((tmp_path / "curves").glob("topics--*")))
+    assert run_steps(request).steps == STEPS_EACH
+
+
+def test_what_fits_nowhere_is_recorded_and_judged_anew_on_another_machine(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    request = request_of(topics_csv, tmp_path / "curves", models=f"{TINY},{BETTER}")
+    small = Machine(1, 2**20, 1, cuda=False, name="cpu")
+    run = run_steps(request, machine=small)
+    assert (run.steps, len(run.result()["failed"])) == (0, 2)
+    state = CurveStore(tmp_path / "curves").states()[TOPICS]
+    assert state.failure is not None
+    assert "does not fit" in state.failure["error"]
+    assert run_steps(request).result()["failed"] == []
+
+
+def test_a_passing_failure_is_tried_again_and_a_lasting_one_only_when_asked(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    request = request_of(topics_csv, tmp_path / "curves")
+    for attempts, tried in ((3, True), (None, False)):
+        run = CampaignRun(request)
+        with run.opened(CPU):
+            started = run.ask(1)
+            assert started is not None
+            run.tell_failed(started[0], "killed by SIGKILL", attempts=attempts)
+        assert (CampaignRun(request).plan(CPU).pairs != ()) is tried
+    again = request_of(topics_csv, tmp_path / "curves", retry_failed=True)
+    assert run_steps(again).result()["failed"] == []
+    assert CurveStore(tmp_path / "curves").states()[TOPICS].failure is None
+
+
+def test_a_fingerprint_takes_settings_and_datasets_from_the_record(topics_csv: Path, tmp_path: Path) -> None:
+    run_steps(request_of(topics_csv, tmp_path / "curves"))
+    asked = CampaignRequest(curves=str(tmp_path / "curves"), datasets=None, models=BETTER)
+    added = of_record(asked)
+    assert added.settings.landmarks == QUICK.landmarks
+    assert run_steps(added).steps == STEPS_EACH
+    with pytest.raises(BadInput, match="does not say how its curves were made"):
+        of_record(CampaignRequest(curves=str(tmp_path / "other"), datasets=None, models=BETTER))
+
+
+def test_work_can_lie_elsewhere_and_moves_with_the_option(topics_csv: Path, tmp_path: Path) -> None:
+    request = request_of(topics_csv, tmp_path / "curves", work=str(tmp_path / "work"))
+    run_steps(request, limit=2)
+    assert list((tmp_path / "work").rglob("record.json"))
+    assert not (tmp_path / "curves" / ".lamps" / "work").exists()
+    assert run_steps(request).steps == STEPS_EACH - 2
+
+
+def test_a_host_with_a_scratch_folder_takes_over_from_one_without_and_back(
+    topics_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = request_of(topics_csv, tmp_path / "curves")
+    run_steps(request, limit=1)
+    monkeypatch.setenv("LAMPS_SCRATCH", str(tmp_path / "scratch"))
+    run_steps(request, limit=1)
+    monkeypatch.setenv("LAMPS_SCRATCH", str(tmp_path / "another"))
+    run_steps(request, limit=1)
+    monkeypatch.delenv("LAMPS_SCRATCH")
+    assert run_steps(request).steps == 1
+    run_steps(request_of(topics_csv, tmp_path / "whole"))
+    assert facts(tmp_path / "curves") == facts(tmp_path / "whole")
