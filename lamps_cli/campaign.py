@@ -12,7 +12,8 @@ from lamps_cli.options import fine_tuning_options, json_option
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lamps_core.campaign_run import CampaignRequest
+    from lamps_core.campaign_plan import Machine
+    from lamps_core.campaign_run import CampaignRequest, CampaignRun
 
 ENGINE_OPTIONS = (
     click.option(
@@ -120,28 +121,33 @@ def _run(
 
 def _print_plan(request: CampaignRequest, parameters: dict[str, Any], *, as_json: bool) -> None:
     from lamps_cli.tables import print_plan
+    from lamps_core.campaign_run import CampaignRun
 
-    plan = _checked_plan(request, parameters)
+    run = CampaignRun(request, plan_only=True)
+    told = run.plan_in_full(_machine(run, parameters))
     if as_json:
-        print(json.dumps(plan.as_dict(), indent=2))
+        print(json.dumps(told, indent=2))
     else:
-        print_plan(plan.as_dict())
+        print_plan(told)
 
 
-def _checked_plan(request: CampaignRequest, parameters: dict[str, Any]) -> Any:
-    """What would run; every complaint about the input is made here."""
-    from contextlib import closing
-
-    from flows.engines import engine_of
+def _check(request: CampaignRequest, parameters: dict[str, Any]) -> None:
+    """Make every complaint about the input."""
     from lamps_core.campaign_run import CampaignRun
 
     run = CampaignRun(request)
-    names = ("engine", "scheduler", "parallel", "step_timeout")
-    chosen = {name: parameters[name] for name in names}
+    run.plan(_machine(run, parameters)).check_disk(run.local_work())
+
+
+def _machine(run: CampaignRun, parameters: dict[str, Any]) -> Machine:
+    """What the engine that was asked for runs on."""
+    from contextlib import closing
+
+    from flows.engines import engine_of
+
+    chosen = {name: parameters[name] for name in ("engine", "scheduler", "parallel", "step_timeout")}
     with closing(engine_of(chosen.pop("engine"), slots_of=run.id, **chosen)) as engine:
-        plan = run.plan(engine.machine())
-        plan.check_disk(run.local_work())
-    return plan
+        return engine.machine()
 
 
 def _run_flow(
@@ -152,9 +158,7 @@ def _run_flow(
     from lamps_core.progress import listener
 
     with prefect_server(cluster=parameters["scheduler"]) as wait_until_ready:
-        _checked_plan(
-            request, parameters
-        )  # every complaint about the input comes before the wait for the server
+        _check(request, parameters)  # before the wait for the server
         wait_until_ready()
         with campaign_display() as display:
             token = listener.set(display.update)

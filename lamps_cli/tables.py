@@ -102,18 +102,31 @@ def print_plan(plan: dict[str, Any]) -> None:
 
 def _plan_lines(plan: dict[str, Any]) -> list[str]:
     disk = plan["disk_bytes"]
-    dollars = f", ${plan['dollars']:,.2f}" if plan["dollars"] is not None else ""
-    steps = plan["speed_from_steps"]
-    return [
+    lines = [
         f"{plan['asked']} curves asked for: {plan['done']} done or failed before, {len(plan['to_run'])} to run, "
         f"{len(plan['does_not_fit'])} that fit nowhere",
-        f"on {plan['slots']} x {plan['device']}: about {_hours(plan['wall_hours'])} from start to end, "
-        f"{_hours(plan['device_hours'])} of {'GPUs' if plan['dollars'] is not None else 'the CPU'}{dollars}",
+        f"on {plan['slots']} x {plan['device']}: about {_hours(plan['wall_hours'])} from start to end, {_price(plan)}",
         f"disk: {disk['downloads'] / 1e9:,.1f} GB of downloads, {disk['checkpoints'] / 1e9:,.1f} GB of checkpoints",
-        f"times from the speed of {steps} recorded steps"
-        if steps
-        else "times from an assumed speed: wrong by a factor",
     ]
+    rented = plan["rented"]
+    if rented is not None:
+        unfit = f", {len(rented['does_not_fit'])} that fit nowhere" if rented["does_not_fit"] else ""
+        lines.insert(2, f"on rented GPUs ({rented['device']}) instead: about {_price(rented)}{unfit}")
+    if plan["disk_shortage"] is not None:
+        lines.append(f"no room: {plan['disk_shortage']}")
+    return lines
+
+
+def _price(cost: dict[str, Any]) -> str:
+    """GPU or CPU hours, dollars, and how much to believe of them."""
+    steps = cost["speed_from_steps"]
+    source = (
+        f"from the speed of {steps} recorded steps" if steps else "from an assumed speed: wrong by a factor"
+    )
+    if cost["dollars"] is None:
+        return f"{_hours(cost['device_hours'])} of the CPU ({source})"
+    price = f"${cost['dollars']:,.2f} at ${cost['gpu_hour_price']:,.2f} an hour"
+    return f"{_hours(cost['gpu_hours'])} of GPUs, {price} ({source})"
 
 
 def _hours(hours: float) -> str:

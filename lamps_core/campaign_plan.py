@@ -55,6 +55,10 @@ class Machine:
     name: str
 
 
+# The paper's, its section 5: what a person with no GPU at hand would rent.
+RENTED_GPU = Machine(1, 40 * 2**30, 8, cuda=True, name="A100 40 GB")
+
+
 @dataclass(frozen=True)
 class CampaignPlan:
     """What is to be run.
@@ -93,10 +97,21 @@ class CampaignPlan:
         """Of the GPU hours; None on a CPU."""
         return self.device_hours * self.gpu_hour_price if self.machine.cuda else None
 
+    def cost(self) -> dict[str, Any]:
+        """What it costs on GPUs, as plain data."""
+        return {
+            "device": self.machine.name,
+            "gpu_hours": self.device_hours if self.machine.cuda else 0.0,
+            "dollars": self.dollars,
+            "gpu_hour_price": self.gpu_hour_price,
+            "speed_from_steps": self.speed.measured_steps,
+            "does_not_fit": [{**pair.key._asdict(), "reason": reason} for pair, reason in self.unfit],
+        }
+
     def as_dict(self) -> dict[str, Any]:
         """As plain data, the longest pair first."""
         longest_first = sorted(self.pairs, key=lambda pair: (-pair.expected_seconds, pair.key))
-        return {
+        return self.cost() | {
             "asked": self.asked,
             "done": self.asked - len(self.pairs) - len(self.unfit),
             "to_run": [
@@ -108,15 +123,10 @@ class CampaignPlan:
                 }
                 for pair in longest_first
             ],
-            "does_not_fit": [{**pair.key._asdict(), "reason": reason} for pair, reason in self.unfit],
             "slots": self.machine.slots,
-            "device": self.machine.name,
-            "gpu_hours": self.device_hours if self.machine.cuda else 0.0,
             "device_hours": self.device_hours,
             "wall_hours": self.wall_hours,
-            "dollars": self.dollars,
             "disk_bytes": {"downloads": self.disk.downloads, "checkpoints": self.disk.checkpoints},
-            "speed_from_steps": self.speed.measured_steps,
         }
 
     def check_disk(self, work: Path | None) -> None:
@@ -127,6 +137,16 @@ class CampaignPlan:
 
         Raises:
             BadInput: says how much is needed where, and how much is free.
+        """
+        shortage = self.disk_shortage(work)
+        if shortage is not None:
+            raise BadInput(shortage)
+
+    def disk_shortage(self, work: Path | None) -> str | None:
+        """How much is needed where and how much is free; None if there is room.
+
+        Args:
+            work: where checkpoints go; None for an object store.
         """
         needs = [(work, self.disk.checkpoints, "checkpoints", "--work")] if work else []
         if self.disk.downloads:
@@ -141,10 +161,11 @@ class CampaignPlan:
             if needed > free:
                 what = " and ".join(what for _, _, what, _ in found)
                 options = " or ".join(option for _, _, _, option in found)
-                raise BadInput(
+                return (
                     f"{what} need about {gigabytes(needed)}, and the disk of {place} has {gigabytes(free)} free: "
                     f"point {options} at a larger disk, or give fewer or smaller models"
                 )
+        return None
 
 
 def gigabytes(count: float) -> str:

@@ -26,7 +26,7 @@ from lamps_core.campaign_folder import (
     read_record,
     write_record,
 )
-from lamps_core.campaign_plan import CampaignPlan, Machine, Scope, make_plan
+from lamps_core.campaign_plan import RENTED_GPU, CampaignPlan, Machine, Scope, make_plan
 from lamps_core.campaign_step import Keep
 from lamps_core.candidates import resolve_candidates
 from lamps_core.curve_store import CurveStore
@@ -92,8 +92,12 @@ def of_record(request: CampaignRequest) -> CampaignRequest:
 class CampaignRun:
     """A campaign; `plan` may be asked of it before it is opened, `ask` and `tell` inside `with run.opened(...)`."""
 
-    def __init__(self, request: CampaignRequest) -> None:
+    def __init__(self, request: CampaignRequest, *, plan_only: bool = False) -> None:
         """Check everything that was asked; nothing is written.
+
+        Args:
+            request: the campaign.
+            plan_only: it will not be opened, so the hub need not answer for what the registry knows.
 
         Raises:
             BadInput: names what cannot be used and how to mend it.
@@ -103,7 +107,8 @@ class CampaignRun:
         self._store = CurveStore(self._folder)
         record = read_record(request.curves)
         self._known = record or CampaignRecord.new(request.settings, request.work)
-        self.candidates = {candidate.name: candidate for candidate in resolve_candidates(request.models)}
+        candidates = resolve_candidates(request.models, trust_registry=plan_only)
+        self.candidates = {candidate.name: candidate for candidate in candidates}
         asked, self.datasets = self._datasets()
         self._record = joined(
             self._known,
@@ -180,6 +185,20 @@ class CampaignRun:
             gpu_hour_price=self.request.gpu_hour_price,
         )
         return make_plan(missing, scope, machine)
+
+    def plan_in_full(self, machine: Machine) -> dict[str, Any]:
+        """The plan as plain data, with what a person wants to know before renting anything.
+
+        Args:
+            machine: what the campaign would run on.
+
+        Returns:
+            `CampaignPlan.as_dict`, and `disk_shortage` (a sentence, or None) and `rented`: where the machine has no
+            GPU, what the same would cost on the paper's (else None).
+        """
+        plan = self.plan(machine)
+        rented = None if machine.cuda else self.plan(RENTED_GPU).cost()
+        return plan.as_dict() | {"disk_shortage": plan.disk_shortage(self.local_work()), "rented": rented}
 
     def _asked(self) -> list[CurveKey]:
         """Every curve that was asked for."""

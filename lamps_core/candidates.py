@@ -87,7 +87,9 @@ def presets() -> dict[str, Preset]:
     return {preset.name: preset for preset in (zoo, *others, paper)}
 
 
-def resolve_candidates(models: str, *, cache: Path | None = None) -> list[Candidate]:
+def resolve_candidates(
+    models: str, *, cache: Path | None = None, trust_registry: bool = False
+) -> list[Candidate]:
     """The candidates a user means, in the order given, exact duplicates removed.
 
     A preset or zoo name is taken for that even where a folder is called so: write `./zoo` for the folder.
@@ -96,6 +98,7 @@ def resolve_candidates(models: str, *, cache: Path | None = None) -> list[Candid
         models: a comma list of hub ids (`id` or `id@revision`), local folders, zoo names and presets; or the
             path of a file with one a line, where `#` begins a comment.
         cache: where zoo candidates are built, instead of `lamps_core.zoo.cache_folder()`.
+        trust_registry: do not ask the hub for registered models: for a plan, which loads none of them.
 
     Raises:
         BadInput: nothing is given, a model is unknown or cannot be asked for, it lacks a config, a tokenizer
@@ -103,21 +106,22 @@ def resolve_candidates(models: str, *, cache: Path | None = None) -> list[Candid
     """
     path = models.strip()
     if not os.path.isfile(path):
-        return _resolve(models.split(","), cache)
+        return _resolve(models.split(","), cache, trust_registry)
     lines = _lines(Path(path))
     try:
-        return _resolve(lines, cache)
+        return _resolve(lines, cache, trust_registry)
     except BadInput as error:
         raise BadInput(f"{path} was read as a list of models, one a line: {error}") from error
 
 
-def _resolve(given: Sequence[str], cache: Path | None) -> list[Candidate]:
+def _resolve(given: Sequence[str], cache: Path | None, trust_registry: bool) -> list[Candidate]:
     named = [_candidate(entry) for entry in _entries(given)]
     candidates = list(dict.fromkeys(named))
     if not candidates:
         raise BadInput(f"no model given: give hub ids, folders, zoo names or a preset ({_preset_names()})")
     _refuse_shared_names(candidates)
-    _check_on_hub([candidate for candidate in candidates if candidate.kind == "hub"])
+    trusted = registered_models() if trust_registry else {}
+    _check_on_hub([each for each in candidates if each.kind == "hub" and each.location not in trusted])
     return [_located(candidate, cache) for candidate in candidates]
 
 

@@ -68,22 +68,35 @@ def push_checkpoint(local: Path, shared: Any) -> None:
     shared_step = newest_shared_step(shared)
     if own is None or (shared_step is not None and shared_step >= own.step):
         return
-    attempt = uuid.uuid4().hex[:8]
-    target = shared / f"step-{own.step:04d}-{attempt}"
-    draft = shared / f".draft-{own.step:04d}-{attempt}" if is_local(shared) else target
+    attempt = f"{own.step:04d}-{uuid.uuid4().hex[:8]}"
     if is_local(shared):
-        draft.mkdir(parents=True)
-    names = sorted(path.name for path in own.folder.iterdir())
-    for name in sorted(
-        names, key=lambda name: name == RECORD
-    ):  # the record last: with it, the checkpoint counts
-        _copy(own.folder / name, draft / name)
-    if is_local(shared):
-        draft.rename(target)
+        draft = shared / f".draft-{attempt}"
+        _copy_checkpoint(own.folder, draft)
+        _show(draft, shared / own.folder.name)
+    else:
+        _copy_checkpoint(own.folder, shared / f"step-{attempt}")
     for path in list(shared.iterdir()):
         match = _FOLDER.fullmatch(path.name)
         if match and int(match[1]) < own.step:
             _remove(path)
+
+
+def _show(draft: Path, target: Path) -> None:
+    """Commit a copied checkpoint, unless another host has done this very step meanwhile: either is as good."""
+    try:
+        draft.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _copy_checkpoint(source: Path, target: Any) -> None:
+    """Copy the files of a checkpoint, its record last: with it, the copy counts."""
+    if is_local(target):
+        target.mkdir(parents=True)
+    for path in sorted(source.iterdir(), key=lambda path: (path.name == RECORD, path.name)):
+        _copy(path, target / path.name)
 
 
 def drop_checkpoint(shared: Any) -> None:

@@ -184,6 +184,22 @@ def test_the_plan_says_what_would_run_and_writes_nothing(tmp_path: Path) -> None
     words = lamps(*campaign_arguments(datasets, MODELS, "curves", "--plan"), cwd=tmp_path)
     assert "4 curves asked for" in words.stdout
     assert "assumed speed" in words.stdout
+    assert re.search(r"on rented GPUs \(A100 40 GB\) instead: .* of GPUs, \$\d", words.stdout)
+
+
+def test_the_plan_of_the_papers_candidates_needs_no_hub(tmp_path: Path) -> None:
+    datasets = write_datasets(tmp_path)
+    arguments = campaign_arguments(datasets, "paper", "curves")
+    planned = lamps(*arguments, "--plan", "--json", cwd=tmp_path)
+    assert planned.returncode == 0, planned.stderr
+    plan = json.loads(planned.stdout)
+    assert plan["asked"] == 140
+    assert plan["rented"]["dollars"] == pytest.approx(3.67 * plan["rented"]["gpu_hours"])
+    assert plan["rented"]["does_not_fit"] == []  # on up to eight GPUs together
+    assert plan["disk_bytes"]["downloads"] > 50e9
+    ran = lamps(*arguments, cwd=tmp_path)  # what would load them does need it
+    assert ran.returncode == 2
+    assert "hub" in ran.stderr
 
 
 def test_the_plan_of_a_finished_campaign_is_empty_and_knows_its_speed(finished: Path) -> None:

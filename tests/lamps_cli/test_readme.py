@@ -25,19 +25,22 @@ def readme_commands() -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the README's `reviews.csv`, columns `text,label`."""
+    """A folder with the README's `reviews.csv` and `news.csv`, columns `text,label`."""
     folder = tmp_path_factory.mktemp("readme")
-    with (folder / "reviews.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("text", "label"), *topic_rows(160)])
+    for seed, name in enumerate(("reviews.csv", "news.csv")):
+        with (folder / name).open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("text", "label"), *topic_rows(160, seed=seed)])
     return folder
 
 
 def test_the_readmes_commands_are_the_ones_tested_here() -> None:
-    assert [command[1] for command in readme_commands()] == ["search", "search", "report", "doctor"]
+    assert [command[1] for command in readme_commands()] == [
+        "search", "search", "campaign", "report",
+    ]  # fmt: skip
 
 
 def test_the_readmes_commands_run_in_its_order(reviews: Path, prefect_url: str) -> None:
-    search, hub_search, report, _ = readme_commands()
+    search, hub_search, campaign, report = readme_commands()
     first = lamps(*search[1:], cwd=reviews, prefect_url=prefect_url)
     assert first.returncode == 0, first.stderr
     result = json.loads((reviews / "runs/reviews/result.json").read_text(encoding="utf-8"))
@@ -50,12 +53,16 @@ def test_the_readmes_commands_run_in_its_order(reviews: Path, prefect_url: str) 
     assert again.returncode == 0, again.stderr
     assert json.loads((reviews / "runs/reviews/result.json").read_text(encoding="utf-8")) == result
 
-    assert lamps(*report[1:], cwd=reviews).stdout.strip() == "runs/reviews/report.html"
-
     offline = lamps(*hub_search[1:], cwd=reviews, prefect_url=prefect_url)
     assert offline.returncode == 2
     assert "hub" in offline.stderr
     assert not (reviews / "runs/imdb").exists()
+
+    curves = lamps(*campaign[1:], cwd=reviews, prefect_url=prefect_url)
+    assert curves.returncode == 0, curves.stderr
+    assert "8 of 8 curves complete" in curves.stdout
+    assert lamps(*report[1:], cwd=reviews).stdout.strip() == "runs/curves/.lamps/report.html"
+    assert lamps("report", "runs/reviews", cwd=reviews).stdout.strip() == "runs/reviews/report.html"
 
 
 def test_the_doctor_names_every_check_and_leaves_no_traceback(reviews: Path, prefect_url: str) -> None:

@@ -71,6 +71,7 @@ def needing(downloads: int, checkpoints: int) -> CampaignPlan:
 def test_what_must_run_out_of_disk_is_not_begun(tmp_path: Path) -> None:
     free = shutil.disk_usage(tmp_path).free
     needing(0, free // 2).check_disk(tmp_path / "not" / "there" / "yet")
+    assert needing(0, free // 2).disk_shortage(tmp_path) is None
     with pytest.raises(
         BadInput, match=r"checkpoints need about .* has .* free: point --work at a larger disk"
     ):
