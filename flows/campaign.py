@@ -15,6 +15,7 @@ from prefect.artifacts import (
     create_progress_artifact,
     update_progress_artifact,
 )
+from prefect.context import FlowRunContext
 from pydantic import Field
 
 from flows.dead_runs import crash_dead_runs
@@ -169,9 +170,18 @@ def run_steps(run: CampaignRun, engine: Engine, artifact: Any) -> None:
                 lambda done, pair=pair, request=request: finished.put((pair, request, done))
             )
         _tell(run, engine, *finished.get())
+        _forget_results()
         if time.monotonic() - told_at > ARTIFACT_SECONDS:
             update_progress_artifact(artifact, progress=run.share_done())
             told_at = time.monotonic()
+
+
+def _forget_results() -> None:
+    """Let go of the states of ended tasks: Prefect keeps them, 6 kB a step, to say which task fed which. None did."""
+    context = FlowRunContext.get()
+    if context is not None:
+        context.run_results.clear()
+        context.task_run_assets.clear()
 
 
 def _tell(
