@@ -6,6 +6,7 @@ import csv
 import os
 from typing import TYPE_CHECKING
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -16,6 +17,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["DO_NOT_TRACK"] = "1"
+
+# A first example may pay for an import, and any for a busy machine: no test times anything.
+hypothesis.settings.register_profile("lamps", deadline=None)
+hypothesis.settings.load_profile("lamps")
 
 TOPICS = {
     "weather": ["rain", "cloud", "storm", "sunny", "wind", "snow"],

@@ -116,7 +116,7 @@ def nan_model(folder: Path) -> Path:
     return folder
 
 
-def eventually(found: Callable[[], Any], *, seconds: float = 60.0, what: str = "it") -> Any:
+def eventually(found: Callable[[], Any], *, seconds: float = 180.0, what: str = "it") -> Any:
     """The first true answer, asked for again and again until a deadline."""
     deadline = time.monotonic() + seconds
     while not (answer := found()):

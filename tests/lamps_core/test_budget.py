@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lamps_core.budget import Budget, parse_budget
 from lamps_core.errors import BadInput
-
-unhurried = settings(deadline=None)  # a first example may pay for an import
 
 
 @pytest.mark.parametrize(
@@ -124,7 +122,6 @@ durations = st.tuples(*[st.integers(0, 99)] * 4).filter(any)
 
 
 @given(durations)
-@unhurried
 def test_any_parts_written_in_order_are_read_back(parts: tuple[int, ...]) -> None:
     text = "".join(f"{number}{unit}" for number, unit in zip(parts, "dhms", strict=True))
     days, hours, minutes, seconds = parts
@@ -132,7 +129,6 @@ def test_any_parts_written_in_order_are_read_back(parts: tuple[int, ...]) -> Non
 
 
 @given(st.text(max_size=20))
-@unhurried
 def test_any_text_is_a_budget_of_more_than_zero_or_bad_input(text: str) -> None:
     try:
         budget = parse_budget(text)
@@ -149,7 +145,6 @@ budgets = st.one_of(
 
 
 @given(budgets, st.floats(0, 1e10), st.integers(0, 10**7))
-@unhurried
 def test_the_share_reaches_one_exactly_when_the_budget_is_exhausted(
     budget: Budget, spent_seconds: float, steps: int
 ) -> None:
@@ -159,7 +154,6 @@ def test_the_share_reaches_one_exactly_when_the_budget_is_exhausted(
 
 
 @given(budgets, st.floats(0, 1e10), st.floats(0, 1e10))
-@unhurried
 def test_the_seconds_left_never_grow_and_are_never_negative(
     budget: Budget, spent: float, more: float
 ) -> None:

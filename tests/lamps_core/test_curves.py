@@ -484,7 +484,7 @@ keys = st.tuples(
     st.dictionaries(keys, st.tuples(st.integers(1, 6), st.booleans()), min_size=1, max_size=5),
     st.randoms(use_true_random=False),
 )
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_any_curves_in_any_order_over_any_files_are_read_as_themselves(
     lengths: dict[tuple[str, str, int], tuple[int, bool]], random: Any
 ) -> None:
@@ -504,7 +504,7 @@ def test_any_curves_in_any_order_over_any_files_are_read_as_themselves(
 
 
 @given(st.integers(0, 3), st.data())
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_a_curve_with_any_row_but_the_last_taken_out_or_repeated_is_refused(at: int, data: Any) -> None:
     rows = curve(steps=5)
     spoiled = rows[:at] + rows[at + 1 :] if data.draw(st.booleans()) else [*rows, rows[at]]

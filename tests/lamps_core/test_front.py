@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-unhurried = settings(deadline=None)  # a first example may pay for an import
 
 Point = tuple[float, ...]
 
@@ -59,7 +58,6 @@ def beats(first: Point, second: Point) -> bool:
 
 
 @given(points_of(2, 2, objectives=(1, 2, 3)))
-@unhurried
 def test_dominance_is_no_worse_anywhere_and_better_somewhere(pair: list[Point]) -> None:
     first, second = pair
     assert front.dominates(first, second) == beats(first, second)
@@ -67,7 +65,6 @@ def test_dominance_is_no_worse_anywhere_and_better_somewhere(pair: list[Point]) 
 
 
 @given(points_of(0, 8, objectives=(1, 2, 3, 4)))
-@unhurried
 def test_the_front_is_what_no_other_point_dominates_and_keeps_equal_points(points: list[Point]) -> None:
     expected = [not any(beats(other, point) for other in points) for point in points]
     assert front.non_dominated(points).tolist() == expected
@@ -83,7 +80,6 @@ def test_a_large_set_has_the_same_front_by_the_loop_botorch_turns_to() -> None:
 
 
 @given(points_of(0, 6, objectives=(1, 2, 3, 4)), st.integers(0, 8))
-@unhurried
 def test_hypervolume_is_the_volume_of_the_union_of_boxes_below_the_reference(
     points: list[Point], height: int
 ) -> None:
@@ -92,7 +88,6 @@ def test_hypervolume_is_the_volume_of_the_union_of_boxes_below_the_reference(
 
 
 @given(st.lists(st.tuples(*[st.floats(-1e3, 1e3)] * 3), min_size=1, max_size=6))
-@unhurried
 def test_hypervolume_agrees_with_inclusion_and_exclusion_on_real_numbers(points: list[Point]) -> None:
     reference = (100.0, 10.0, 500.0)
     exact = volume(points, reference)
@@ -104,7 +99,6 @@ def test_hypervolume_is_counted_in_float64() -> None:
 
 
 @given(points_of(1, 6))
-@unhurried
 def test_dominated_points_repetitions_and_order_do_not_change_the_hypervolume(points: list[Point]) -> None:
     reference = corner(points)
     kept = np.array(points)[front.non_dominated(points)]
@@ -114,7 +108,6 @@ def test_dominated_points_repetitions_and_order_do_not_change_the_hypervolume(po
 
 
 @given(points_of(1, 6))
-@unhurried
 def test_a_gain_is_the_difference_of_two_hypervolumes_and_never_negative(points: list[Point]) -> None:
     reference, (point, *others) = corner(points), points
     gain = front.hypervolume_gain(point, others, reference)
@@ -123,14 +116,13 @@ def test_a_gain_is_the_difference_of_two_hypervolumes_and_never_negative(points:
 
 
 @given(st.lists(st.tuples(*[st.floats(0, 1)] * 3), min_size=2, max_size=6))
-@unhurried
 def test_a_point_that_another_weakly_dominates_gains_exactly_nothing(points: list[Point]) -> None:
     point = tuple(max(values) for values in zip(*points[:2], strict=True))
     assert front.hypervolume_gain(point, points, (1.1, 1.1, 1.1)) == 0.0
 
 
 @given(points_of(1, 5))
-@settings(unhurried, max_examples=60)
+@settings(max_examples=60)
 def test_largest_lambda_is_the_least_gain_over_all_subsets_of_the_front(points: list[Point]) -> None:
     reference = corner(points)
     inside = [p for p in points if all(a <= r for a, r in zip(p, reference, strict=True))]
@@ -153,7 +145,7 @@ def maximisers(candidates: Sequence[Point], reference: Point, penalty: float) ->
 
 
 @given(points_of(1, 6), st.floats(0.05, 0.95))
-@settings(unhurried, max_examples=60)
+@settings(max_examples=60)
 def test_theorem_1_below_the_largest_lambda_the_only_maximiser_is_the_front(
     points: list[Point], share: float
 ) -> None:
@@ -165,7 +157,7 @@ def test_theorem_1_below_the_largest_lambda_the_only_maximiser_is_the_front(
 
 
 @given(points_of(1, 6), st.floats(1.05, 3.0))
-@settings(unhurried, max_examples=60)
+@settings(max_examples=60)
 def test_theorem_1_above_the_largest_lambda_the_front_is_no_maximiser(
     points: list[Point], factor: float
 ) -> None:
@@ -193,7 +185,6 @@ def test_points_behind_the_reference_are_no_candidates_of_theorem_1() -> None:
 
 
 @given(points_of(1, 6))
-@unhurried
 def test_the_reference_point_lies_a_tenth_of_the_range_behind_the_worst(points: list[Point]) -> None:
     bounds = [None] * (len(points[0]) - 1) + [4.5]
     columns = list(zip(*points, strict=True))[:-1]
@@ -212,7 +203,6 @@ def test_a_reference_point_without_a_bound_needs_finite_points(points: list[list
 
 
 @given(points_of(0, 6, objectives=(2,)), st.lists(st.none() | st.integers(0, 7), min_size=2, max_size=2))
-@unhurried
 def test_a_point_is_feasible_at_or_below_every_bound(points: list[Point], bounds: list[int | None]) -> None:
     expected = [all(b is None or a <= b for a, b in zip(p, bounds, strict=True)) for p in points]
     assert front.feasible(points, bounds).tolist() == expected
@@ -259,7 +249,6 @@ def test_a_point_at_plus_infinity_is_behind_every_reference() -> None:
 
 
 @given(points_of(1, 6))
-@unhurried
 def test_inputs_are_left_as_they_were(points: list[Point]) -> None:
     array, reference = np.array(points), np.array(corner(points))
     before = array.copy()
@@ -273,7 +262,6 @@ def test_inputs_are_left_as_they_were(points: list[Point]) -> None:
 
 
 @given(points_of(2, 6))
-@unhurried
 def test_adding_a_point_never_gains_more_beside_more_points(points: list[Point]) -> None:
     """Submodularity, on which `largest_lambda` rests."""
     reference, (point, *others) = corner(points), points

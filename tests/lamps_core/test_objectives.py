@@ -6,13 +6,11 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lamps_core.errors import BadInput
 from lamps_core.objectives import Objective, parse_objectives
-
-unhurried = settings(deadline=None)  # a first example may pay for an import
 
 ROWS: list[dict[str, Any]] = [
     {"test_loss": 2.0, "train_seconds": 0.0, "accuracy": 0.25, "parameters": 7, "train_flops": None},
@@ -141,7 +139,6 @@ def test_two_bounds_on_one_objective_are_refused() -> None:
 
 
 @given(st.sampled_from(EVERY_COLUMN.split(",")), st.floats(0, 1e12))
-@unhurried
 def test_value_and_natural_undo_each_other_and_agree_with_the_bound(column: str, number: float) -> None:
     objective = one(column, f"{column}={number!r}")
     value = objective.value([{column: number}])
@@ -151,7 +148,6 @@ def test_value_and_natural_undo_each_other_and_agree_with_the_bound(column: str,
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=20))
-@unhurried
 def test_a_monotone_objective_never_falls_as_the_curve_goes_on(costs: list[float]) -> None:
     cost = one("step_seconds")
     rows = [{"step_seconds": seconds} for seconds in costs]

@@ -29,7 +29,7 @@ def test_without_a_test_split_a_fifth_is_reserved_stratified_disjoint_and_seeded
     assert set(load(path, seed=1).evaluation.texts) != set(dataset.evaluation.texts)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=30), st.integers(0, 99))
 @example([1] * 20 + [2], 0)
 def test_a_reserve_never_takes_the_last_row_of_a_class(class_rows: list[int], seed: int) -> None:
