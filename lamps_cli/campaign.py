@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from lamps_core.campaign_run import CampaignRequest
 
+PLAN_SECONDS = 15.0  # that --plan waits for a worker of a Dask cluster
 ENGINE_OPTIONS = (
     click.option(
         "--engine",
@@ -121,15 +123,23 @@ def _run(
 def _print_plan(request: CampaignRequest, parameters: dict[str, Any], *, as_json: bool) -> None:
     from lamps_cli.tables import print_plan
 
-    plan = _checked_plan(request, parameters)
+    plan = _checked_plan(request, parameters, wait_seconds=PLAN_SECONDS)
     if as_json:
         print(json.dumps(plan.as_dict(), indent=2))
     else:
         print_plan(plan.as_dict())
 
 
-def _checked_plan(request: CampaignRequest, parameters: dict[str, Any]) -> Any:
-    """What would run; every complaint about the input is made here."""
+def _checked_plan(
+    request: CampaignRequest, parameters: dict[str, Any], *, wait_seconds: float = math.inf
+) -> Any:
+    """What would run; every complaint about the input is made here.
+
+    Args:
+        request: of the campaign.
+        parameters: as given on the command line.
+        wait_seconds: for a worker of a Dask cluster: a run may stand before it in a queue, a plan is wanted now.
+    """
     from contextlib import closing
 
     from flows.engines import engine_of
@@ -139,7 +149,7 @@ def _checked_plan(request: CampaignRequest, parameters: dict[str, Any]) -> Any:
     names = ("engine", "scheduler", "parallel", "step_timeout")
     chosen = {name: parameters[name] for name in names}
     with closing(engine_of(chosen.pop("engine"), slots_of=run.id, **chosen)) as engine:
-        plan = run.plan(engine.machine())
+        plan = run.plan(engine.machine(wait_seconds=wait_seconds))
         plan.check_disk(run.local_work())
     return plan
 

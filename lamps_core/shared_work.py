@@ -14,14 +14,17 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.checkpoint import RECORD, newest_checkpoint
+from lamps_core.checkpoint import RECORD, drop_older, newest_checkpoint
+from lamps_core.files import flush, flush_folder
 from lamps_core.prepared_data import save_prepared
-from lamps_core.storage import is_local
+from lamps_core.storage import is_local, put_whole
 
 if TYPE_CHECKING:
+    from lamps_core.checkpoint import Checkpoint
     from lamps_core.text_data import TextDataset
 
 _FOLDER = re.compile(r"step-(\d{4,})(-[0-9a-f]+)?")
+_OF_A_STEP = re.compile(r"(?:step|\.draft)-(\d{4,})(-[0-9a-f]+)?")  # what a killed copy left, too
 _DESCRIPTION = "dataset.json"
 _CHUNK = 16 * 2**20
 
@@ -46,20 +49,51 @@ def _newest(checkpoints: Any) -> tuple[int, Any] | None:
     return step, path
 
 
-def fetch_checkpoint(shared: Any, local: Path) -> None:
-    """Bring the newest shared checkpoint of a candidate to this host, if it is newer than the one here."""
-    newest, own = _newest(shared), newest_checkpoint(local)
-    if newest is None or (own is not None and own.step >= newest[0]):
-        return
-    step, folder = newest
-    draft = local / f".draft-{step:04d}"
+def fetch_checkpoint(shared: Any, local: Path, *, step: int, anew: bool = False) -> None:
+    """Bring the newest shared checkpoint of a candidate to this host, if it is newer than the one here.
+
+    Called by the holder of the candidate's lock file. A checkpoint here that cannot lead to the step is dropped.
+
+    Args:
+        shared: the candidate's checkpoints in the shared work folder.
+        local: those of this host.
+        step: to be run next.
+        anew: the curve is made again: of this host's checkpoints only one that was shared is of the new curve.
+    """
+    own = newest_checkpoint(local)
+    if own is not None and (own.step > step or (anew and not _is_shared(own, shared))):
+        shutil.rmtree(local)
+        own = None
+    while (newest := _newest(shared)) is not None and (own is None or own.step < newest[0]):
+        try:
+            _fetch(newest[1], local, newest[0])
+        except FileNotFoundError:
+            if _newest(shared) == newest:
+                raise
+        else:
+            return
+        # Another host pushed a newer one, and dropped this one while it was copied.
+
+
+def _is_shared(own: Checkpoint, shared: Any) -> bool:
+    newest = _newest(shared)
+    return (
+        newest is not None
+        and newest[0] == own.step
+        and (newest[1] / RECORD).read_bytes() == (own.folder / RECORD).read_bytes()
+    )
+
+
+def _fetch(folder: Any, local: Path, step: int) -> None:
+    draft, target = local / f".draft-{step:04d}", local / f"step-{step:04d}"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     for path in folder.iterdir():
         _copy(path, draft / path.name)
-    target = local / f"step-{step:04d}"
+    flush_folder(draft)
     shutil.rmtree(target, ignore_errors=True)
     draft.rename(target)
+    drop_older(local, step)
 
 
 def push_checkpoint(local: Path, shared: Any) -> None:
@@ -70,18 +104,21 @@ def push_checkpoint(local: Path, shared: Any) -> None:
         return
     attempt = uuid.uuid4().hex[:8]
     target = shared / f"step-{own.step:04d}-{attempt}"
-    draft = shared / f".draft-{own.step:04d}-{attempt}" if is_local(shared) else target
+    # The record last: with it, the checkpoint counts on an object store.
+    names = sorted((path.name for path in own.folder.iterdir()), key=lambda name: (name == RECORD, name))
     if is_local(shared):
+        draft = shared / f".draft-{own.step:04d}-{attempt}"
         draft.mkdir(parents=True)
-    names = sorted(path.name for path in own.folder.iterdir())
-    for name in sorted(
-        names, key=lambda name: name == RECORD
-    ):  # the record last: with it, the checkpoint counts
-        _copy(own.folder / name, draft / name)
-    if is_local(shared):
+        for name in names:
+            _copy(own.folder / name, draft / name)
+        flush_folder(draft)
         draft.rename(target)
+        flush(shared)
+    else:
+        for name in names:
+            _copy(own.folder / name, target / name)
     for path in list(shared.iterdir()):
-        match = _FOLDER.fullmatch(path.name)
+        match = _OF_A_STEP.fullmatch(path.name)
         if match and int(match[1]) < own.step:
             _remove(path)
 
@@ -93,26 +130,43 @@ def drop_checkpoint(shared: Any) -> None:
 
 
 def push_data(dataset: TextDataset, shared_work: Any) -> None:
-    """Put a prepared dataset into a shared work folder, its description last."""
+    """Put a prepared dataset into a shared work folder, unless the same one is there."""
     with tempfile.TemporaryDirectory(prefix="lamps-data-") as folder:
         save_prepared(dataset, Path(folder))
         _copy_data(Path(folder), shared_work / "data")
 
 
 def fetch_data(shared_work: Any, work: Path) -> None:
-    """Bring the prepared dataset of a shared work folder to this host, unless the same one is here."""
-    here, there = work / "data", shared_work / "data"
-    told = (there / _DESCRIPTION).read_bytes()
-    if (here / _DESCRIPTION).is_file() and (here / _DESCRIPTION).read_bytes() == told:
-        return
-    _copy_data(there, here)
+    """Bring the prepared dataset of a shared work folder to this host, unless the same one is here.
+
+    Several processes of a host may do so at once, while others read what is there.
+    """
+    _copy_data(shared_work / "data", work / "data")
 
 
 def _copy_data(source: Any, target: Any) -> None:
+    """Copy the files of a prepared dataset, its description last, unless the target has the same description."""
+    told = (source / _DESCRIPTION).read_bytes()
+    if (target / _DESCRIPTION).is_file() and (target / _DESCRIPTION).read_bytes() == told:
+        return
     if is_local(target):
         target.mkdir(parents=True, exist_ok=True)
-    for path in sorted(source.iterdir(), key=lambda path: path.name == _DESCRIPTION):
-        _copy(path, target / path.name)
+    for path in source.iterdir():
+        if path.name != _DESCRIPTION and not path.name.startswith("."):
+            _copy_whole(path, target / path.name)
+    put_whole(target / _DESCRIPTION, told)
+
+
+def _copy_whole(source: Any, target: Any) -> None:
+    if not is_local(target):
+        _copy(source, target)  # a store shows an object when it is whole
+        return
+    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        _copy(source, draft)
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _copy(source: Any, target: Any) -> None:
