@@ -65,14 +65,19 @@ def fetch_checkpoint(shared: Any, local: Path, *, step: int, anew: bool = False)
         shutil.rmtree(local)
         own = None
     while (newest := _newest(shared)) is not None and (own is None or own.step < newest[0]):
+        step, folder = newest
+        draft = local / f".draft-{step:04d}"
         try:
-            _fetch(newest[1], local, newest[0])
-        except FileNotFoundError:
+            _copy_folder(folder, draft)
+        except (FileNotFoundError, NotADirectoryError):
             if _newest(shared) == newest:
                 raise
-        else:
+        if (
+            _newest(shared) == newest
+        ):  # else another host pushed a newer one, and drops this one: it may be torn
+            draft.rename(local / f"step-{step:04d}")
+            drop_older(local, step)
             return
-        # Another host pushed a newer one, and dropped this one while it was copied.
 
 
 def _is_shared(own: Checkpoint, shared: Any) -> bool:
@@ -84,16 +89,17 @@ def _is_shared(own: Checkpoint, shared: Any) -> bool:
     )
 
 
-def _fetch(folder: Any, local: Path, step: int) -> None:
-    draft, target = local / f".draft-{step:04d}", local / f"step-{step:04d}"
+def _copy_folder(folder: Any, draft: Path) -> None:
+    """Copy a checkpoint into a draft of it, flushed."""
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    for path in folder.iterdir():
+    for path in sorted(folder.iterdir(), key=_record_last):
         _copy(path, draft / path.name)
     flush_folder(draft)
-    shutil.rmtree(target, ignore_errors=True)
-    draft.rename(target)
-    drop_older(local, step)
+
+
+def _record_last(path: Any) -> tuple[bool, str]:
+    return path.name == RECORD, path.name
 
 
 def push_checkpoint(local: Path, shared: Any) -> None:
@@ -102,21 +108,20 @@ def push_checkpoint(local: Path, shared: Any) -> None:
     shared_step = newest_shared_step(shared)
     if own is None or (shared_step is not None and shared_step >= own.step):
         return
-    attempt = uuid.uuid4().hex[:8]
-    target = shared / f"step-{own.step:04d}-{attempt}"
-    # The record last: with it, the checkpoint counts on an object store.
-    names = sorted((path.name for path in own.folder.iterdir()), key=lambda name: (name == RECORD, name))
+    name, attempt = f"step-{own.step:04d}", uuid.uuid4().hex[:8]
     if is_local(shared):
         draft = shared / f".draft-{own.step:04d}-{attempt}"
-        draft.mkdir(parents=True)
-        for name in names:
-            _copy(own.folder / name, draft / name)
-        flush_folder(draft)
-        draft.rename(target)
-        flush(shared)
+        try:
+            _copy_folder(own.folder, draft)
+            draft.rename(shared / name)
+            flush(shared)
+        except OSError:
+            shutil.rmtree(draft, ignore_errors=True)
+            if newest_shared_step(shared) != own.step:  # else another host was faster with the same step
+                raise
     else:
-        for name in names:
-            _copy(own.folder / name, target / name)
+        for path in sorted(own.folder.iterdir(), key=_record_last):  # with the record, it counts
+            _copy(path, shared / f"{name}-{attempt}" / path.name)
     for path in list(shared.iterdir()):
         match = _OF_A_STEP.fullmatch(path.name)
         if match and int(match[1]) < own.step:

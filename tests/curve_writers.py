@@ -1,4 +1,4 @@
-"""Processes that write and read one curves folder at once, and rows for them."""
+"""Processes that write and read a folder at once or are killed in the middle, and rows for them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import pyarrow.dataset
 
 from lamps_core.curve_reader import read_curves
 from lamps_core.curve_store import CurveStore
+from lamps_core.prepared_data import load_prepared
+from lamps_core.shared_work import fetch_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,6 +88,13 @@ def read_until_whole(folder: str, curves: int, told: Any) -> None:
         counted["ours"] += 1
         counted["whole"] += len(ours) == curves * (LAST + 1)
     told.send(dict(counted))
+
+
+def fetch_and_read(work: str, here: str, rows: int) -> None:
+    """Bring a dataset to this host, as each of its Dask workers does, and read it."""
+    fetch_data(Path(work), Path(here))
+    for _ in range(5):
+        assert len(load_prepared(Path(here) / "data").train) == rows
 
 
 def killed_at(call: int, operation: Callable[[], Any]) -> bool:
