@@ -23,7 +23,7 @@ from lamps_core.files import flush, make_folder, move_into_place
 from lamps_core.storage import is_local, put_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 FAILED = "failed.parquet"  # in the folder of a curve's steps
 OLD = ".old-"  # a folder of steps whose curve is one file
@@ -174,16 +174,24 @@ class CurveStore:
     # --- compaction ------------------------------------------------------------------------------------
 
     def compact(self) -> int:
-        """Make each complete curve that is in steps one file; returns how many."""
-        done = 0
+        """Make each complete curve that is in steps one file; returns how many.
+
+        All are written before the first is shown: what another reader has listed moves in one short moment.
+        """
+        names = []
         for steps in self._step_folders():
             files = sorted(steps.glob("step-*.parquet"))
             if self._shown(steps.name).exists():
                 self._drop_steps(steps)  # of a writer that came too late
             elif files and _is_complete(files[-1]) and not (steps / FAILED).exists():
-                self._compact(steps, files)
-                done += 1
-        return done
+                self._write_whole(steps.name, files)
+                names.append(steps.name)
+        for name in names:
+            if is_local(self._folder):
+                (self._folder / name).rename(self._old(name))
+            self._show(name)
+        self._clean(names)
+        return len(names)
 
     def _step_folders(self) -> Iterator[Any]:
         if self._folder.is_dir():
@@ -191,32 +199,33 @@ class CurveStore:
                 path for path in self._folder.iterdir() if not path.name.startswith(".") and path.is_dir()
             )
 
-    def _compact(self, steps: Any, files: list[Any]) -> None:
+    def _write_whole(self, name: str, files: list[Any]) -> None:
+        """Write a curve's one file, hidden: from here on nothing is appended, and readers of ours take it."""
         sink = pa.BufferOutputStream()
         pq.write_table(pa.concat_tables(_read(path) for path in files), sink)
-        put_whole(self._hidden(steps.name), sink.getvalue().to_pybytes())
-        # From here on nothing is appended, and readers of ours take the hidden file for the curve.
-        if is_local(self._folder):
-            # One rename hides all steps, the next shows the curve: no reader sees a row twice or a part of a curve.
-            steps.rename(self._old(steps.name))
-        self._finish(steps.name)
+        put_whole(self._hidden(name), sink.getvalue().to_pybytes())
 
     def _old(self, name: str) -> Any:
         return self._folder / f"{OLD}{name}"
 
-    def _finish(self, name: str) -> None:
-        """Show a compacted curve whose steps are to be seen no more, and delete them."""
+    def _show(self, name: str) -> None:
+        """Show a compacted curve. Its steps are hidden before: no reader sees a row twice or a part of a curve."""
         hidden, shown = self._hidden(name), self._shown(name)
         if is_local(self._folder):
             hidden.replace(shown)
-            flush(self._folder)
-            shutil.rmtree(self._old(name), ignore_errors=True)
-            self._drop_steps(self._folder / name)
         else:
             # No rename hides a folder of an object store: from its last row back, no reader sees a gap.
             self._drop_steps(self._folder / name)
             put_whole(shown, hidden.read_bytes())
             hidden.unlink()
+
+    def _clean(self, names: Sequence[str]) -> None:
+        """Delete the hidden steps of curves that are shown whole, once that is on disk."""
+        if is_local(self._folder) and names:
+            flush(self._folder)
+            for name in names:
+                shutil.rmtree(self._old(name), ignore_errors=True)
+                self._drop_steps(self._folder / name)
 
     def _drop_steps(self, steps: Any) -> None:
         for path in _last_first(steps):
@@ -234,7 +243,8 @@ class CurveStore:
             if not begun and (self._folder / name).is_dir():
                 hidden.unlink()  # it is made anew
             else:
-                self._finish(name)
+                self._show(name)
+                self._clean([name])
         for steps in self._step_folders():
             if self._shown(steps.name).exists():
                 self._drop_steps(steps)
