@@ -151,6 +151,7 @@ def test_a_fingerprint_of_a_folder_of_two_seeds_adds_a_curve_to_each(
         while not run.campaign.done:  # both seeds' steps of a number at once
             asked_for = [started for _ in range(2) if (started := run.ask(2)) is not None]
             assert {pair.key.seed for pair, _, _ in asked_for} == {0, 1}
+            assert len({step.key for _, step, _ in asked_for}) == 2
             records = list(threads.map(lambda it: run_and_keep(it[1], it[2], execution.run_step), asked_for))
             for (pair, _, _), record in zip(asked_for, records, strict=True):
                 run.tell(pair, record)
