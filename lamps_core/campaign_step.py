@@ -64,7 +64,7 @@ def run_and_keep(
     record = run(here)
     scratch = here.work_folder != request.work_folder
     if scratch and not record["complete"]:  # nobody asks for the weights of a complete one
-        with naming(request.work_folder), held(here.lock_file):
+        with naming(f"{here.checkpoint_folder} to {request.work_folder}"), held(here.lock_file):
             push_checkpoint(here.checkpoint_folder, _shared_checkpoints(request))
     row = record | {"dataset": request.dataset}
     store = CurveStore(storage_path(keep.curves))
@@ -93,7 +93,7 @@ def on_this_host(request: StepRequest, *, anew: bool = False) -> StepRequest:
         return request
     shared, folder = storage_path(request.work_folder), scratch / safe_name(request.slots_of)
     here = dataclasses.replace(request, work_folder=str(folder / shared.name))
-    with naming(scratch), held(here.lock_file):
+    with naming(f"{request.work_folder} to {scratch}"), held(here.lock_file):
         fetch_data(shared, Path(here.work_folder))
         fetch_checkpoint(_shared_checkpoints(request), here.checkpoint_folder, step=request.step, anew=anew)
     return here
