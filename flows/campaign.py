@@ -6,7 +6,7 @@ The flow's parameters are the form a person fills in in the Prefect UI, so they 
 from __future__ import annotations
 
 import time
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from prefect import flow
@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from prefect.futures import PrefectFuture
 
     from lamps_core.campaign import Pair
+    from lamps_core.curves import CurveKey
     from lamps_core.steps import StepRequest
 
+WAKE_SECONDS = 5.0  # how long machines that came or went may go unnoticed while no step ends
 ARTIFACT_SECONDS = 5.0  # the least between two updates of the progress artifact: each is a call to the server
 
 
@@ -162,14 +164,22 @@ def run_steps(run: CampaignRun, engine: Engine, artifact: Any) -> None:
     """Keep every slot busy with what the campaign asks for, until it asks for nothing more."""
     finished: SimpleQueue[tuple[Pair, StepRequest, PrefectFuture[dict[str, Any]]]] = SimpleQueue()
     told_at = time.monotonic()
+    flying: dict[CurveKey, int] = {}
     while not run.campaign.done:
         while (started := run.ask(engine.slots())) is not None:
             pair, request, keep = started
+            flying[pair.key] = request.gpus
             future = engine.submit(request, keep)
             future.add_done_callback(
                 lambda done, pair=pair, request=request: finished.put((pair, request, done))
             )
-        _tell(run, engine, *finished.get())
+        try:
+            pair, request, future = finished.get(timeout=WAKE_SECONDS)
+        except Empty:  # machines may have come, or gone
+            run.note(_waits_for(max(flying.values(), default=1), engine.most_of_a_worker()))
+            continue
+        del flying[pair.key]
+        _tell(run, engine, pair, request, future)
         _forget_results()
         if time.monotonic() - told_at > ARTIFACT_SECONDS:
             update_progress_artifact(artifact, progress=run.share_done())
@@ -182,6 +192,14 @@ def _forget_results() -> None:
     if context is not None:
         context.run_results.clear()
         context.task_run_assets.clear()
+
+
+def _waits_for(asked: int, there: int) -> str | None:
+    """What a step in flight waits for that nobody who is left can give it, if there is such a step."""
+    if asked <= there:
+        return None
+    left = f"the largest that is left has {there}" if there else "none is left"
+    return f"waiting for a worker with {asked} GPU slot{'s' * (asked > 1)}: {left}"
 
 
 def _tell(

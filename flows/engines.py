@@ -7,6 +7,8 @@ run next nor what comes of it.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import math
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Protocol
@@ -36,8 +38,15 @@ CONNECT_SECONDS = 15
 class Engine(Protocol):
     """What runs a campaign's steps; a context manager."""
 
-    def machine(self) -> Machine:
-        """What it runs on; may be asked before it is entered."""
+    def machine(self, *, wait_seconds: float = math.inf) -> Machine:
+        """What it runs on; may be asked before it is entered.
+
+        Args:
+            wait_seconds: for something to run on, where it comes and goes.
+
+        Raises:
+            BadInput: there is still nothing.
+        """
         ...
 
     def note_worker(self, request: StepRequest, record: dict[str, Any]) -> None:
@@ -46,6 +55,10 @@ class Engine(Protocol):
 
     def slots(self) -> int:
         """Steps that can run at once, now."""
+        ...
+
+    def most_of_a_worker(self) -> int:
+        """Slots that one step can be spread over, now: those of the worker that has most."""
         ...
 
     def submit(self, request: StepRequest, keep: Keep) -> PrefectFuture[dict[str, Any]]:
@@ -86,7 +99,7 @@ class LocalEngine:
         # A thread a step, and it waits for its worker: more threads than slots do no harm.
         self._runner = ThreadPoolTaskRunner(max_workers=len(self._slots))
 
-    def machine(self) -> Machine:
+    def machine(self, *, wait_seconds: float = math.inf) -> Machine:
         """The devices of this machine."""
         devices = devices_here()
         count = len(self._slots)
@@ -95,6 +108,10 @@ class LocalEngine:
 
     def slots(self) -> int:
         """As many as there are."""
+        return len(self._slots)
+
+    def most_of_a_worker(self) -> int:
+        """All of them."""
         return len(self._slots)
 
     def note_worker(self, request: StepRequest, record: dict[str, Any]) -> None:
@@ -125,8 +142,12 @@ class LocalEngine:
 class DaskEngine:
     """The workers of a running Dask cluster that were started with `--resources GPU=n`."""
 
-    def __init__(self, scheduler: str) -> None:
+    def __init__(self, scheduler: str, *, step_timeout: float | None = None) -> None:
         """Connect to the scheduler.
+
+        Args:
+            scheduler: its address.
+            step_timeout: seconds after which a step is taken for hung; its worker keeps to it.
 
         Raises:
             BadInput: none answers there.
@@ -134,6 +155,7 @@ class DaskEngine:
         from distributed import Client
 
         self._scheduler = scheduler
+        self._timeout = step_timeout
         self._looked_at = float("-inf")
         self._resources: dict[str, int] = {}
         self._stack = contextlib.ExitStack()
@@ -147,11 +169,17 @@ class DaskEngine:
                 "or correct --scheduler"
             ) from error
 
-    def machine(self) -> Machine:
+    def machine(self, *, wait_seconds: float = math.inf) -> Machine:
         """The devices of the workers, as they tell them; waits until there is one."""
+        began = time.monotonic()
         if not self._workers():  # they may be waiting for their turn in the queue of a cluster
             print(f"waiting for a Dask worker with --resources {SLOT}=1 ...", file=sys.stderr)
         while not (workers := self._workers()):
+            if time.monotonic() - began > wait_seconds:
+                raise BadInput(
+                    f"the Dask scheduler at {self._scheduler} has no worker with --resources {SLOT}=1: start one "
+                    f"with dask worker {self._scheduler} --nthreads 1 --resources {SLOT}=1"
+                )
             time.sleep(LOOK_SECONDS)
         told = self._client.run(devices_here, workers=list(workers))
         smallest = min(told.values(), key=lambda devices: devices.memory_bytes)
@@ -163,6 +191,10 @@ class DaskEngine:
         """The slots of the workers that are there now."""
         return sum(self._workers().values())
 
+    def most_of_a_worker(self) -> int:
+        """Of the workers that are there now; 0 where there is none."""
+        return max(self._workers().values(), default=0)
+
     def _workers(self) -> dict[str, int]:
         """Address of each worker that takes steps -> how many at once."""
         if time.monotonic() - self._looked_at > LOOK_SECONDS:
@@ -170,7 +202,8 @@ class DaskEngine:
                 raise LampsError(
                     f"the Dask scheduler at {self._scheduler} is gone: start it and its workers, and run again"
                 )
-            told = self._client.scheduler_info(n_workers=-1)["workers"]
+            # Nothing is told while the connection is lost and may come back.
+            told = self._client.scheduler_info(n_workers=-1).get("workers", {})
             counts = {address: int(worker["resources"].get(SLOT, 0)) for address, worker in told.items()}
             self._resources = {address: count for address, count in counts.items() if count > 0}
             self._looked_at = time.monotonic()
@@ -178,16 +211,17 @@ class DaskEngine:
 
     def note_worker(self, request: StepRequest, record: dict[str, Any]) -> None:
         """Remember it: the model is still loaded there."""
-        self._warm[request.dataset, request.name] = record["worker"]
+        self._warm[request.work_folder, request.name] = record["worker"]
 
     def submit(self, request: StepRequest, keep: Keep) -> PrefectFuture[dict[str, Any]]:
         """Start a step on a worker with free slots, the one that is warm for its pair if it still lives."""
         import dask
 
         asked: dict[str, Any] = {"resources": {SLOT: request.gpus}}
-        warm = self._warm.get((request.dataset, request.name))
+        warm = self._warm.get((request.work_folder, request.name))
         if warm in self._workers():
             asked |= {"workers": [warm], "allow_other_workers": True}
+        keep = dataclasses.replace(keep, step_timeout_seconds=self._timeout)
         with dask.annotate(**asked):
             return self._runner.submit(fine_tune_step, {"request": request, "keep": keep})
 
@@ -216,18 +250,18 @@ def engine_of(
     Raises:
         BadInput: options that do not go together, or no scheduler answers.
     """
+    if step_timeout is not None and not step_timeout > 0:
+        raise BadInput(f"--step-timeout must be more than zero, not {step_timeout:g}")
     if engine == "dask":
         if not scheduler:
             raise BadInput("--engine dask needs the scheduler's address: --scheduler tcp://HOST:8786")
         if parallel is not None:
             raise BadInput("--parallel is of --engine local: on Dask, start as many workers as you want")
-        return DaskEngine(scheduler)
+        return DaskEngine(scheduler, step_timeout=step_timeout)
     if engine != "local":
         raise BadInput(f"--engine must be local or dask, not {engine}")
     if scheduler:
         raise BadInput("--scheduler is of --engine dask: give that too, or leave it out")
     if parallel is not None and parallel < 1:
         raise BadInput(f"--parallel must be at least 1, not {parallel}")
-    if step_timeout is not None and not step_timeout > 0:
-        raise BadInput(f"--step-timeout must be more than zero, not {step_timeout:g}")
     return LocalEngine(slots_of, parallel=parallel, step_timeout=step_timeout)

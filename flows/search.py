@@ -20,7 +20,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
 from lamps_core.budget import GPU_HOUR_PRICE, parse_budget
-from lamps_core.errors import BadInput, BudgetSpent, Interrupted, LampsError
+from lamps_core.errors import BadInput, BudgetSpent, Interrupted, LampsError, StorageFailed
 from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from lamps_core.search import Action, Outcome
 from lamps_core.search_run import SearchRequest, SearchRun
@@ -161,11 +161,15 @@ def _run_steps(run: SearchRun, progress_artifact: Any) -> None:
 
 
 def _outcome(run: SearchRun, action: Action, future: PrefectFuture[dict[str, Any]]) -> Outcome:
-    """What came of a task: a record, the end of the budget, or the failure of a candidate."""
+    """What came of a task: a record, the end of the budget, or the failure of a candidate.
+
+    Raises:
+        StorageFailed, Interrupted: no candidate can go on.
+    """
     name, step = action.candidate, action.step
     try:
         record = future.result()
-    except Interrupted:
+    except (Interrupted, StorageFailed):
         raise
     except BudgetSpent:
         seconds = run.lost_seconds(action)

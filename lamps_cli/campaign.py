@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from lamps_core.campaign_plan import Machine
     from lamps_core.campaign_run import CampaignRequest, CampaignRun
 
+PLAN_SECONDS = 15.0  # that --plan waits for a worker of a Dask cluster
 ENGINE_OPTIONS = (
     click.option(
         "--engine",
@@ -124,7 +126,7 @@ def _print_plan(request: CampaignRequest, parameters: dict[str, Any], *, as_json
     from lamps_core.campaign_run import CampaignRun
 
     run = CampaignRun(request, plan_only=True)
-    told = run.plan_in_full(_machine(run, parameters))
+    told = run.plan_in_full(_machine(run, parameters, wait_seconds=PLAN_SECONDS))
     if as_json:
         print(json.dumps(told, indent=2))
     else:
@@ -139,15 +141,21 @@ def _check(request: CampaignRequest, parameters: dict[str, Any]) -> None:
     run.plan(_machine(run, parameters)).check_disk(run.local_work())
 
 
-def _machine(run: CampaignRun, parameters: dict[str, Any]) -> Machine:
-    """What the engine that was asked for runs on."""
+def _machine(run: CampaignRun, parameters: dict[str, Any], *, wait_seconds: float = math.inf) -> Machine:
+    """What the engine that was asked for runs on.
+
+    Args:
+        run: of the campaign.
+        parameters: as given on the command line.
+        wait_seconds: for a worker of a Dask cluster: a run may stand before it in a queue, a plan is wanted now.
+    """
     from contextlib import closing
 
     from flows.engines import engine_of
 
     chosen = {name: parameters[name] for name in ("engine", "scheduler", "parallel", "step_timeout")}
     with closing(engine_of(chosen.pop("engine"), slots_of=run.id, **chosen)) as engine:
-        return engine.machine()
+        return engine.machine(wait_seconds=wait_seconds)
 
 
 def _run_flow(

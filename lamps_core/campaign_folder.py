@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamps_core.errors import BadInput
 from lamps_core.files import folder_fingerprint
+from lamps_core.settings import FineTuningSettings
 from lamps_core.storage import is_local, put_whole, storage_path
 from lamps_core.text_data import DatasetRequest
 from lamps_core.zoo import cache_folder
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from lamps_core.candidates import Candidate
-    from lamps_core.settings import FineTuningSettings
     from lamps_core.text_data import TextDataset
 
 VERSION = 1
@@ -93,6 +93,7 @@ def read_record(curves: str) -> CampaignRecord | None:
         told = json.loads(path.read_text(encoding="utf-8"))
         if told["version"] != VERSION:
             raise BadInput(f"{path} was written by another version of LAMPS: choose another --curves")
+        FineTuningSettings(**told["settings"])  # known by name, each
         datasets = {
             (entry["name"], int(entry["request"]["seed"])): RecordedDataset(
                 DatasetRequest(

@@ -31,14 +31,14 @@ from lamps_core.campaign_step import Keep
 from lamps_core.candidates import resolve_candidates
 from lamps_core.curve_store import CurveStore
 from lamps_core.curves import CurveKey
-from lamps_core.errors import BadInput, StorageFailed
+from lamps_core.errors import BadInput
 from lamps_core.files import safe_name
 from lamps_core.prepared_data import load_prepared, save_prepared
 from lamps_core.progress import CampaignProgress, RunningStep, listener, publish
 from lamps_core.settings import DEFAULT_LEARNING_RATE, FineTuningSettings
 from lamps_core.shared_work import drop_checkpoint, newest_shared_step, push_data
 from lamps_core.steps import StepRequest
-from lamps_core.storage import is_local, storage_path
+from lamps_core.storage import is_local, naming, storage_path
 from lamps_core.text_data import DatasetRequest, TextDataset, load_text_dataset
 
 if TYPE_CHECKING:
@@ -241,7 +241,7 @@ class CampaignRun:
             StorageFailed: it cannot be written.
         """
         with contextlib.ExitStack() as stack:
-            with _writing(self.request.curves):
+            with naming(self.request.curves):
                 stack.enter_context(locked(self.request.curves))
                 self._store.recover()
                 self._states = self._store.states()  # another run may have added to it since it was looked at
@@ -257,7 +257,7 @@ class CampaignRun:
             }
             self.campaign = Campaign(plan.pairs)
             yield plan
-            with _writing(self.request.curves):
+            with naming(self.request.curves):
                 self._store.compact()
 
     def local_work(self) -> Path | None:
@@ -333,7 +333,7 @@ class CampaignRun:
         counted = f"{PASSING}{attempts} attempts: {reason}" if attempts is not None else reason
         step, started = self._flying[pair.key]
         seconds = time.monotonic() - started  # by this clock: the engine may run it on another host
-        with _writing(self.request.curves):
+        with naming(self.request.curves):
             self._fail(pair, counted, seconds=seconds)
         self.spent_seconds += seconds
         del self._flying[pair.key]
@@ -354,6 +354,11 @@ class CampaignRun:
         }
         self._store.fail(row)
         self._failed[pair.key] = row
+
+    def note(self, message: str | None) -> None:
+        """Say what the campaign waits for, once; None where it waits for nothing."""
+        if message is not None and message != self._message:
+            self._say(message)
 
     def _say(self, message: str) -> None:
         self._message = message
@@ -448,13 +453,3 @@ def _checked_folder(curves: str) -> Any:
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise BadInput(f"--curves {curves} cannot be written: {existing} does not allow it")
     return folder
-
-
-@contextlib.contextmanager
-def _writing(curves: str) -> Iterator[None]:
-    """Say which disk is full or read-only."""
-    try:
-        yield
-    except OSError as error:
-        place = error.filename or curves
-        raise StorageFailed(f"{place}: {error.strerror or error}: mend it and run again") from error

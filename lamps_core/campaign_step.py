@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.curve_store import CurveStore
-from lamps_core.errors import StorageFailed
-from lamps_core.files import safe_name
+from lamps_core.files import held, safe_name
 from lamps_core.shared_work import fetch_checkpoint, fetch_data, push_checkpoint
-from lamps_core.storage import is_local, storage_path
+from lamps_core.storage import is_local, naming, storage_path
 from lamps_core.zoo import PREFIX, cache_folder, materialise
 
 if TYPE_CHECKING:
@@ -36,10 +35,12 @@ class Keep:
     Attributes:
         curves: the curves folder, a path or an fsspec URL.
         anew: the curve is made again: its row takes the place of the one that is there.
+        step_timeout_seconds: after which the step is taken for hung; None for that of the engine.
     """
 
     curves: str
     anew: bool = False
+    step_timeout_seconds: float | None = None
 
 
 def run_and_keep(
@@ -56,37 +57,45 @@ def run_and_keep(
         The step's record.
 
     Raises:
-        StorageFailed: the curves or the work folder cannot be written or read.
+        StorageFailed: the curves, the work or the scratch folder cannot be written or read.
         LampsError: as `run` does.
     """
-    try:
-        here = on_this_host(request)
-        record = run(here)
-        scratch = here.work_folder != request.work_folder
-        if scratch and not record["complete"]:  # nobody asks for the weights of a complete one
+    here = on_this_host(request, anew=keep.anew)
+    record = run(here)
+    scratch = here.work_folder != request.work_folder
+    if scratch and not record["complete"]:  # nobody asks for the weights of a complete one
+        with naming(f"{here.checkpoint_folder} to {request.work_folder}"), held(here.lock_file):
             push_checkpoint(here.checkpoint_folder, _shared_checkpoints(request))
-        row = record | {"dataset": request.dataset}
-        store = CurveStore(storage_path(keep.curves))
+    row = record | {"dataset": request.dataset}
+    store = CurveStore(storage_path(keep.curves))
+    with naming(keep.curves):
         store.append_anew(row) if keep.anew else store.append(row)
-        if scratch and record["complete"]:
-            shutil.rmtree(here.checkpoint_folder, ignore_errors=True)
-    except OSError as error:
-        place = error.filename or keep.curves
-        raise StorageFailed(f"{place}: {error.strerror or error}: mend it and run again") from error
+    if scratch and record["complete"]:
+        shutil.rmtree(here.checkpoint_folder, ignore_errors=True)
     return record
 
 
-def on_this_host(request: StepRequest) -> StepRequest:
-    """The request with folders of this host: its own build of a zoo candidate, its scratch folder if it has one."""
+def on_this_host(request: StepRequest, *, anew: bool = False) -> StepRequest:
+    """The request with folders of this host: its own build of a zoo candidate, its scratch folder if it has one.
+
+    Args:
+        request: the step as the campaign asks for it.
+        anew: its curve is made again: a checkpoint that only this host has is of the curve that was given up.
+
+    Raises:
+        StorageFailed: the scratch or the work folder cannot be written or read.
+    """
     if request.location.startswith(PREFIX):
-        request = dataclasses.replace(request, location=str(materialise(request.location)))
+        with naming(cache_folder()):
+            request = dataclasses.replace(request, location=str(materialise(request.location)))
     scratch = scratch_folder(request.work_folder)
     if scratch is None:
         return request
     shared, folder = storage_path(request.work_folder), scratch / safe_name(request.slots_of)
     here = dataclasses.replace(request, work_folder=str(folder / shared.name))
-    fetch_data(shared, Path(here.work_folder))
-    fetch_checkpoint(_shared_checkpoints(request), here.checkpoint_folder)
+    with naming(f"{request.work_folder} to {scratch}"), held(here.lock_file):
+        fetch_data(shared, Path(here.work_folder))
+        fetch_checkpoint(_shared_checkpoints(request), here.checkpoint_folder, step=request.step, anew=anew)
     return here
 
 

@@ -6,8 +6,10 @@ curve is said in `curves`. Knows nothing of objectives, searches or how the numb
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -16,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lamps_core.curves import (
+    COMPACTING,
     CURVE_SCHEMA,
     KEY_COLUMNS,
     Curve,
@@ -25,10 +28,13 @@ from lamps_core.curves import (
     first_line,
 )
 from lamps_core.errors import BadInput
+from lamps_core.storage import is_local
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+LOOKS = 20  # at a folder whose files move while they are read; each look reads only what is new
 _REQUIRED_COLUMNS = tuple(field.name for field in CURVE_SCHEMA if not field.nullable)
 
 
@@ -51,9 +57,7 @@ def read_curves(folder_or_file: Path) -> pa.Table:
             (in one file or two), a gap in the steps, rows after a complete one, an unknown source, or two
             sources in one curve.
     """
-    rows = _read(folder_or_file)
-    curves = rows.where(~rows.failed())
-    return curves.check().table.select(CURVE_SCHEMA.names).cast(CURVE_SCHEMA)
+    return _curves(_read(folder_or_file))
 
 
 def read_failures(folder_or_file: Path) -> pa.Table:
@@ -68,7 +72,21 @@ def read_failures(folder_or_file: Path) -> pa.Table:
     Raises:
         BadInput: a file that is not Parquet, a missing column, or a failed row that does not say which step.
     """
+    return _failures(_read(folder_or_file))
+
+
+def read_both(folder_or_file: Path) -> tuple[pa.Table, pa.Table]:
+    """What `read_curves` and `read_failures` give, of one moment."""
     rows = _read(folder_or_file)
+    return _curves(rows), _failures(rows)
+
+
+def _curves(rows: CurveRows) -> pa.Table:
+    curves = rows.where(~rows.failed())
+    return curves.check().table.select(CURVE_SCHEMA.names).cast(CURVE_SCHEMA)
+
+
+def _failures(rows: CurveRows) -> pa.Table:
     failures = rows.where(rows.failed())
     failures.check_present((*KEY_COLUMNS, "step"))
     return failures.sorted().table.select(CURVE_SCHEMA.names)
@@ -91,37 +109,108 @@ def curves_by_key(table: pa.Table) -> dict[CurveKey, Curve]:
     return curves
 
 
-def _read(folder_or_file: Path) -> CurveRows:
-    files = _curve_files(folder_or_file)
-    return CurveRows.join([_read_file(path) for path in files], files)
+def curve_files(folder: Any) -> tuple[Any, ...]:
+    """The Parquet files of a folder that hold curves, sorted; none where there is no folder.
+
+    A curve that is being made one file is found once: as that file from the moment it is whole.
+
+    Args:
+        folder: as `storage.storage_path` gives it.
+
+    Raises:
+        FileNotFoundError: a part of it vanished meanwhile.
+    """
+    if not folder.is_dir():
+        return ()
+    found = {path.relative_to(folder).as_posix(): path for path in _parquet_files(folder)}
+    whole = [name.removeprefix(COMPACTING) for name in found if name.startswith(COMPACTING)]
+    hidden = (*whole, *(f"{name.removesuffix('.parquet')}/" for name in whole))
+    return tuple(
+        path
+        for name, path in sorted(found.items())
+        if name.startswith(COMPACTING) or not name.startswith(hidden)
+    )
 
 
-def _curve_files(folder_or_file: Path) -> tuple[Path, ...]:
+def _parquet_files(folder: Any) -> Iterator[Any]:
+    """Every Parquet file that is not hidden, at any depth, and those that a compaction is about to show."""
+    if is_local(folder):
+        for place, folders, names in os.walk(folder, onerror=_raise):
+            folders[:] = [name for name in folders if not name.startswith((".", "_"))]
+            top = place == str(folder)
+            for name in names:
+                if _is_parquet(name) and (_is_shown(name) or (top and name.startswith(COMPACTING))):
+                    yield folder / place / name
+        return
+    for path in folder.rglob("*"):
+        parts = path.relative_to(folder).parts
+        shown = all(_is_shown(part) for part in parts)
+        if _is_parquet(path.name) and (shown or (len(parts) == 1 and parts[0].startswith(COMPACTING))):
+            yield path
+
+
+def _is_parquet(name: str) -> bool:
+    return PurePath(name).suffix.lower() == ".parquet"
+
+
+def _is_shown(name: str) -> bool:
+    return not name.startswith((".", "_"))
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _read(folder_or_file: Any) -> CurveRows:
+    """Every row of every file, as the folder was at one moment: what was listed and is gone is looked for again."""
+    tables: dict[Any, pa.Table] = {}
+    for _ in range(LOOKS):
+        gone: Any = None
+        try:
+            files = _files_to_read(folder_or_file)
+            for path in files:
+                if path not in tables:
+                    gone = _read_into(tables, path) or gone
+        except FileNotFoundError as error:
+            gone = error.filename or folder_or_file
+        if gone is None:
+            return CurveRows.join([tables[path] for path in files], files)
+    raise BadInput(
+        f"{gone}: is listed, and not there when it is read: see that nothing else changes the folder"
+    )
+
+
+def _read_into(tables: dict[Any, pa.Table], path: Any) -> Any:
+    """Add a file's table; the path if the file is gone."""
+    try:
+        tables[path] = _read_file(path)
+    except FileNotFoundError:
+        return path
+    return None
+
+
+def _files_to_read(folder_or_file: Any) -> tuple[Any, ...]:
     if folder_or_file.is_file():
         return (folder_or_file,)
     if not folder_or_file.is_dir():
         raise BadInput(f"{folder_or_file}: there is no such file or folder")
-    found = sorted(
-        path
-        for path in folder_or_file.rglob("*")
-        if path.suffix.lower() == ".parquet"
-        and not any(part.startswith((".", "_")) for part in path.relative_to(folder_or_file).parts)
-        and path.is_file()
-    )
+    found = curve_files(folder_or_file)
     if not found:
         raise BadInput(f"{folder_or_file}: holds no Parquet files: name a folder of learning curves")
-    return tuple(found)
+    return found
 
 
-def _read_file(path: Path) -> pa.Table:
+def _read_file(path: Any) -> pa.Table:
     """Every column of the schema as its type; a null may be anywhere yet."""
     try:
-        with pq.ParquetFile(path) as file:
+        with _opened(path) as file:
             names = file.schema_arrow.names
             known = [name for name in CURVE_SCHEMA.names if name in names]
             if repeated := [name for name in known if names.count(name) > 1]:
                 raise BadInput(f"{path}: column {repeated[0]} is there twice")
             table = file.read(columns=known, use_threads=False)
+    except FileNotFoundError:
+        raise
     except (pa.ArrowException, OSError) as error:
         raise BadInput(f"{path}: cannot be read as Parquet: {first_line(error)}") from None
     found = {name: table[name] for name in known}
@@ -136,6 +225,10 @@ def _read_file(path: Path) -> pa.Table:
         for field in CURVE_SCHEMA
     }
     return pa.table(columns)
+
+
+def _opened(path: Any) -> pq.ParquetFile:
+    return pq.ParquetFile(path) if is_local(path) else pq.ParquetFile(path.path, filesystem=path.fs)
 
 
 def _partition(path: Path) -> dict[str, str | None]:

@@ -10,21 +10,23 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lamps_core.curve_reader import curves_by_key, read_curves, read_failures
-from lamps_core.curves import CurveKey, curve_file_name, row_parquet
-from lamps_core.files import flush
+from lamps_core.curve_reader import curve_files, curves_by_key, read_both
+from lamps_core.curves import COMPACTING, CurveKey, curve_file_name, row_parquet
+from lamps_core.files import flush, make_folder, move_into_place
 from lamps_core.storage import is_local, put_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-COMPACTING, OLD = ".compacting-", ".old-"
+FAILED = "failed.parquet"  # in the folder of a curve's steps
+OLD = ".old-"  # a folder of steps whose curve is one file
 DRAFT_SECONDS = 86_400  # a hidden draft of this age is of a writer that was killed
 
 
@@ -65,20 +67,39 @@ class CurveStore:
             OSError: it cannot be written.
         """
         steps, path = self._places(row)
-        if not path.exists() and not self._compacted(steps).exists():
-            self._put(path, row)
-        self._forget_failure(steps, row)
+        if not self._on_record(steps, path):
+            content = row_parquet(row, place=steps)
+            self._forget_failure(steps)  # first: no reader sees the step twice
+            self._put(path, content, replace=False)
 
     def append_anew(self, row: Mapping[str, Any]) -> None:
-        """Add the row of a step of a curve that is made again, in place of the one that is there."""
+        """Add the row of a step of a curve that is made again, in place of the one that is there.
+
+        Raises:
+            BadInput, OSError: as `append`.
+        """
         steps, path = self._places(row)
-        self._put(path, row)
-        self._forget_failure(steps, row)
+        if self._is_compacted(steps):
+            return
+        content = row_parquet(row, place=steps)
+        self._forget_failure(steps)
+        if row["complete"]:  # the curve may have ended later the time before: nothing follows a complete row
+            for later in _last_first(steps):
+                if later.name > path.name:
+                    later.unlink(missing_ok=True)
+        self._put(path, content, replace=True)
 
     def fail(self, row: Mapping[str, Any]) -> None:
-        """Record that a curve cannot go on: a row of status `failed`, in place of an earlier one."""
-        steps, _ = self._places(row)
-        self._put(steps / "failed.parquet", row)
+        """Record that a curve cannot go on: a row of status `failed`, in place of an earlier one.
+
+        A step that is on record has not failed, whatever became of another attempt at it: nothing is recorded.
+
+        Raises:
+            BadInput, OSError: as `append`.
+        """
+        steps, path = self._places(row)
+        if not self._on_record(steps, path):
+            self._put(steps / FAILED, row_parquet(row, place=steps), replace=True)
 
     def _places(self, row: Mapping[str, Any]) -> tuple[Any, Any]:
         """The folder of a row's curve, and the row's file in it."""
@@ -86,16 +107,47 @@ class CurveStore:
         steps = self._folder / curve_file_name(key).removesuffix(".parquet")
         return steps, steps / f"step-{int(row['step']):04}.parquet"
 
-    def _compacted(self, steps: Any) -> Any:
-        return self._folder / f"{steps.name}.parquet"
+    def _on_record(self, steps: Any, path: Any) -> bool:
+        # In this order: a step that a compaction hides is in the hidden file before, and in the shown one after.
+        return path.exists() or self._is_compacted(steps)
 
-    def _put(self, path: Any, row: Mapping[str, Any]) -> None:
-        put_whole(path, row_parquet(row, place=path.parent))
+    def _is_compacted(self, steps: Any) -> bool:
+        """Whether a file that holds the whole curve is there, hidden yet or shown."""
+        return self._hidden(steps.name).exists() or self._shown(steps.name).exists()
 
-    def _forget_failure(self, steps: Any, row: Mapping[str, Any]) -> None:
-        failed = steps / "failed.parquet"
-        if failed.exists():
-            failed.unlink()
+    def _hidden(self, name: str) -> Any:
+        return self._folder / f"{COMPACTING}{name}.parquet"
+
+    def _shown(self, name: str) -> Any:
+        return self._folder / f"{name}.parquet"
+
+    def _put(self, path: Any, content: bytes, *, replace: bool) -> None:
+        """Write a step's file, whole, unless its curve became one file meanwhile."""
+        if not is_local(self._folder):
+            put_whole(path, content)
+            return
+        steps = path.parent
+        # The draft lies outside, so that a folder of steps that a compaction moves away is not made again.
+        draft = self._folder / f".{steps.name}.{path.name}.{uuid.uuid4().hex}"
+        try:
+            make_folder(self._folder)
+            draft.write_bytes(content)
+            flush(draft)
+            make_folder(steps)
+            if self._is_compacted(steps):
+                with contextlib.suppress(OSError):
+                    steps.rmdir()  # it is empty if it is the one made above
+                return
+            move_into_place(draft, path, replace=replace)
+            flush(steps)
+        except FileNotFoundError:
+            if not self._is_compacted(steps):
+                raise
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def _forget_failure(self, steps: Any) -> None:
+        (steps / FAILED).unlink(missing_ok=True)
 
     # --- reading ---------------------------------------------------------------------------------------
 
@@ -105,13 +157,11 @@ class CurveStore:
         Raises:
             BadInput: as `curve_reader.read_curves`.
         """
-        if not self._folder.is_dir() or not any(self._folder.rglob("*.parquet")):
+        if not curve_files(self._folder):
             return {}
-        found = curves_by_key(read_curves(self._folder))
-        failures = {
-            CurveKey(row["dataset"], row["model"], row["seed"]): row
-            for row in read_failures(self._folder).to_pylist()
-        }
+        curves, failed = read_both(self._folder)
+        found = curves_by_key(curves)
+        failures = {CurveKey(row["dataset"], row["model"], row["seed"]): row for row in failed.to_pylist()}
         return {
             key: CurveState(
                 tuple(found[key].rows()) if key in found else (),
@@ -124,14 +174,24 @@ class CurveStore:
     # --- compaction ------------------------------------------------------------------------------------
 
     def compact(self) -> int:
-        """Make each complete curve that is in steps one file; returns how many."""
-        done = 0
+        """Make each complete curve that is in steps one file; returns how many.
+
+        All are written before the first is shown: what another reader has listed moves in one short moment.
+        """
+        names = []
         for steps in self._step_folders():
             files = sorted(steps.glob("step-*.parquet"))
-            if files and _is_complete(files[-1]) and not (steps / "failed.parquet").exists():
-                self._compact(steps, files)
-                done += 1
-        return done
+            if self._shown(steps.name).exists():
+                self._drop_steps(steps)  # of a writer that came too late
+            elif files and _is_complete(files[-1]) and not (steps / FAILED).exists():
+                self._write_whole(steps.name, files)
+                names.append(steps.name)
+        for name in names:
+            if is_local(self._folder):
+                (self._folder / name).rename(self._old(name))
+            self._show(name)
+        self._clean(names)
+        return len(names)
 
     def _step_folders(self) -> Iterator[Any]:
         if self._folder.is_dir():
@@ -139,32 +199,39 @@ class CurveStore:
                 path for path in self._folder.iterdir() if not path.name.startswith(".") and path.is_dir()
             )
 
-    def _compact(self, steps: Any, files: list[Any]) -> None:
+    def _write_whole(self, name: str, files: list[Any]) -> None:
+        """Write a curve's one file, hidden: from here on nothing is appended, and readers of ours take it."""
         sink = pa.BufferOutputStream()
         pq.write_table(pa.concat_tables(_read(path) for path in files), sink)
-        content = sink.getvalue().to_pybytes()
-        if not is_local(self._folder):
-            # No rename hides a folder of an object store: from its last row back, no reader sees a gap.
-            put_whole(self._folder / f"{COMPACTING}{steps.name}.parquet", content)
-            for path in reversed(files):
-                path.unlink()
-            self._finish(steps.name)
-            return
-        put_whole(self._folder / f"{COMPACTING}{steps.name}.parquet", content)
-        # One rename hides all steps, the next shows the curve: no reader sees a row twice or a part of a curve.
-        steps.rename(self._folder / f"{OLD}{steps.name}")
-        self._finish(steps.name)
+        put_whole(self._hidden(name), sink.getvalue().to_pybytes())
 
-    def _finish(self, name: str) -> None:
-        """Show a compacted curve whose steps are hidden, then delete them."""
-        hidden, shown = self._folder / f"{COMPACTING}{name}.parquet", self._folder / f"{name}.parquet"
+    def _old(self, name: str) -> Any:
+        return self._folder / f"{OLD}{name}"
+
+    def _show(self, name: str) -> None:
+        """Show a compacted curve. Its steps are hidden before: no reader sees a row twice or a part of a curve."""
+        hidden, shown = self._hidden(name), self._shown(name)
         if is_local(self._folder):
             hidden.replace(shown)
-            flush(self._folder)
-            shutil.rmtree(self._folder / f"{OLD}{name}", ignore_errors=True)
         else:
+            # No rename hides a folder of an object store: from its last row back, no reader sees a gap.
+            self._drop_steps(self._folder / name)
             put_whole(shown, hidden.read_bytes())
             hidden.unlink()
+
+    def _clean(self, names: Sequence[str]) -> None:
+        """Delete the hidden steps of curves that are shown whole, once that is on disk."""
+        if is_local(self._folder) and names:
+            flush(self._folder)
+            for name in names:
+                shutil.rmtree(self._old(name), ignore_errors=True)
+                self._drop_steps(self._folder / name)
+
+    def _drop_steps(self, steps: Any) -> None:
+        for path in _last_first(steps):
+            path.unlink(missing_ok=True)
+        if is_local(steps) and steps.is_dir():
+            shutil.rmtree(steps, ignore_errors=True)
 
     def recover(self) -> None:
         """Finish or undo what a killed compaction left; delete drafts of writers killed long ago."""
@@ -172,25 +239,32 @@ class CurveStore:
             return
         for hidden in list(self._folder.glob(f"{COMPACTING}*.parquet")):
             name = hidden.name.removeprefix(COMPACTING).removesuffix(".parquet")
-            steps = self._folder / name
-            if is_local(self._folder) and steps.is_dir():
+            begun = not is_local(self._folder) or self._old(name).is_dir()
+            if not begun and (self._folder / name).is_dir():
                 hidden.unlink()  # it is made anew
             else:
-                for path in sorted(steps.glob("step-*.parquet"), reverse=True):
-                    path.unlink()
-                self._finish(name)
+                self._show(name)
+                self._clean([name])
+        for steps in self._step_folders():
+            if self._shown(steps.name).exists():
+                self._drop_steps(steps)
         if is_local(self._folder):
             for old in list(self._folder.glob(f"{OLD}*")):
-                shutil.rmtree(old, ignore_errors=True)
+                if self._shown(old.name.removeprefix(OLD)).exists():
+                    shutil.rmtree(old, ignore_errors=True)
             self._drop_drafts()
 
     def _drop_drafts(self) -> None:
         now = time.time()
-        for folder in (self._folder, *self._step_folders()):
-            for draft in folder.glob(".*.parquet.*"):
-                with contextlib.suppress(FileNotFoundError):
-                    if now - draft.stat().st_mtime > DRAFT_SECONDS:
-                        draft.unlink()
+        for draft in self._folder.glob(".*.parquet.*"):
+            with contextlib.suppress(FileNotFoundError):
+                if now - draft.stat().st_mtime > DRAFT_SECONDS:
+                    draft.unlink()
+
+
+def _last_first(steps: Any) -> list[Any]:
+    """The files of a curve's steps, from the last back: in whatever moment one looks, they leave no gap."""
+    return sorted(steps.glob("step-*.parquet"), reverse=True) if steps.is_dir() else []
 
 
 def _read(path: Any) -> pa.Table:

@@ -84,6 +84,8 @@ _SPLIT_WORD = re.compile(
     r"(?:^|[-._ 0-9])(?:train|training|validation|valid|dev|val|test|testing|eval|evaluation)[-._ 0-9]",
     re.IGNORECASE,
 )
+# A file of this name holds a whole curve that is about to take the place of its steps (see `curve_store`).
+COMPACTING = ".compacting-"
 _FILE, _ROW = "__file", "__row"  # where a row came from, carried along for messages
 
 

@@ -45,8 +45,12 @@ class Execution:
         self._changed = changed
         self._lock = threading.Lock()
 
-    def run_step(self, request: StepRequest) -> dict[str, Any]:
+    def run_step(self, request: StepRequest, *, timeout_seconds: float | None = None) -> dict[str, Any]:
         """Run a step and return its record, within the budget and its deadline.
+
+        Args:
+            request: the step.
+            timeout_seconds: its deadline; None takes that of the execution.
 
         Raises:
             CandidateFailed, WorkerDied, BudgetSpent, Interrupted: see `WorkerPool.run_step`.
@@ -58,7 +62,7 @@ class Execution:
             record = self.pool.run_step(
                 request,
                 remaining_seconds=self._remaining_seconds,
-                timeout_seconds=self._timeout,
+                timeout_seconds=self._timeout if timeout_seconds is None else timeout_seconds,
                 progress=lambda message: self._note(key, (started, message)),
             )
         except BaseException:
@@ -72,7 +76,7 @@ class Execution:
             return record
         finally:
             with self._lock:
-                del self.running[key]
+                self.running.pop(key, None)  # the same step may run here twice: one whose answer was lost
 
     def settle(self, key: StepKey, *, spent_seconds: float) -> None:
         """Take over what is spent once an outcome is in it: no second is missed or counted twice."""

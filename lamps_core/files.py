@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -10,6 +13,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 MEBIBYTE = 2**20
@@ -28,6 +32,44 @@ def write_atomically(path: Path, content: bytes) -> None:
         draft.unlink(missing_ok=True)
         raise
     flush(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, on disk too; one that is there is fine."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    with contextlib.suppress(PermissionError):  # the folder above may be another's, and not ours to list
+        flush(path.parent)
+
+
+def move_into_place(draft: Path, path: Path, *, replace: bool) -> None:
+    """Give a flushed draft its name; without `replace`, a file of that name stays and the draft is dropped."""
+    if not replace:
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            return
+        except PermissionError:
+            pass  # a file system without hard links
+        except OSError as error:
+            if error.errno not in {errno.ENOTSUP, errno.ENOSYS}:
+                raise
+        else:
+            return
+        if path.exists():
+            return
+    draft.replace(path)
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold a lock file; waits until no other process of this host does. The end of a process lets go of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -219,7 +219,7 @@ class SearchRun:
         return self.execution.lost_seconds(self._key(action.candidate, action.step))
 
     def _key(self, candidate: str, step: int) -> StepKey:
-        return StepKey(self.dataset.name, candidate, step)
+        return StepKey(self.dataset.name, candidate, self.request.settings.seed, step)
 
     def _write_curve(self, state: CandidateState) -> None:
         rows = [{k: v for k, v in row.items() if k in CURVE_COLUMNS} for row in state.rows]
@@ -242,7 +242,7 @@ class SearchRun:
             steps_done=search.steps,
             running=tuple(
                 RunningStep(name, step, told["phase"], told["done"], told["total"], started)
-                for (_, name, step), (started, told) in running.items()
+                for (_, name, _, step), (started, told) in running.items()
             ),
             candidates=len(states),
             complete=sum(state.complete for state in states),

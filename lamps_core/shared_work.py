@@ -14,14 +14,17 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.checkpoint import RECORD, newest_checkpoint
+from lamps_core.checkpoint import RECORD, drop_older, newest_checkpoint
+from lamps_core.files import flush, flush_folder
 from lamps_core.prepared_data import save_prepared
-from lamps_core.storage import is_local
+from lamps_core.storage import is_local, put_whole
 
 if TYPE_CHECKING:
+    from lamps_core.checkpoint import Checkpoint
     from lamps_core.text_data import TextDataset
 
 _FOLDER = re.compile(r"step-(\d{4,})(-[0-9a-f]+)?")
+_OF_A_STEP = re.compile(r"(?:step|\.draft)-(\d{4,})(-[0-9a-f]+)?")  # what a killed copy left, too
 _DESCRIPTION = "dataset.json"
 _CHUNK = 16 * 2**20
 
@@ -46,20 +49,57 @@ def _newest(checkpoints: Any) -> tuple[int, Any] | None:
     return step, path
 
 
-def fetch_checkpoint(shared: Any, local: Path) -> None:
-    """Bring the newest shared checkpoint of a candidate to this host, if it is newer than the one here."""
-    newest, own = _newest(shared), newest_checkpoint(local)
-    if newest is None or (own is not None and own.step >= newest[0]):
-        return
-    step, folder = newest
-    draft = local / f".draft-{step:04d}"
+def fetch_checkpoint(shared: Any, local: Path, *, step: int, anew: bool = False) -> None:
+    """Bring the newest shared checkpoint of a candidate to this host, if it is newer than the one here.
+
+    Called by the holder of the candidate's lock file. A checkpoint here that cannot lead to the step is dropped.
+
+    Args:
+        shared: the candidate's checkpoints in the shared work folder.
+        local: those of this host.
+        step: to be run next.
+        anew: the curve is made again: of this host's checkpoints only one that was shared is of the new curve.
+    """
+    own = newest_checkpoint(local)
+    if own is not None and (own.step > step or (anew and not _is_shared(own, shared))):
+        shutil.rmtree(local)
+        own = None
+    while (newest := _newest(shared)) is not None and (own is None or own.step < newest[0]):
+        step, folder = newest
+        draft = local / f".draft-{step:04d}"
+        try:
+            _copy_folder(folder, draft)
+        except (FileNotFoundError, NotADirectoryError):
+            if _newest(shared) == newest:
+                raise
+        if (
+            _newest(shared) == newest
+        ):  # else another host pushed a newer one, and drops this one: it may be torn
+            draft.rename(local / f"step-{step:04d}")
+            drop_older(local, step)
+            return
+
+
+def _is_shared(own: Checkpoint, shared: Any) -> bool:
+    newest = _newest(shared)
+    return (
+        newest is not None
+        and newest[0] == own.step
+        and (newest[1] / RECORD).read_bytes() == (own.folder / RECORD).read_bytes()
+    )
+
+
+def _copy_folder(folder: Any, draft: Path) -> None:
+    """Copy a checkpoint into a draft of it, flushed."""
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    for path in folder.iterdir():
+    for path in sorted(folder.iterdir(), key=_record_last):
         _copy(path, draft / path.name)
-    target = local / f"step-{step:04d}"
-    shutil.rmtree(target, ignore_errors=True)
-    draft.rename(target)
+    flush_folder(draft)
+
+
+def _record_last(path: Any) -> tuple[bool, str]:
+    return path.name == RECORD, path.name
 
 
 def push_checkpoint(local: Path, shared: Any) -> None:
@@ -68,35 +108,24 @@ def push_checkpoint(local: Path, shared: Any) -> None:
     shared_step = newest_shared_step(shared)
     if own is None or (shared_step is not None and shared_step >= own.step):
         return
-    attempt = f"{own.step:04d}-{uuid.uuid4().hex[:8]}"
+    name, attempt = f"step-{own.step:04d}", uuid.uuid4().hex[:8]
     if is_local(shared):
-        draft = shared / f".draft-{attempt}"
-        _copy_checkpoint(own.folder, draft)
-        _show(draft, shared / own.folder.name)
+        draft = shared / f".draft-{own.step:04d}-{attempt}"
+        try:
+            _copy_folder(own.folder, draft)
+            draft.rename(shared / name)
+            flush(shared)
+        except OSError:
+            shutil.rmtree(draft, ignore_errors=True)
+            if newest_shared_step(shared) != own.step:  # else another host was faster with the same step
+                raise
     else:
-        _copy_checkpoint(own.folder, shared / f"step-{attempt}")
+        for path in sorted(own.folder.iterdir(), key=_record_last):  # with the record, it counts
+            _copy(path, shared / f"{name}-{attempt}" / path.name)
     for path in list(shared.iterdir()):
-        match = _FOLDER.fullmatch(path.name)
+        match = _OF_A_STEP.fullmatch(path.name)
         if match and int(match[1]) < own.step:
             _remove(path)
-
-
-def _show(draft: Path, target: Path) -> None:
-    """Commit a copied checkpoint, unless another host has done this very step meanwhile: either is as good."""
-    try:
-        draft.rename(target)
-    except OSError:
-        if not target.is_dir():
-            raise
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def _copy_checkpoint(source: Path, target: Any) -> None:
-    """Copy the files of a checkpoint, its record last: with it, the copy counts."""
-    if is_local(target):
-        target.mkdir(parents=True)
-    for path in sorted(source.iterdir(), key=lambda path: (path.name == RECORD, path.name)):
-        _copy(path, target / path.name)
 
 
 def drop_checkpoint(shared: Any) -> None:
@@ -106,26 +135,43 @@ def drop_checkpoint(shared: Any) -> None:
 
 
 def push_data(dataset: TextDataset, shared_work: Any) -> None:
-    """Put a prepared dataset into a shared work folder, its description last."""
+    """Put a prepared dataset into a shared work folder, unless the same one is there."""
     with tempfile.TemporaryDirectory(prefix="lamps-data-") as folder:
         save_prepared(dataset, Path(folder))
         _copy_data(Path(folder), shared_work / "data")
 
 
 def fetch_data(shared_work: Any, work: Path) -> None:
-    """Bring the prepared dataset of a shared work folder to this host, unless the same one is here."""
-    here, there = work / "data", shared_work / "data"
-    told = (there / _DESCRIPTION).read_bytes()
-    if (here / _DESCRIPTION).is_file() and (here / _DESCRIPTION).read_bytes() == told:
-        return
-    _copy_data(there, here)
+    """Bring the prepared dataset of a shared work folder to this host, unless the same one is here.
+
+    Several processes of a host may do so at once, while others read what is there.
+    """
+    _copy_data(shared_work / "data", work / "data")
 
 
 def _copy_data(source: Any, target: Any) -> None:
+    """Copy the files of a prepared dataset, its description last, unless the target has the same description."""
+    told = (source / _DESCRIPTION).read_bytes()
+    if (target / _DESCRIPTION).is_file() and (target / _DESCRIPTION).read_bytes() == told:
+        return
     if is_local(target):
         target.mkdir(parents=True, exist_ok=True)
-    for path in sorted(source.iterdir(), key=lambda path: path.name == _DESCRIPTION):
-        _copy(path, target / path.name)
+    for path in source.iterdir():
+        if path.name != _DESCRIPTION and not path.name.startswith("."):
+            _copy_whole(path, target / path.name)
+    put_whole(target / _DESCRIPTION, told)
+
+
+def _copy_whole(source: Any, target: Any) -> None:
+    if not is_local(target):
+        _copy(source, target)  # a store shows an object when it is whole
+        return
+    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        _copy(source, draft)
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _copy(source: Any, target: Any) -> None:

@@ -14,6 +14,7 @@ class StepKey(NamedTuple):
 
     dataset: str
     candidate: str
+    seed: int
     step: int
 
 
@@ -50,12 +51,17 @@ class StepRequest:
     @property
     def key(self) -> StepKey:
         """What names it."""
-        return StepKey(self.dataset, self.name, self.step)
+        return StepKey(self.dataset, self.name, self.settings["seed"], self.step)
 
     @property
     def checkpoint_folder(self) -> Path:
         """Where the candidate's checkpoints lie."""
         return Path(self.work_folder) / "checkpoints" / safe_name(self.name)
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by the process of this host that changes them."""
+        return self.checkpoint_folder.with_name(f".{self.checkpoint_folder.name}.lock")
 
 
 @dataclass(frozen=True, kw_only=True)

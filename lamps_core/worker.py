@@ -7,9 +7,7 @@ in, the record of the step goes out, after the checkpoint is committed.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import fcntl
 import json
 import multiprocessing
 import os
@@ -22,10 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.errors import CandidateFailed
+from lamps_core.files import held
 from lamps_core.steps import ExportRequest, StepRequest
+from lamps_core.storage import unusable_storage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from multiprocessing.connection import Connection
 
 
@@ -72,8 +71,11 @@ def _die_with_parent() -> None:
 
 
 def _redirect_output(log: Path) -> None:
-    log.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    except OSError:  # the disk is full or read-only: the step will say so
+        descriptor = os.open(os.devnull, os.O_WRONLY)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
@@ -92,19 +94,25 @@ class Worker:
         self._told_at = 0.0
 
     def answer(self, message: dict[str, Any]) -> None:
-        """Do what one message asks and send `done` or `failed`; anything else ends the process."""
+        """Do what one message asks and send `done`, `failed` or `storage`; anything else ends the process."""
         try:
             if message["do"] == "step":
                 request = _step_request(message["request"])
-                with _locked(request.checkpoint_folder.with_name(f".{request.checkpoint_folder.name}.lock")):
+                with held(request.lock_file):
                     record = self._run.step(request, message["dispatched_at"])
             else:
                 asked = message["request"]
                 export = ExportRequest(**{**asked, "last": _step_request(asked["last"])})
                 record = self._run.export(export)
             self._send(kind="done", record=record)
-        except CandidateFailed as error:
-            self._send(kind="failed", reason=str(error))
+        except Exception as error:
+            reason = unusable_storage(error, _work_folder(message))
+            if reason is not None:
+                self._send(kind="storage", reason=reason)
+            elif isinstance(error, CandidateFailed):
+                self._send(kind="failed", reason=str(error))
+            else:
+                raise
 
     def _send(self, **message: Any) -> None:
         self._connection.send_bytes(json.dumps(message).encode())
@@ -117,14 +125,10 @@ class Worker:
         self._send(kind="progress", phase=phase, done=done, total=total)
 
 
+def _work_folder(message: dict[str, Any]) -> str:
+    asked = message["request"]
+    return str(asked["work_folder"] if message["do"] == "step" else asked["target"])
+
+
 def _step_request(fields: dict[str, Any]) -> StepRequest:
     return StepRequest(**{**fields, "losses": tuple(fields["losses"])})
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Wait until no other worker holds the file: one that a killed run left ends within milliseconds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

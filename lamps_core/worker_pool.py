@@ -24,7 +24,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from lamps_core import worker
-from lamps_core.errors import BudgetSpent, CandidateFailed, Interrupted, WorkerDied
+from lamps_core.errors import BudgetSpent, CandidateFailed, Interrupted, StorageFailed, WorkerDied
 from lamps_core.files import safe_name
 
 if TYPE_CHECKING:
@@ -147,6 +147,8 @@ def _supervise(child: _Child, watch: _Watch) -> dict[str, Any]:
             return answer["record"]
         if answer["kind"] == "failed":
             raise CandidateFailed(answer["reason"])
+        if answer["kind"] == "storage":
+            raise StorageFailed(answer["reason"])
         watch.progress(answer)
 
 
@@ -199,6 +201,7 @@ class WorkerPool:
 
         Raises:
             CandidateFailed: the step can never be done.
+            StorageFailed: the disk is full or read-only.
             WorkerDied: the worker ended without an answer, or hung.
             BudgetSpent: stopped by `remaining_seconds`.
             Interrupted: the pool was closed.
@@ -211,7 +214,7 @@ class WorkerPool:
         """Save a complete candidate; returns what its export measured.
 
         Raises:
-            CandidateFailed, WorkerDied, Interrupted: as for `run_step`.
+            CandidateFailed, StorageFailed, WorkerDied, Interrupted: as for `run_step`.
         """
         message = {"do": "export", "request": asdict(request)}
         return self._run(message, request.last, _Watch())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from prefect import task
@@ -66,7 +67,8 @@ def fine_tune_step(request: StepRequest, keep: Keep | None = None) -> dict[str, 
     worker = _dask_worker()
     slots = int(worker.state.total_resources.get(SLOT, 1)) if worker is not None else None
     execution = execution_of(request.slots_of, parallel=slots)
-    record = run_and_keep(request, keep, execution.run_step)
+    run = partial(execution.run_step, timeout_seconds=keep.step_timeout_seconds)
+    record = run_and_keep(request, keep, run)
     return record | {"worker": worker.address if worker is not None else None}
 
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.campaigns import STEPS_EACH, campaign_arguments, facts, key_of, rows_of, write_datasets
+from tests.dask_cluster import DaskCluster
 from tests.lamps_command import DEADLINE_SECONDS, family, lamps, start_lamps, wait_for_end
 from tests.searches import BETTER, MODELS, TINY, eventually, nan_model, truncated_model
 
@@ -208,6 +209,16 @@ def test_the_plan_of_a_finished_campaign_is_empty_and_knows_its_speed(finished: 
     plan = json.loads(ran.stdout)
     assert (plan["done"], plan["to_run"], plan["device_hours"]) == (4, [], 0)
     assert plan["speed_from_steps"] == 4 * (STEPS_EACH - 1)
+
+
+def test_a_plan_for_a_dask_cluster_without_workers_does_not_wait_for_ever(tmp_path: Path) -> None:
+    datasets = write_datasets(tmp_path)
+    with DaskCluster(tmp_path / "cluster", workers=0) as cluster:
+        arguments = campaign_arguments(datasets, MODELS, "curves", "--engine", "dask", "--plan")
+        ran = lamps(*arguments, "--scheduler", cluster.address, cwd=tmp_path)
+    assert ran.returncode == 2, ran.stderr
+    assert "has no worker with --resources GPU=1: start one with dask worker" in ran.stderr
+    assert "Traceback" not in ran.stderr
 
 
 def broken_parquet(folder: Path) -> list[str]:

@@ -72,7 +72,14 @@ def test_another_model_under_a_name_is_refused(record: CampaignRecord) -> None:
         joined(other, settings=SETTINGS, datasets=[], candidates=resolve_candidates("zoo/bert-tiny"))
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"version": 99}', '{"version": 1, "id": 3}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "", "{", "[]", "{}", '{"version": 99}', '{"version": 1, "id": 3}',
+        '{"version": 1, "id": "a", "settings": {"no_such": 1}, "work": null, "datasets": [], "models": {}}',
+        '{"version": 1, "id": "a", "settings": [], "work": null, "datasets": [], "models": {}}',
+    ],
+)  # fmt: skip
 def test_a_damaged_record_is_refused_with_its_path(tmp_path: Path, content: str) -> None:
     path = tmp_path / ".lamps" / "campaign.json"
     path.parent.mkdir()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -78,6 +80,12 @@ def test_a_curve_without_its_checkpoint_is_made_again(topics_csv: Path, tmp_path
     assert run_steps(request).steps == STEPS_EACH
 
 
+def test_a_campaign_stopped_before_its_first_row_goes_on(topics_csv: Path, tmp_path: Path) -> None:
+    request = request_of(topics_csv, tmp_path / "curves")
+    assert run_steps(request, limit=0).steps == 0  # its folder holds prepared data, as Parquet, and no row
+    assert run_steps(request, limit=1).steps == 1
+
+
 def test_a_checkpoint_that_is_ahead_of_its_rows_is_not_taken(topics_csv: Path, tmp_path: Path) -> None:
     request = request_of(topics_csv, tmp_path / "curves")
     run_steps(request, limit=3)
@@ -122,6 +130,39 @@ def test_a_fingerprint_takes_settings_and_datasets_from_the_record(topics_csv: P
     assert run_steps(added).steps == STEPS_EACH
     with pytest.raises(BadInput, match="does not say how its curves were made"):
         of_record(CampaignRequest(curves=str(tmp_path / "other"), datasets=None, models=BETTER))
+
+
+def test_a_fingerprint_of_a_folder_of_two_seeds_adds_a_curve_to_each(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    for seed in (0, 1):
+        data = DatasetRequest(str(topics_csv), ("phrase",), "topic", max_train_rows=40, seed=seed)
+        asked = CampaignRequest(
+            curves=str(tmp_path / "curves"),
+            datasets=(NamedRequest(None, data),),
+            models=TINY,
+            settings=dataclasses.replace(QUICK, seed=seed),
+        )
+        assert run_steps(asked).steps == STEPS_EACH
+    added = of_record(CampaignRequest(curves=str(tmp_path / "curves"), datasets=None, models=BETTER))
+    run = CampaignRun(added)
+    execution = Execution([DeviceSlot(None, 1)] * 2)
+    with ThreadPoolExecutor(2) as threads, run.opened(dataclasses.replace(CPU, slots=2)):
+        while not run.campaign.done:  # both seeds' steps of a number at once
+            asked_for = [started for _ in range(2) if (started := run.ask(2)) is not None]
+            assert {pair.key.seed for pair, _, _ in asked_for} == {0, 1}
+            assert len({step.key for _, step, _ in asked_for}) == 2
+            records = list(threads.map(lambda it: run_and_keep(it[1], it[2], execution.run_step), asked_for))
+            for (pair, _, _), record in zip(asked_for, records, strict=True):
+                run.tell(pair, record)
+    execution.close()
+    assert execution.running == {}
+    states = CurveStore(tmp_path / "curves").states()
+    assert {(key.model, key.seed): len(state.rows) for key, state in states.items()} == {
+        (model, seed): STEPS_EACH for model in (TINY, BETTER) for seed in (0, 1)
+    }
+    first, second = (states[CurveKey("topics", BETTER, seed)].rows for seed in (0, 1))
+    assert all(one["test_loss"] != other["test_loss"] for one, other in zip(first, second, strict=True))
 
 
 def test_work_can_lie_elsewhere_and_moves_with_the_option(topics_csv: Path, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_a_step_is_in_flight_while_it_runs_and_is_no_longer_when_it_is_done(step
     seen: list[tuple[str, float]] = []
 
     def note() -> None:
-        ((_, name, number), (_, told)) = next(iter(metered.running.items()))
+        ((_, name, _, number), (_, told)) = next(iter(metered.running.items()))
         assert (name, number) == (TINY, 0)
         seen.append((told["phase"], metered.in_flight_seconds()))
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamps_core.files import safe_name, write_atomically, write_json
+from lamps_core.files import move_into_place, safe_name, write_atomically, write_json
 
 
 def test_a_file_is_replaced_whole_and_no_draft_is_left(tmp_path: Path) -> None:
@@ -79,3 +81,21 @@ def test_long_names_that_differ_at_the_end_do_not_share_a_file(name: str, end: s
 def test_a_safe_name_stays_readable() -> None:
     assert safe_name("zoo/bert-tiny") == "zoo--bert-tiny"
     assert safe_name("my model").startswith("my_model-")
+
+
+@pytest.mark.parametrize("refused", [None, errno.EPERM, errno.ENOTSUP])
+def test_a_name_that_is_taken_stays_also_on_a_file_system_without_hard_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: int | None
+) -> None:
+    if refused is not None:
+
+        def link(source: Path, target: Path) -> None:
+            raise OSError(refused, "no hard links")
+
+        monkeypatch.setattr(os, "link", link)
+    for content in ("first", "second"):
+        (tmp_path / f"draft-{content}").write_text(content)
+        move_into_place(tmp_path / f"draft-{content}", tmp_path / "name", replace=False)
+    assert (tmp_path / "name").read_text() == "first"
+    move_into_place(tmp_path / "draft-second", tmp_path / "name", replace=True)
+    assert (tmp_path / "name").read_text() == "second"

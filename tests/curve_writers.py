@@ -1,0 +1,140 @@
+"""Processes that write and read a folder at once or are killed in the middle, and rows for them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.dataset
+
+from lamps_core.curve_reader import read_curves
+from lamps_core.curve_store import CurveStore
+from lamps_core.prepared_data import load_prepared
+from lamps_core.shared_work import fetch_data
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LAST = 3  # the complete step
+CHANGES = ("rename", "replace", "link", "unlink", "mkdir", "rmdir", "fsync")  # system calls of the os module
+
+
+def row(step: int, *, model: str = "bert", loss: float = 1.0, **more: Any) -> dict[str, Any]:
+    """A row of a curve that is complete with step `LAST`."""
+    return {
+        "dataset": "trec", "model": model, "seed": 0, "step": step, "test_loss": loss, "train_seconds": 2.0,
+        "step_seconds": 3.0, "parameters": 100, "complete": step == LAST, "source": "measured",
+    } | more  # fmt: skip
+
+
+def failed(step: int, **more: Any) -> dict[str, Any]:
+    """The row of a step that failed."""
+    key = {
+        name: value
+        for name, value in row(step, **more).items()
+        if name in {"dataset", "model", "seed", "step"}
+    }
+    return key | {"source": "measured", "status": "failed", "error": "killed"}
+
+
+def key_of(told: dict[str, Any]) -> tuple[str, str, int, int]:
+    return told["dataset"], told["model"], told["seed"], told["step"]
+
+
+def seen_outside(folder: Path) -> dict[tuple[str, str, int, int], float]:
+    """Each row's loss by key, as pyarrow sees them; no key twice."""
+    rows = pyarrow.dataset.dataset(folder).to_table().to_pylist()
+    counted = Counter(key_of(told) for told in rows)
+    assert max(counted.values()) == 1, [key for key, count in counted.items() if count > 1]
+    return {key_of(told): told["test_loss"] for told in rows}
+
+
+def write_curves(folder: str, models: list[str], loss: float) -> None:
+    """Append every row of these curves, each curve in order."""
+    store = CurveStore(Path(folder))
+    for step in range(LAST + 1):
+        for model in models:
+            store.append(row(step, model=model, loss=loss))
+
+
+def compact_until_whole(folder: str, curves: int) -> None:
+    """Compact again and again, as the one who may, until every curve is one file."""
+    store, done = CurveStore(Path(folder)), 0
+    while done < curves:
+        done += store.compact()
+
+
+def read_until_whole(folder: str, curves: int, told: Any) -> None:
+    """Read without a pause, as pyarrow and as LAMPS; sends the times each was done, and pyarrow's misses."""
+    counted = Counter[str]()
+    losses: dict[tuple[str, str, int, int], float] = {}
+    while counted["whole"] < 2:
+        try:
+            seen = seen_outside(Path(folder))
+            assert {key: seen[key] for key in seen if key in losses} == {
+                key: losses[key] for key in seen if key in losses
+            }, "a row changed"
+            losses |= seen
+            counted["outside"] += 1
+        except FileNotFoundError:
+            counted["missed"] += 1
+        table = read_curves(Path(folder))
+        ours = {key_of(told): told["test_loss"] for told in table.to_pylist()}
+        assert losses.items() <= ours.items(), f"gone: {sorted(losses.keys() - ours.keys())[:3]}"
+        losses = ours
+        counted["ours"] += 1
+        counted["whole"] += len(ours) == curves * (LAST + 1)
+    told.send(dict(counted))
+
+
+def fetch_and_read(work: str, here: str, rows: int) -> None:
+    """Bring a dataset to this host, as each of its Dask workers does, and read it."""
+    fetch_data(Path(work), Path(here))
+    for _ in range(5):
+        assert len(load_prepared(Path(here) / "data").train) == rows
+
+
+def killed_at(call: int, operation: Callable[[], Any]) -> bool:
+    """Run an operation in a child that kills itself before its n-th change to a disk; whether it came that far.
+
+    The child is a fork: what is killed is this very code, at a moment that a clock could not hit.
+    """
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _kill_before(call)
+            operation()
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, "the operation raised"
+    return os.WIFSIGNALED(status)
+
+
+def _kill_before(call: int) -> None:
+    count = 0
+
+    def hooked(change: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*args: Any, **options: Any) -> Any:
+            nonlocal count
+            if count == call:
+                os.kill(os.getpid(), signal.SIGKILL)
+            count += 1
+            return change(*args, **options)
+
+        return wrapped
+
+    def half_written(path: Path, content: bytes) -> int:
+        """Two changes: the first half, then the rest."""
+        with path.open("wb") as file:
+            half = hooked(file.write)(content[: len(content) // 2])
+            file.flush()
+            return int(half + hooked(file.write)(content[half:]))
+
+    for name in CHANGES:
+        setattr(os, name, hooked(getattr(os, name)))
+    setattr(Path, "write_bytes", half_written)  # noqa: B010

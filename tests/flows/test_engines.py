@@ -1,0 +1,170 @@
+"""Where steps run: what is refused, what a Dask cluster tells, and what a campaign says while it waits for one."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from flows import campaign as campaign_flow
+from flows.campaign import _waits_for, run_steps
+from flows.engines import DaskEngine, engine_of
+from lamps_core.campaign_plan import Machine
+from lamps_core.campaign_run import CampaignRequest, CampaignRun
+from lamps_core.campaign_step import Keep, run_and_keep
+from lamps_core.curve_store import CurveStore
+from lamps_core.errors import BadInput, LampsError
+from lamps_core.execution import Execution
+from lamps_core.progress import listener
+from lamps_core.registry import NamedRequest
+from lamps_core.text_data import DatasetRequest
+from lamps_core.worker_pool import DeviceSlot
+from tests.campaigns import campaign_arguments, rows_of, write_datasets
+from tests.dask_cluster import DaskCluster
+from tests.lamps_command import lamps
+from tests.searches import QUICK, STEPS_EACH, TINY, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from lamps_core.steps import StepRequest
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"engine": "dask"}, "--scheduler tcp://HOST:8786"),
+        (
+            {"engine": "dask", "scheduler": "tcp://127.0.0.1:9", "parallel": 2},
+            "--parallel is of --engine local",
+        ),
+        (
+            {"engine": "dask", "scheduler": "tcp://127.0.0.1:9", "step_timeout": 0.0},
+            "--step-timeout must be more",
+        ),
+        ({"engine": "dask", "scheduler": "not an address"}, "no Dask scheduler answers at not an address"),
+        ({"engine": "local", "scheduler": "tcp://127.0.0.1:9"}, "--scheduler is of --engine dask"),
+        ({"engine": "local", "parallel": 0}, "--parallel must be at least 1, not 0"),
+        ({"engine": "local", "step_timeout": -1.0}, "--step-timeout must be more than zero, not -1"),
+        ({"engine": "local", "step_timeout": float("nan")}, "--step-timeout must be more than zero, not nan"),
+        ({"engine": "slurm"}, "--engine must be local or dask, not slurm"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options: dict[str, Any], says: str) -> None:
+    given: dict[str, Any] = {"scheduler": None, "parallel": None, "step_timeout": None} | options
+    with pytest.raises(BadInput, match=says):
+        engine_of(slots_of="any", **given)
+
+
+def test_a_dask_engine_follows_the_workers_that_come_and_go(tmp_path: Path) -> None:
+    with DaskCluster(tmp_path, workers=0) as cluster:
+        engine: DaskEngine = eventually(lambda: connected(cluster.address), what="the scheduler's start")
+        try:
+            with pytest.raises(
+                BadInput, match=f"{cluster.address} has no worker with --resources GPU=1: start"
+            ):
+                engine.machine(wait_seconds=0)
+            assert (engine.slots(), engine.most_of_a_worker()) == (0, 0)
+            cluster.start_worker(0)
+            machine = engine.machine()  # waits for it
+            assert (machine.slots, machine.devices_of_a_host, machine.cuda) == (1, 1, False)
+            assert (engine.slots(), engine.most_of_a_worker()) == (1, 1)
+            cluster.kill("worker0")
+            eventually(lambda: engine.slots() == 0, what="the loss of the worker")
+            cluster.kill("scheduler")
+            eventually(lambda: is_gone(engine), what="the loss of the scheduler")
+        finally:
+            engine.close()
+
+
+def connected(address: str) -> DaskEngine | None:
+    try:
+        return DaskEngine(address)
+    except BadInput:
+        return None
+
+
+def is_gone(engine: DaskEngine) -> bool:
+    try:
+        engine.slots()
+    except LampsError as error:
+        return "is gone: start it and its workers" in str(error)
+    return False
+
+
+def test_a_step_that_hangs_is_ended_on_a_dask_worker_too(tmp_path: Path, prefect_url: str) -> None:
+    datasets = write_datasets(tmp_path, ("first",))
+    with DaskCluster(tmp_path / "cluster", workers=1) as cluster:
+        cluster.ready()
+        more = ("--engine", "dask", "--scheduler", cluster.address, "--step-timeout", "0.01")
+        ran = lamps(
+            *campaign_arguments(datasets, TINY, "curves", *more), cwd=tmp_path, prefect_url=prefect_url
+        )
+    assert ran.returncode == 1, ran.stderr
+    (row,) = rows_of(tmp_path / "curves")
+    assert row["error"] == "after 3 attempts: no answer within 0.01 s (--step-timeout)"
+
+
+class Shrunken:
+    """An engine whose one worker is gone, and comes back after it was asked for twice."""
+
+    def __init__(self, run: Callable[[StepRequest], dict[str, Any]]) -> None:
+        self._run = run
+        self._asked = 0
+        self._waiting: list[tuple[Future[Any], StepRequest, Keep]] = []
+
+    def slots(self) -> int:
+        return 1
+
+    def most_of_a_worker(self) -> int:
+        self._asked += 1
+        if self._asked < 2:
+            return 0
+        self._work()
+        return 1
+
+    def submit(self, request: StepRequest, keep: Keep) -> Future[Any]:
+        future: Future[Any] = Future()
+        self._waiting.append((future, request, keep))
+        if self._asked >= 2:
+            self._work()
+        return future
+
+    def _work(self) -> None:
+        while self._waiting:
+            future, request, keep = self._waiting.pop()
+            future.set_result(run_and_keep(request, keep, self._run))
+
+    def note_worker(self, request: StepRequest, record: dict[str, Any]) -> None:
+        pass
+
+
+def test_a_step_that_nobody_left_can_take_is_waited_for_aloud(
+    topics_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(campaign_flow, "WAKE_SECONDS", 0.05)
+    monkeypatch.setattr(campaign_flow, "ARTIFACT_SECONDS", float("inf"))  # there is no server to tell
+    data = NamedRequest(None, DatasetRequest(str(topics_csv), ("phrase",), "topic", max_train_rows=40))
+    curves = tmp_path / "curves"
+    run = CampaignRun(CampaignRequest(curves=str(curves), datasets=(data,), models=TINY, settings=QUICK))
+    execution = Execution([DeviceSlot(None, 1)])
+    said: list[str] = []
+    token = listener.set(lambda event: said.append(event.message))
+    try:
+        with run.opened(Machine(1, 2**36, 1, cuda=False, name="cpu")):
+            engine: Any = Shrunken(execution.run_step)
+            run_steps(run, engine, artifact=None)
+    finally:
+        listener.reset(token)
+        execution.close()
+    assert said[0] == "waiting for a worker with 1 GPU slot: none is left"
+    assert len(said) == 1 + STEPS_EACH
+    (state,) = CurveStore(curves).states().values()
+    assert state.complete
+
+
+def test_what_a_step_waits_for_is_said_in_numbers() -> None:
+    assert _waits_for(1, 1) is None
+    assert _waits_for(4, 2) == "waiting for a worker with 4 GPU slots: the largest that is left has 2"
