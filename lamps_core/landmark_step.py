@@ -1,31 +1,28 @@
 """A candidate's landmark steps in this process: load, train, evaluate, commit, one step after the other.
 
 Keeps the candidate's state warm between consecutive steps, and picks it up from the checkpoint otherwise:
-both give the same numbers. Owns what a step's record says and what is done when memory runs out. Where several
-processes hold the candidate, each runs this, and the first one writes. Knows nothing of how processes are started
-or of what decides the next step.
+both give the same numbers. Owns what is done when memory runs out. Where several processes hold the candidate,
+each runs this, and the first one writes. Knows nothing of how processes are started or of what decides the next step.
 """
 
 from __future__ import annotations
 
 import gc
-import resource
 import shutil
-import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lamps_core import __version__, checkpoint, landmarks, pretrained, sharding, tokens, training
+from lamps_core import checkpoint, landmarks, pretrained, sharding, tokens, training
 from lamps_core.checkpoint import checkpoint_after, newest_checkpoint
 from lamps_core.errors import CandidateFailed, ShortOfMemory
 from lamps_core.memory import micro_batch_for
 from lamps_core.prepared_data import load_prepared
 from lamps_core.ranks import ALONE
 from lamps_core.settings import FineTuningSettings
+from lamps_core.step_record import facts, measured
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,6 +96,7 @@ class CandidateRun:
             raise error
         before = self._tune.micro_batch_size if self._tune is not None else 1
         if self._ranks.several and before > 1:  # the others wait inside a pass of the model, for ever
+            print(f"out of memory at micro-batch {before}: all processes begin anew")
             raise ShortOfMemory(pretrained.first_line(error), before) from error
         self._tune, self._tuned_step = None, -1
         error.__traceback__ = None  # its frames hold the tensors that did not fit
@@ -118,7 +116,7 @@ class CandidateRun:
         settings = FineTuningSettings(**request.settings)
         tune = self._loaded(request, settings, newest, micro_batch)
         row = self._trained(tune, settings, request.step, newest)
-        row |= self._evaluated(tune) | _facts(tune, request, settings)
+        row |= self._evaluated(tune) | facts(tune, request, settings)
         row["complete"] = settings.is_complete([*request.losses, row["test_loss"]])
         self._progress("save", 0, 0)
 
@@ -133,12 +131,13 @@ class CandidateRun:
             row["step_seconds"] = time.monotonic() - dispatched_at
             return row
 
-        self._tuned_step = request.step
-        if not self._ranks.first:
+        if self._ranks.first:
+            folder = request.checkpoint_folder
+            row = checkpoint.commit_checkpoint(folder, request.step, save=save, record=record)
+        else:
             save(None)
-            return row
-        folder = request.checkpoint_folder
-        return checkpoint.commit_checkpoint(folder, request.step, save=save, record=record)
+        self._tuned_step = request.step
+        return row
 
     def _trained(
         self, tune: FineTune, settings: FineTuningSettings, step: int, newest: Checkpoint | None
@@ -166,7 +165,7 @@ class CandidateRun:
         started = time.monotonic()
         result = training.evaluate(tune, split, progress=self._evaluating)
         rows_per_second = len(split) / (time.monotonic() - started)
-        return _measured(result) | {"eval_rows_per_second": rows_per_second}
+        return measured(result) | {"eval_rows_per_second": rows_per_second}
 
     def _training(self, done: int, total: int) -> None:
         self._progress("train", done, total)
@@ -273,21 +272,16 @@ class CandidateRun:
             shutil.rmtree(draft, ignore_errors=True)
             model.save_pretrained(draft)
             self._tokenizer.save_pretrained(draft)
-        measured = {}
+        told = {}
         if request.evaluate_test:
             tune = training.start_fine_tune(model, settings, self._ranks)
             tune.limit_micro_batch(newest.record["micro_batch_size"], settings)
             result = training.evaluate(tune, self._splits["test"], progress=self._evaluating)
-            measured = _measured(result)
+            told = measured(result)
         if self._ranks.first:
             shutil.rmtree(target, ignore_errors=True)
             draft.rename(target)
-        return measured
-
-
-def _measured(result: training.Evaluation) -> dict[str, Any]:
-    """An evaluation under the names of the curves' columns."""
-    return {"test_loss": result.loss, "accuracy": result.accuracy, "macro_f1": result.macro_f1}
+        return told
 
 
 def _refuse_another_run(newest: Checkpoint, request: StepRequest) -> None:
@@ -309,39 +303,6 @@ def _save_state(tune: FineTune, folder: Path | None, *, with_optimizer: bool) ->
     del weights  # before the moments come, which are twice as large
     if with_optimizer:
         checkpoint.save_optimizer(tune.optimizer, folder)
-
-
-def _facts(tune: FineTune, request: StepRequest, settings: FineTuningSettings) -> dict[str, Any]:
-    """What is known of a step besides what it measured; memory is that of the device that took the most."""
-    cuda, ranks = tune.device.type == "cuda", tune.ranks
-    peak = torch.cuda.max_memory_allocated() if cuda else _peak_resident_bytes()
-    cpu = f"cpu x{torch.get_num_threads()}"
-    return {
-        "model": request.name,
-        "seed": settings.seed,
-        "step": request.step,
-        "parameters": sum(parameter.numel() for parameter in tune.model.parameters()),
-        "source": "measured",
-        "peak_memory_bytes": ranks.largest(peak),
-        "batch_size": settings.batch_size,
-        "micro_batch_size": tune.micro_batch_size,
-        "gpus": ranks.count if cuda else 0,
-        "device": torch.cuda.get_device_name()
-        if cuda
-        else f"{ranks.count} x {cpu}"
-        if ranks.several
-        else cpu,
-        "dtype": "bf16" if tune.accelerator.mixed_precision == "bf16" else "fp32",
-        "config_hash": settings.config_hash,
-        "dataset_fingerprint": request.dataset_fingerprint,
-        "lamps_version": __version__,
-        "created_at": datetime.now(UTC).isoformat(),
-    }
-
-
-def _peak_resident_bytes() -> int:
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kilobytes if sys.platform == "darwin" else kilobytes * 1024
 
 
 def _limit_threads(model: Any, threads: int) -> None:

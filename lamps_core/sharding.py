@@ -8,6 +8,7 @@ Each layer's weights, gradients and moments lie in equal parts on all devices; a
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -45,7 +46,9 @@ def sharding_accelerator(model: Any, *, mixed_precision: str, cuda: bool) -> Acc
         state_dict_type="FULL_STATE_DICT",
     )
     if model.supports_gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        with warnings.catch_warnings():  # of another name, which transformers 5.20 does not know yet
+            warnings.simplefilter("ignore", FutureWarning)
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     accelerator = Accelerator(
         mixed_precision=mixed_precision,
         cpu=not cuda,

@@ -30,7 +30,7 @@ from lamps_core.errors import BudgetSpent, CandidateFailed, ShortOfMemory, Worke
 from lamps_core.files import safe_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from multiprocessing.connection import Connection
     from multiprocessing.context import ForkServerProcess
 
@@ -132,9 +132,9 @@ class WorkerGroup:
         self.slots = tuple(slots)
         self._candidate = _candidate(request)
         self._workers: list[_Process] = []
-        environments = _environments(list(slots.values()))
+        told = environments(list(slots.values()))
         try:
-            for rank, (slot, environment) in enumerate(zip(slots.values(), environments, strict=True)):
+            for rank, (slot, environment) in enumerate(zip(slots.values(), told, strict=True)):
                 self._workers.append(_start(rank, slot, environment, request))
         except BaseException:
             self.kill()
@@ -215,7 +215,7 @@ def _candidate(request: StepRequest) -> tuple[str, str, int]:
     return request.name, request.work_folder, request.gpus
 
 
-def _environments(slots: list[DeviceSlot]) -> list[dict[str, str]]:
+def environments(slots: Sequence[DeviceSlot]) -> list[dict[str, str]]:
     """What each worker's environment must say before it touches a device; several see all their devices."""
     if len(slots) == 1:
         return [slots[0].environment]
