@@ -147,9 +147,9 @@ def test_without_dropout_two_processes_give_the_curve_of_one(
 def test_a_curve_of_fresh_groups_is_bit_by_bit_that_of_a_warm_one(
     pool: WorkerPool, new_topics: Callable[..., Topics]
 ) -> None:
-    warm = Curve(pool, new_topics("warm"), micro_batch_size=3).steps(4)
+    warm = Curve(pool, new_topics("warm"), micro_batch_size=3).steps(3)
     cold = Curve(pool, new_topics("cold"), micro_batch_size=3)
-    for _ in range(4):
+    for _ in range(3):
         cold.step()
         pool.retire(1)
         assert pids(pool) == []
@@ -220,7 +220,7 @@ def test_in_bf16_the_curve_is_that_of_one_process_and_weights_stay_fp32(
     assert {tensor.dtype for tensor in two.tensors().values()} == {torch.float32}
 
 
-def test_a_group_draws_dropout_of_its_own_in_each_process(
+def test_dropout_of_a_group_is_drawn_from_the_seed(
     pool: WorkerPool, new_topics: Callable[..., Topics]
 ) -> None:
     def curve(name: str, **asked: Any) -> tuple[float, ...]:
