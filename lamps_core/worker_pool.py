@@ -205,10 +205,10 @@ class WorkerPool:
 
     def _choice(self, request: StepRequest) -> tuple[int, ...]:
         """Free slots for a request: where its candidate is warm, else those idle for longest; none if too few."""
-        for slot in self._free:  # a group's slots are taken and given back together
+        for slot in self._free:
             group = self._groups.get(slot)
-            if group is not None and group.holds(request):
-                return group.slots
+            if group is not None and group.holds(request) and set(group.slots) <= set(self._free):
+                return group.slots  # not where another has just taken one of them, and is about to end it
         apart = _apart(self._slots, self._free)
         return tuple(apart[: request.gpus]) if len(apart) >= request.gpus else ()
 
