@@ -362,6 +362,7 @@ def test_a_candidate_that_fails_ends_its_group_with_the_reason(
     assert pool.run_step(topics.request(gpus=2))["step"] == 0
 
 
+@pytest.mark.slow
 def test_a_group_short_of_memory_begins_anew_with_fewer_rows(
     new_pool: Callable[..., WorkerPool], new_topics: Callable[..., Topics], wide_candidate: Path
 ) -> None:
@@ -396,6 +397,7 @@ def test_a_worker_of_a_group_sees_the_devices_of_all() -> None:
     assert first["MASTER_PORT"] == second["MASTER_PORT"]
 
 
+@pytest.mark.slow
 def test_a_lone_worker_does_not_wait_for_the_processes_of_a_launcher(topics: Topics) -> None:
     of_torchrun = {
         "WORLD_SIZE": "8",
