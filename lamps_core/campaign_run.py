@@ -119,6 +119,7 @@ class CampaignRun:
         self._states: dict[CurveKey, CurveState] = self._store.states()
         self._message = ""
         self._slots = 0
+        self._cuda = False
         self._flying: dict[CurveKey, tuple[int, float]] = {}
         self._failed: dict[CurveKey, dict[str, Any]] = {}
         self.spent_seconds = 0.0
@@ -240,6 +241,7 @@ class CampaignRun:
             BadInput: in use by another run, no room on disk.
             StorageFailed: it cannot be written.
         """
+        self._cuda = machine.cuda
         with contextlib.ExitStack() as stack:
             with naming(self.request.curves):
                 stack.enter_context(locked(self.request.curves))
@@ -346,7 +348,7 @@ class CampaignRun:
             "step": pair.next_step,
             "step_seconds": seconds,
             "source": "measured",
-            "gpus": pair.gpus,
+            "gpus": pair.gpus if self._cuda else 0,
             "lamps_version": __version__,
             "created_at": datetime.now(UTC).isoformat(),
             "status": "failed",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import safetensors.torch
 
 from lamps_core.files import flush, flush_folder
+from lamps_core.sharding import part_like, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +62,11 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
     return max(found, key=lambda checkpoint: checkpoint.step, default=None)
 
 
+def checkpoint_after(folder: Path, step: int) -> Checkpoint:
+    """The checkpoint of a step in a candidate's folder, whether it is there or not."""
+    return Checkpoint(folder / f"step-{step:04d}", step)
+
+
 def commit_checkpoint(
     folder: Path,
     step: int,
@@ -88,7 +94,7 @@ def commit_checkpoint(
     (draft / RECORD).write_text(json.dumps(told, allow_nan=False), encoding="utf-8")
     flush(draft / RECORD)
     flush(draft)
-    draft.rename(folder / f"step-{step:04d}")
+    draft.rename(checkpoint_after(folder, step).folder)
     flush(folder)
     drop_older(folder, step)
     return told
@@ -102,20 +108,28 @@ def drop_older(folder: Path, step: int) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def save_optimizer(optimizer: Any, folder: Path) -> None:
-    """AdamW's state as safetensors: `<parameter index>.<name>`."""
+def save_optimizer(optimizer: Any, folder: Path | None) -> None:
+    """AdamW's state as safetensors: `<parameter index>.<name>`, whole tensors on however many devices it lies.
+
+    Args:
+        optimizer: of the model.
+        folder: None in a process that only gives its parts: where several hold a candidate, all call this.
+    """
     tensors = {
-        f"{index}.{name}": tensor.contiguous()
+        f"{index}.{name}": whole(tensor, keep=folder is not None)
         for index, state in optimizer.state_dict()["state"].items()
         for name, tensor in state.items()
     }
-    safetensors.torch.save_file(tensors, str(folder / OPTIMIZER))
+    if folder is not None:
+        kept = {key: tensor.contiguous() for key, tensor in tensors.items() if tensor is not None}
+        safetensors.torch.save_file(kept, str(folder / OPTIMIZER))
 
 
 def load_optimizer(optimizer: Any, folder: Path) -> None:
-    """Give a fresh optimiser of the same model the saved state."""
+    """Give a fresh optimiser of the same model the saved state, or this process's parts of it."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, tensor in safetensors.torch.load_file(str(folder / OPTIMIZER)).items():
         index, _, name = key.partition(".")
-        state.setdefault(int(index), {})[name] = tensor
+        state.setdefault(int(index), {})[name] = part_like(tensor, parameters[int(index)])
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -15,6 +15,20 @@ class CandidateFailed(LampsError):
     """A candidate can never finish this step (not loadable, not a number, out of memory): not retried."""
 
 
+class ShortOfMemory(LampsError):
+    """One of several processes that hold a candidate ran out of memory: all must begin anew, with fewer rows."""
+
+    def __init__(self, reason: str, micro_batch_size: int) -> None:
+        """Say what did not fit.
+
+        Args:
+            reason: as the library told it.
+            micro_batch_size: rows in a pass on each device, that were too many.
+        """
+        super().__init__(f"out of memory at micro-batch {micro_batch_size}: {reason}")
+        self.micro_batch_size = micro_batch_size
+
+
 class WorkerDied(LampsError):
     """A worker process ended without an answer (killed, crashed): the step may be tried again."""
 

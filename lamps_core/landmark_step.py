@@ -1,34 +1,34 @@
 """A candidate's landmark steps in this process: load, train, evaluate, commit, one step after the other.
 
 Keeps the candidate's state warm between consecutive steps, and picks it up from the checkpoint otherwise:
-both give the same numbers. Owns what a step's record says and what is done when memory runs out. Knows
-nothing of processes or of what decides the next step.
+both give the same numbers. Owns what is done when memory runs out. Where several processes hold the candidate,
+each runs this, and the first one writes. Knows nothing of how processes are started or of what decides the next step.
 """
 
 from __future__ import annotations
 
 import gc
-import resource
 import shutil
-import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lamps_core import __version__, checkpoint, landmarks, pretrained, tokens, training
-from lamps_core.checkpoint import newest_checkpoint
-from lamps_core.errors import CandidateFailed
+from lamps_core import checkpoint, landmarks, pretrained, sharding, tokens, training
+from lamps_core.checkpoint import checkpoint_after, newest_checkpoint
+from lamps_core.errors import CandidateFailed, ShortOfMemory
 from lamps_core.memory import micro_batch_for
 from lamps_core.prepared_data import load_prepared
+from lamps_core.ranks import ALONE
 from lamps_core.settings import FineTuningSettings
+from lamps_core.step_record import facts, measured
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lamps_core.checkpoint import Checkpoint
+    from lamps_core.ranks import Ranks
     from lamps_core.steps import ExportRequest, StepRequest
     from lamps_core.tokens import TokenisedSplit
     from lamps_core.training import FineTune
@@ -39,13 +39,17 @@ ONE_THREAD_PARAMETERS = 10_000_000  # below, a second CPU thread costs more than
 class CandidateRun:
     """One candidate's state in this process, warm after its last step."""
 
-    def __init__(self, *, threads: int, progress: Callable[[str, int, int], None]) -> None:
+    def __init__(
+        self, *, threads: int, progress: Callable[[str, int, int], None], ranks: Ranks = ALONE
+    ) -> None:
         """Hold nothing yet.
 
         Args:
             threads: CPU threads to use for a candidate that is large enough.
             progress: told the phase (`load`, `train`, `evaluate`, `save`), and done and total of it.
+            ranks: this process among those that hold the candidate.
         """
+        self._ranks = ranks
         self._threads = threads
         self._progress = progress
         self._tune: FineTune | None = None
@@ -62,12 +66,14 @@ class CandidateRun:
             dispatched_at: `time.monotonic()` when the step was sent, where `step_seconds` begins.
 
         Returns:
-            The step's record: a row of the curves' schema, and what the next step needs to know.
+            The step's record: a row of the curves' schema, and what the next step needs to know. Of several
+            processes, what the first one returns is the record.
 
         Raises:
             CandidateFailed: the step can never be done.
+            ShortOfMemory: it may be done with fewer rows in a pass, by processes that begin anew.
         """
-        newest = newest_checkpoint(request.checkpoint_folder)
+        newest = self._newest(request.checkpoint_folder)
         if newest is not None:
             _refuse_another_run(newest, request)
             if newest.step == request.step:  # an earlier worker committed it but could not report
@@ -79,10 +85,19 @@ class CandidateRun:
             except (RuntimeError, MemoryError) as error:
                 micro_batch = self._halved(error)
 
+    def _newest(self, folder: Path) -> Checkpoint | None:
+        """The newest checkpoint as the first process sees it: the others may look a moment later."""
+        found = newest_checkpoint(folder) if self._ranks.first else None
+        step = self._ranks.agree(found.step if found is not None else -1)
+        return checkpoint_after(folder, step) if step >= 0 else None
+
     def _halved(self, error: Exception) -> int:
         if not pretrained.is_out_of_memory(error):
             raise error
         before = self._tune.micro_batch_size if self._tune is not None else 1
+        if self._ranks.several and before > 1:  # the others wait inside a pass of the model, for ever
+            print(f"out of memory at micro-batch {before}: all processes begin anew")
+            raise ShortOfMemory(pretrained.first_line(error), before) from error
         self._tune, self._tuned_step = None, -1
         error.__traceback__ = None  # its frames hold the tensors that did not fit
         gc.collect()
@@ -101,23 +116,28 @@ class CandidateRun:
         settings = FineTuningSettings(**request.settings)
         tune = self._loaded(request, settings, newest, micro_batch)
         row = self._trained(tune, settings, request.step, newest)
-        row |= self._evaluated(tune) | _facts(tune, request, settings)
+        row |= self._evaluated(tune) | facts(tune, request, settings)
         row["complete"] = settings.is_complete([*request.losses, row["test_loss"]])
         self._progress("save", 0, 0)
 
-        def save(folder: Path) -> None:
+        cpu_of_others = self._ranks.total(0.0 if self._ranks.first else time.process_time() - cpu_before)
+
+        def save(folder: Path | None) -> None:
             if request.step > 0:
                 _save_state(tune, folder, with_optimizer=not row["complete"])
 
         def record() -> dict[str, Any]:
-            row["cpu_seconds"] = time.process_time() - cpu_before
+            row["cpu_seconds"] = time.process_time() - cpu_before + cpu_of_others
             row["step_seconds"] = time.monotonic() - dispatched_at
             return row
 
-        folder = request.checkpoint_folder
-        told = checkpoint.commit_checkpoint(folder, request.step, save=save, record=record)
+        if self._ranks.first:
+            folder = request.checkpoint_folder
+            row = checkpoint.commit_checkpoint(folder, request.step, save=save, record=record)
+        else:
+            save(None)
         self._tuned_step = request.step
-        return told
+        return row
 
     def _trained(
         self, tune: FineTune, settings: FineTuningSettings, step: int, newest: Checkpoint | None
@@ -131,9 +151,11 @@ class CandidateRun:
             return row | {"train_rows": 0, "train_seconds": 0.0, "train_flops": 0.0}
         order = landmarks.stratified_order(train.labels, seed=settings.seed)
         rows = landmarks.rows_of_step(order, step, settings.landmarks)
+        self._ranks.barrier()
         started = time.monotonic()
         training.train_epoch(tune, train, rows, settings, step=step, progress=self._training)
         _synchronise_device()
+        self._ranks.barrier()
         seconds = time.monotonic() - started
         backward_and_forward = 3.0 * flops * int(train.lengths[rows].sum())
         return row | {"train_rows": len(rows), "train_seconds": seconds, "train_flops": backward_and_forward}
@@ -143,7 +165,7 @@ class CandidateRun:
         started = time.monotonic()
         result = training.evaluate(tune, split, progress=self._evaluating)
         rows_per_second = len(split) / (time.monotonic() - started)
-        return _measured(result) | {"eval_rows_per_second": rows_per_second}
+        return measured(result) | {"eval_rows_per_second": rows_per_second}
 
     def _training(self, done: int, total: int) -> None:
         self._progress("train", done, total)
@@ -171,7 +193,7 @@ class CandidateRun:
             else (request.location, request.revision)
         )
         model = self._model(*place, seed=settings.seed)
-        tune = training.start_fine_tune(model, settings)
+        tune = training.start_fine_tune(model, settings, self._ranks)
         if newest is not None and found:
             checkpoint.load_optimizer(tune.optimizer, newest.folder)
         self._fit(tune, settings, micro_batch)
@@ -190,7 +212,11 @@ class CandidateRun:
         return model
 
     def _fit(self, tune: FineTune, settings: FineTuningSettings, micro_batch: int | None) -> None:
-        if micro_batch is not None:
+        if (
+            self._ranks.several
+        ):  # no probe, whose end is to run out: they begin with all rows that each is dealt
+            tune.limit_micro_batch(micro_batch or tune.micro_batch_size, settings)
+        elif micro_batch is not None:
             tune.micro_batch_size = micro_batch
         elif settings.micro_batch_size is None and tune.device.type == "cuda":
             found = micro_batch_for(tune, self._splits["train"], batch_size=settings.batch_size)
@@ -207,6 +233,8 @@ class CandidateRun:
         self._tokenizer = pretrained.load_tokenizer(
             request.location, revision=request.revision, max_length=settings.max_length
         )
+        if not self._ranks.first:
+            self._ranks.barrier()  # the first one tokenises, the others find its tokens
         for name in names:
             split = getattr(data, name)
             key = tokens.cache_key(
@@ -222,6 +250,8 @@ class CandidateRun:
                 )
                 tokens.save_tokens(found, folder)
             self._splits[name] = found
+        if self._ranks.first:
+            self._ranks.barrier()
 
     def export(self, request: ExportRequest) -> dict[str, Any]:
         """Save a complete candidate as a model folder, by one rename, and measure the test split if asked.
@@ -232,28 +262,26 @@ class CandidateRun:
         last, target = request.last, Path(request.target)
         settings = FineTuningSettings(**last.settings)
         self._load_tokens(last, settings, ("test",) if request.evaluate_test else ())
-        newest = newest_checkpoint(last.checkpoint_folder)
+        newest = self._newest(last.checkpoint_folder)
         if newest is None or not newest.has_model:
             gone = f"the checkpoint of {last.name} is gone from {last.checkpoint_folder}"
             raise CandidateFailed(f"{gone}: restore it, or start with another --out")
         model = self._model(str(newest.folder), None, seed=settings.seed)
         draft = target.with_name(f".{target.name}.draft")
-        shutil.rmtree(draft, ignore_errors=True)
-        model.save_pretrained(draft)
-        self._tokenizer.save_pretrained(draft)
-        measured = {}
+        if self._ranks.first:
+            shutil.rmtree(draft, ignore_errors=True)
+            model.save_pretrained(draft)
+            self._tokenizer.save_pretrained(draft)
+        told = {}
         if request.evaluate_test:
-            tune = training.start_fine_tune(model, settings)
+            tune = training.start_fine_tune(model, settings, self._ranks)
+            tune.limit_micro_batch(newest.record["micro_batch_size"], settings)
             result = training.evaluate(tune, self._splits["test"], progress=self._evaluating)
-            measured = _measured(result)
-        shutil.rmtree(target, ignore_errors=True)
-        draft.rename(target)
-        return measured
-
-
-def _measured(result: training.Evaluation) -> dict[str, Any]:
-    """An evaluation under the names of the curves' columns."""
-    return {"test_loss": result.loss, "accuracy": result.accuracy, "macro_f1": result.macro_f1}
+            told = measured(result)
+        if self._ranks.first:
+            shutil.rmtree(target, ignore_errors=True)
+            draft.rename(target)
+        return told
 
 
 def _refuse_another_run(newest: Checkpoint, request: StepRequest) -> None:
@@ -267,38 +295,14 @@ def _refuse_another_run(newest: Checkpoint, request: StepRequest) -> None:
         raise CandidateFailed(f"{newest.folder} belongs to another run: remove it, or choose another --out")
 
 
-def _save_state(tune: FineTune, folder: Path, *, with_optimizer: bool) -> None:
-    tune.accelerator.unwrap_model(tune.model).save_pretrained(folder)
+def _save_state(tune: FineTune, folder: Path | None, *, with_optimizer: bool) -> None:
+    """Write a model folder and the optimiser; where several processes hold them, all call this, one with a folder."""
+    weights = sharding.whole_weights(tune.model) if tune.ranks.several else None
+    if folder is not None:
+        tune.accelerator.unwrap_model(tune.model).save_pretrained(folder, state_dict=weights)
+    del weights  # before the moments come, which are twice as large
     if with_optimizer:
         checkpoint.save_optimizer(tune.optimizer, folder)
-
-
-def _facts(tune: FineTune, request: StepRequest, settings: FineTuningSettings) -> dict[str, Any]:
-    """What is known of a step besides what it measured."""
-    cuda = tune.device.type == "cuda"
-    peak = torch.cuda.max_memory_allocated() if cuda else _peak_resident_bytes()
-    return {
-        "model": request.name,
-        "seed": settings.seed,
-        "step": request.step,
-        "parameters": sum(parameter.numel() for parameter in tune.model.parameters()),
-        "source": "measured",
-        "peak_memory_bytes": peak,
-        "batch_size": settings.batch_size,
-        "micro_batch_size": tune.micro_batch_size,
-        "gpus": int(cuda),
-        "device": torch.cuda.get_device_name() if cuda else f"cpu x{torch.get_num_threads()}",
-        "dtype": "bf16" if tune.accelerator.mixed_precision == "bf16" else "fp32",
-        "config_hash": settings.config_hash,
-        "dataset_fingerprint": request.dataset_fingerprint,
-        "lamps_version": __version__,
-        "created_at": datetime.now(UTC).isoformat(),
-    }
-
-
-def _peak_resident_bytes() -> int:
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kilobytes if sys.platform == "darwin" else kilobytes * 1024
 
 
 def _limit_threads(model: Any, threads: int) -> None:

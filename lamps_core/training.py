@@ -1,11 +1,12 @@
-"""One landmark step on one device: train one epoch on a landmark subset, evaluate on the whole split.
+"""One landmark step: train one epoch on a landmark subset, evaluate on the whole split.
 
-A lean loop on `accelerate`. Owns batches, the update, the loss; knows nothing of processes, checkpoints,
-budgets or what decides the next step.
+A lean loop on `accelerate`, on one device or as one of several processes that hold the model together. Owns
+batches, the update, the loss; knows nothing of checkpoints, budgets or what decides the next step.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,15 +18,19 @@ from accelerate import Accelerator
 
 from lamps_core.errors import CandidateFailed
 from lamps_core.pretrained import is_out_of_memory
+from lamps_core.ranks import ALONE
 from lamps_core.settings import DEFAULT_LEARNING_RATE
+from lamps_core.sharding import sharding_accelerator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from lamps_core.ranks import Ranks
     from lamps_core.settings import FineTuningSettings
     from lamps_core.tokens import TokenisedSplit
 
 SEED_STRIDE = 1_000_003  # a prime: seeds of (run, step) do not meet for runs of fewer steps than this
+RANK_STRIDE = 15_485_863  # another: each process of a candidate draws dropout of its own
 # On a CPU a batch cut in two after sorting by length pads less: 1.25 times as fast for a model that is not
 # tiny, slower for one that is (docs/log.md).
 CPU_MICRO_BATCH_SIZE = 16
@@ -38,18 +43,20 @@ class FineTune:
     """A model in training: what a checkpoint must hold, and what it runs on.
 
     Attributes:
-        model: the classifier, on its device.
+        model: the classifier, on its device, or its part of it.
         optimizer: AdamW over every parameter.
         accelerator: owns device and precision.
+        ranks: this process among those that hold the model.
         pad_id: padding token of the model's tokenizer.
         pad_left: whether padding goes before the text (XLNet).
-        micro_batch_size: rows in one forward pass of training.
-        evaluation_tokens: padded tokens in one forward pass of evaluation.
+        micro_batch_size: rows in one forward pass of training, on each device.
+        evaluation_tokens: padded tokens in one forward pass of evaluation, on each device.
     """
 
     model: Any
     optimizer: Any
     accelerator: Accelerator
+    ranks: Ranks
     pad_id: int
     pad_left: bool
     micro_batch_size: int
@@ -67,6 +74,27 @@ class FineTune:
             "input_ids": torch.from_numpy(ids).to(self.device, non_blocking=True),
             "attention_mask": torch.from_numpy(mask).to(self.device, non_blocking=True),
         }
+
+    def logits(self, split: TokenisedSplit, rows: np.ndarray) -> torch.Tensor:
+        """fp32 logits of some rows; a collective act where several hold the model."""
+        # Prepared for one device, the model's own forward is under autocast; for several it is not.
+        precision = self.accelerator.autocast() if self.ranks.several else contextlib.nullcontext()
+        with precision:
+            return self.model(**self.inputs(split, rows)).logits.float()
+
+    def no_gradients(self) -> contextlib.AbstractContextManager[Any]:
+        """What evaluation runs in: FSDP keeps the buffers it gathers into, which inference mode would spoil."""
+        return torch.no_grad() if self.ranks.several else torch.inference_mode()
+
+    def limit_micro_batch(self, rows: int, settings: FineTuningSettings) -> None:
+        """Take at most so many rows in a pass; where several hold the model, in an evaluation no more either.
+
+        There, a process that runs out of memory ends all: what a training pass has room for, an evaluation has.
+        """
+        self.micro_batch_size = min(self.micro_batch_size, rows)
+        if self.ranks.several:
+            tokens = self.micro_batch_size * settings.max_length
+            self.evaluation_tokens = min(self.evaluation_tokens, tokens)
 
 
 @dataclass(frozen=True)
@@ -91,39 +119,50 @@ def resolve_precision(wanted: str, *, cuda: bool) -> str:
     return "bf16" if cuda and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
 
 
-def start_fine_tune(model: Any, settings: FineTuningSettings) -> FineTune:
-    """Put a freshly loaded model on the device, with its optimiser.
+def start_fine_tune(model: Any, settings: FineTuningSettings, ranks: Ranks = ALONE) -> FineTune:
+    """Put a freshly loaded model on the device, or spread it over several, with its optimiser.
 
     Args:
         model: from `load_model`, on the CPU.
         settings: learning rate, batch size, precision.
+        ranks: this process among those that hold the model; each calls this with the same model.
     """
     cuda = torch.cuda.is_available()
-    precision = resolve_precision(settings.precision, cuda=cuda)
-    accelerator = Accelerator(mixed_precision="bf16" if precision == "bf16" else "no", cpu=not cuda)
-    model.to(accelerator.device)
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    precision = "bf16" if resolve_precision(settings.precision, cuda=cuda) == "bf16" else "no"
+    if ranks.several:
+        accelerator = sharding_accelerator(model, mixed_precision=precision, cuda=cuda)
+    else:
+        accelerator = Accelerator(mixed_precision=precision, cpu=not cuda)
+        model.to(accelerator.device)
+    size = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     # weight decay 0: the Trainer's default, which the paper leaves as it is
     rate = settings.learning_rate or DEFAULT_LEARNING_RATE
-    optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0, fused=True)
+    optimizer = torch.optim.AdamW(
+        # in no variable here: it would keep the whole weights alive while they are spread
+        [parameter for parameter in model.parameters() if parameter.requires_grad],
+        lr=rate,
+        weight_decay=0.0,
+        fused=True,
+    )
     model, optimizer = accelerator.prepare(model, optimizer)
     config = accelerator.unwrap_model(model).config
-    return FineTune(
+    tune = FineTune(
         model=model,
         optimizer=optimizer,
         accelerator=accelerator,
+        ranks=ranks,
         pad_id=config.pad_token_id,
         pad_left=config.model_type == "xlnet",
-        micro_batch_size=settings.micro_batch_size or _first_micro_batch(parameters, settings, cuda=cuda),
+        micro_batch_size=settings.micro_batch_size or _first_micro_batch(size, settings, cuda=cuda),
         evaluation_tokens=EVALUATION_TOKENS[accelerator.device.type],
     )
+    tune.limit_micro_batch(-(-settings.batch_size // ranks.count), settings)
+    return tune
 
 
-def _first_micro_batch(
-    parameters: list[torch.nn.Parameter], settings: FineTuningSettings, *, cuda: bool
-) -> int:
-    """The micro-batch to begin with; on a GPU a probe of its memory follows."""
-    small = sum(parameter.numel() for parameter in parameters) < CPU_MICRO_BATCH_PARAMETERS
+def _first_micro_batch(parameters: int, settings: FineTuningSettings, *, cuda: bool) -> int:
+    """The micro-batch to begin with; on one GPU a probe of its memory follows."""
+    small = parameters < CPU_MICRO_BATCH_PARAMETERS
     return settings.batch_size if cuda or small else min(settings.batch_size, CPU_MICRO_BATCH_SIZE)
 
 
@@ -146,8 +185,10 @@ def train_epoch(
 ) -> float:
     """One epoch over `rows`.
 
-    Every update averages the loss over its whole batch, however it is cut into micro-batches: sorted by
-    length first, so that a cut saves padding, which leaves the update the same sum in another order.
+    Every update averages the loss over its whole batch, however it is dealt to processes and cut into
+    micro-batches: sorted by length first, so that a cut saves padding, which leaves the update the same sum in
+    another order. Dropout is drawn from (run seed, step, process): with another number of devices its masks are
+    others.
 
     Returns:
         Mean training loss over the epoch, nats; 0.0 for an epoch over no rows.
@@ -155,14 +196,15 @@ def train_epoch(
     Raises:
         CandidateFailed: the loss is no longer a number.
     """
-    transformers.set_seed((settings.seed * SEED_STRIDE + step) % 2**32)
+    seed = settings.seed * SEED_STRIDE + step + tune.ranks.rank * RANK_STRIDE
+    transformers.set_seed(seed % 2**32)
     tune.model.train()
     total = torch.zeros((), dtype=torch.float64, device=tune.device)
     updates = math.ceil(len(rows) / settings.batch_size)
     for done, batch in enumerate(update_batches(rows, settings, step)):
         progress(done, updates)
         total += _update(tune, split, batch, settings.max_grad_norm)
-    loss = float(total) / len(rows) if len(rows) else 0.0
+    loss = float(tune.ranks.sum(total)) / len(rows) if len(rows) else 0.0
     if not math.isfinite(loss):
         raise CandidateFailed(f"the training loss of step {step} is {loss}: try a lower --learning-rate")
     return loss
@@ -171,10 +213,12 @@ def train_epoch(
 def _update(tune: FineTune, split: TokenisedSplit, batch: np.ndarray, max_grad_norm: float) -> torch.Tensor:
     by_length = batch[np.argsort(split.lengths[batch], kind="stable")]
     total = torch.zeros((), dtype=torch.float64, device=tune.device)
-    for start in range(0, len(by_length), tune.micro_batch_size):
-        rows = by_length[start : start + tune.micro_batch_size]
+    rows_a_process = len(batch) / tune.ranks.count  # FSDP averages gradients over the processes
+    for rows, counts in tune.ranks.passes(by_length, tune.micro_batch_size):
         loss = summed_loss(tune, split, rows)
-        tune.accelerator.backward(loss / len(batch))
+        if not counts:
+            loss = loss * 0.0
+        tune.accelerator.backward(loss / rows_a_process)
         total += loss.detach()
     tune.accelerator.clip_grad_norm_(tune.model.parameters(), max_grad_norm)
     tune.optimizer.step()
@@ -185,8 +229,7 @@ def _update(tune: FineTune, split: TokenisedSplit, batch: np.ndarray, max_grad_n
 def summed_loss(tune: FineTune, split: TokenisedSplit, rows: np.ndarray) -> torch.Tensor:
     """Cross-entropy of fp32 logits summed over rows, nats, with its graph."""
     labels = torch.from_numpy(split.labels[rows]).to(tune.device, non_blocking=True)
-    logits = tune.model(**tune.inputs(split, rows)).logits
-    return torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
+    return torch.nn.functional.cross_entropy(tune.logits(split, rows), labels, reduction="sum")
 
 
 def evaluate(
@@ -198,7 +241,8 @@ def evaluate(
     """Loss, accuracy and F1 over every row of a split, in batches of like lengths.
 
     The loss is cross-entropy of fp32 logits, summed in fp64. Where memory runs out, batches are halved:
-    a GPU that trains a large model a row at a time may not hold 65,536 tokens of it at once.
+    a GPU that trains a large model a row at a time may not hold 65,536 tokens of it at once. Where several
+    processes hold the model, its error is raised: the others could not know of another batch.
 
     Raises:
         CandidateFailed: the loss is not a number.
@@ -208,7 +252,7 @@ def evaluate(
             return _evaluate(tune, split, progress)
         except RuntimeError as error:
             one_row = tune.evaluation_tokens < 2 * int(split.lengths.max())
-            if one_row or not is_out_of_memory(error):
+            if tune.ranks.several or one_row or not is_out_of_memory(error):
                 raise
         tune.evaluation_tokens //= 2
 
@@ -216,17 +260,21 @@ def evaluate(
 def _evaluate(tune: FineTune, split: TokenisedSplit, progress: Callable[[int, int], None]) -> Evaluation:
     tune.model.eval()
     total = torch.zeros((), dtype=torch.float64, device=tune.device)
-    predictions = np.empty(len(split), dtype=np.int64)
-    done = 0
-    with torch.inference_mode():
-        for rows in evaluation_batches(split.lengths, tune.evaluation_tokens):
+    predictions = np.zeros(len(split), dtype=np.int64)
+    ranks, done = tune.ranks, 0
+    with tune.no_gradients():
+        for batch in evaluation_batches(split.lengths, tune.evaluation_tokens, processes=ranks.count):
             progress(done, len(split))
-            logits = tune.model(**tune.inputs(split, rows)).logits.float()
-            labels = torch.from_numpy(split.labels[rows]).to(tune.device)
-            total += torch.nn.functional.cross_entropy(logits, labels, reduction="none").double().sum()
-            predictions[rows] = logits.argmax(dim=-1).cpu().numpy()
-            done += len(rows)
-    loss = float(total) / len(split)
+            for rows, counts in ranks.passes(batch, len(batch)):
+                logits = tune.logits(split, rows)
+                if counts:
+                    labels = torch.from_numpy(split.labels[rows]).to(tune.device)
+                    losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+                    total += losses.double().sum()
+                    predictions[rows] = logits.argmax(dim=-1).cpu().numpy()
+            done += len(batch)
+    loss = float(ranks.sum(total)) / len(split)
+    ranks.sum(torch.from_numpy(predictions))  # in place: a row is 0 but in the process that it was dealt to
     if not math.isfinite(loss):
         raise CandidateFailed(
             f"the evaluation loss is {loss}: the weights are no numbers, or --learning-rate is too high"
@@ -234,12 +282,12 @@ def _evaluate(tune: FineTune, split: TokenisedSplit, progress: Callable[[int, in
     return Evaluation(loss, float(np.mean(predictions == split.labels)), macro_f1(split.labels, predictions))
 
 
-def evaluation_batches(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
-    """Rows longest first (so that memory runs out at once or never), `tokens` padded tokens a batch."""
+def evaluation_batches(lengths: np.ndarray, tokens: int, *, processes: int = 1) -> Iterator[np.ndarray]:
+    """Rows longest first (so that memory runs out at once or never), `tokens` padded tokens a batch and process."""
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):
-        rows = max(1, tokens // int(lengths[order[start]]))
+        rows = processes * max(1, tokens // int(lengths[order[start]]))
         yield order[start : start + rows]
         start += rows
 
@@ -268,6 +316,6 @@ def forward_flops_per_token(tune: FineTune, split: TokenisedSplit) -> float:
     row = np.argsort(split.lengths, kind="stable")[len(split) // 2 : len(split) // 2 + 1]
     tune.model.eval()
     plain = sdpa_kernel(SDPBackend.MATH)
-    with torch.inference_mode(), plain, FlopCounterMode(display=False) as counter:
-        tune.model(**tune.inputs(split, row))
+    with tune.no_gradients(), plain, FlopCounterMode(display=False) as counter:
+        tune.logits(split, row)
     return counter.get_total_flops() / float(split.lengths[row[0]])

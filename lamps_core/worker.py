@@ -1,5 +1,8 @@
 """The worker process: runs one candidate's landmark steps, one after the other, and answers in JSON.
 
+Alone, or as one of several that hold the candidate together: each is asked the same, and the first one's answer
+has the record.
+
 It lives in its own session and process group, dies with its parent, writes what libraries print to a log
 file, and keeps the candidate's state warm between consecutive steps. It decides nothing: what to run comes
 in, the record of the step goes out, after the checkpoint is committed.
@@ -7,6 +10,7 @@ in, the record of the step goes out, after the checkpoint is committed.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import multiprocessing
@@ -19,7 +23,7 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.errors import CandidateFailed
+from lamps_core.errors import CandidateFailed, ShortOfMemory
 from lamps_core.files import held
 from lamps_core.steps import ExportRequest, StepRequest
 from lamps_core.storage import unusable_storage
@@ -28,6 +32,9 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 
+# What torch and accelerate read to join other processes. A worker that is alone must see none of them, whatever
+# launcher started LAMPS.
+RANK_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 PROGRESS_SECONDS = 0.2  # at most five progress messages a second
 
@@ -37,12 +44,15 @@ def main(connection: Connection, environment: dict[str, str], options: dict[str,
 
     Args:
         connection: JSON messages both ways.
-        environment: variables to set before any device is touched (`CUDA_VISIBLE_DEVICES`).
+        environment: variables to set before any device is touched: `CUDA_VISIBLE_DEVICES`, and for one of
+            several also `RANK_VARIABLES`.
         options: `log` (path), `threads` (int) and `memory_limit_bytes` (int or None).
     """
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_parent()
+    for name in RANK_VARIABLES:
+        os.environ.pop(name, None)
     os.environ.update(environment)
     _redirect_output(Path(options["log"]))
     if options["memory_limit_bytes"] is not None:
@@ -84,21 +94,26 @@ def _redirect_output(log: Path) -> None:
 
 
 class Worker:
-    """Answers requests on a connection, about at most one candidate."""
+    """Answers requests on a connection, about at most one candidate.
+
+    One of several processes waits here for the others to be there.
+    """
 
     def __init__(self, connection: Connection, *, threads: int) -> None:
         from lamps_core.landmark_step import CandidateRun
+        from lamps_core.ranks import join_ranks
 
         self._connection = connection
-        self._run = CandidateRun(threads=threads, progress=self._progress)
+        self._ranks = join_ranks()
+        self._run = CandidateRun(threads=threads, progress=self._progress, ranks=self._ranks)
         self._told_at = 0.0
 
     def answer(self, message: dict[str, Any]) -> None:
-        """Do what one message asks and send `done`, `failed` or `storage`; anything else ends the process."""
+        """Do what one message asks and send how it ended; an error of any other kind ends the process."""
         try:
             if message["do"] == "step":
                 request = _step_request(message["request"])
-                with held(request.lock_file):
+                with self._locked(request):
                     record = self._run.step(request, message["dispatched_at"])
             else:
                 asked = message["request"]
@@ -106,18 +121,18 @@ class Worker:
                 record = self._run.export(export)
             self._send(kind="done", record=record)
         except Exception as error:
-            reason = unusable_storage(error, _work_folder(message))
-            if reason is not None:
-                self._send(kind="storage", reason=reason)
-            elif isinstance(error, CandidateFailed):
-                self._send(kind="failed", reason=str(error))
-            else:
-                raise
+            self._send(**_failure(error, message))
+
+    def _locked(self, request: StepRequest) -> contextlib.AbstractContextManager[None]:
+        """The candidate's checkpoints are one worker's; of several processes the first, which alone writes."""
+        return held(request.lock_file) if self._ranks.first else contextlib.nullcontext()
 
     def _send(self, **message: Any) -> None:
         self._connection.send_bytes(json.dumps(message).encode())
 
     def _progress(self, phase: str, done: int, total: int) -> None:
+        if not self._ranks.first:
+            return
         now = time.monotonic()
         if done and now - self._told_at < PROGRESS_SECONDS:
             return
@@ -125,10 +140,22 @@ class Worker:
         self._send(kind="progress", phase=phase, done=done, total=total)
 
 
-def _work_folder(message: dict[str, Any]) -> str:
-    asked = message["request"]
-    return str(asked["work_folder"] if message["do"] == "step" else asked["target"])
-
-
 def _step_request(fields: dict[str, Any]) -> StepRequest:
     return StepRequest(**{**fields, "losses": tuple(fields["losses"])})
+
+
+def _failure(error: Exception, message: dict[str, Any]) -> dict[str, Any]:
+    """The answer that tells of an error.
+
+    Raises:
+        Exception: it is none that is told: the process ends of it.
+    """
+    asked = message["request"]
+    storage = unusable_storage(error, str(asked["work_folder" if message["do"] == "step" else "target"]))
+    if storage is not None:
+        return {"kind": "storage", "reason": storage}
+    if isinstance(error, CandidateFailed):
+        return {"kind": "failed", "reason": str(error)}
+    if isinstance(error, ShortOfMemory):
+        return {"kind": "short", "reason": str(error), "micro_batch_size": error.micro_batch_size}
+    raise error

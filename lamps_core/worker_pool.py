@@ -1,41 +1,27 @@
-"""Supervises worker processes: one warm child per device slot, started from a fork server.
+"""Device slots and who runs on them: one warm worker a slot, or one group of workers over several.
 
-Owns slots, deadlines and the death of children. A child that dies becomes an exception in the caller's
-thread; one that outlives its deadline or the budget is killed with its whole group. Knows nothing of Prefect or of
-what decides the next step.
+Owns slots, and which worker is kept warm. A worker that dies becomes an exception in the caller's thread. Knows
+nothing of how workers are started and watched, of Prefect or of what decides the next step.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
+import itertools
 import math
-import multiprocessing
 import os
-import signal
-import sys
 import threading
 import time
+from collections import deque
 from dataclasses import asdict, dataclass
-from multiprocessing import forkserver, resource_tracker
-from multiprocessing.connection import wait
-from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from lamps_core import worker
-from lamps_core.errors import BudgetSpent, CandidateFailed, Interrupted, StorageFailed, WorkerDied
-from lamps_core.files import safe_name
+from lamps_core.errors import CandidateFailed, Interrupted, ShortOfMemory
+from lamps_core.worker_group import Watch, WorkerGroup, start_fork_server, wait_for_fork_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from multiprocessing.connection import Connection
-    from multiprocessing.context import ForkServerProcess
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from lamps_core.steps import ExportRequest, StepRequest
-
-POLL_SECONDS = 0.1  # how far a budget or a deadline can be overrun
-PRELOAD = ["lamps_core.worker_preload"]
 
 
 @dataclass(frozen=True)
@@ -91,97 +77,27 @@ def _visible_gpus() -> list[str]:
     return [name.strip() for name in named.split(",") if name.strip()][:count]
 
 
-@dataclass
-class _Child:
-    """A running worker and the candidate it holds."""
-
-    process: ForkServerProcess
-    connection: Connection
-    candidate: tuple[str, str]
-    log: Path
-
-    def kill(self) -> None:
-        """End the worker and whatever it started."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if self.process.pid is not None and os.getpgid(self.process.pid) == self.process.pid:
-                os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.kill()
-        self.process.join()
-        self.connection.close()
-
-    def post_mortem(self) -> str:
-        """How the worker ended, and the last line it logged."""
-        self.process.join(timeout=5)
-        code = self.process.exitcode
-        how = (
-            f"killed by {signal.Signals(-code).name}"
-            if code is not None and code < 0
-            else f"exit code {code}"
-        )
-        lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
-        return f"{how}; last line of {self.log.name}: {lines[-1][:200] if lines else '(nothing)'}"
-
-
-@dataclass(frozen=True)
-class _Watch:
-    """What ends a request early, and who hears of its progress."""
-
-    remaining_seconds: Callable[[], float] = lambda: math.inf
-    timeout_seconds: float | None = None
-    progress: Callable[[dict[str, Any]], None] = lambda message: None
-
-
-def _supervise(child: _Child, watch: _Watch) -> dict[str, Any]:
-    """Wait for the child's answer, a deadline or the end of the budget, whichever comes first."""
-    started = time.monotonic()
-    while True:
-        left = watch.remaining_seconds()
-        if left <= 0:
-            raise BudgetSpent("the budget ran out inside the step")
-        if watch.timeout_seconds is not None and time.monotonic() - started > watch.timeout_seconds:
-            raise WorkerDied(f"no answer within {watch.timeout_seconds:g} s (--step-timeout)")
-        if not wait([child.connection], timeout=min(POLL_SECONDS, left)):
-            continue
-        answer = json.loads(child.connection.recv_bytes())
-        if answer["kind"] == "done":
-            return answer["record"]
-        if answer["kind"] == "failed":
-            raise CandidateFailed(answer["reason"])
-        if answer["kind"] == "storage":
-            raise StorageFailed(answer["reason"])
-        watch.progress(answer)
-
-
 class WorkerPool:
     """Runs requests on device slots, keeping a worker warm while its candidate takes consecutive steps.
 
-    Safe to call from many threads; a call blocks until a slot is free.
+    Safe to call from many threads; a call blocks until as many slots are free as its request needs.
     """
 
     def __init__(self, slots: Sequence[DeviceSlot]) -> None:
         self._slots: dict[int, DeviceSlot] = dict(enumerate(slots))
-        self._children: dict[int, _Child] = {}
+        self._groups: dict[int, WorkerGroup] = {}
         self._free = list(self._slots)
+        self._queue: deque[object] = deque()
         self._changed = threading.Condition()
         self._closed = False
 
     def preload(self) -> None:
         """Start the fork server now, so that its imports run while the caller does something else."""
-        _context()
-        resource_tracker.ensure_running()  # first: where it starts, it lets SIGINT through again
-        # Ctrl-C reaches the whole process group, and the fork server ignores it only after its imports.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            forkserver.ensure_running()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        start_fork_server()
 
     def wait_until_ready(self) -> None:
         """Return when a worker can start at once: no step is charged for the imports."""
-        with _starting():
-            first = _context().Process(target=_nothing, name="lamps warm-up")
-            first.start()
-        first.join()
+        wait_for_fork_server()
 
     def run_step(
         self,
@@ -200,14 +116,14 @@ class WorkerPool:
             progress: called with `phase`, `done` and `total`.
 
         Raises:
-            CandidateFailed: the step can never be done.
+            CandidateFailed: the step can never be done, or needs more devices than there are.
             StorageFailed: the disk is full or read-only.
             WorkerDied: the worker ended without an answer, or hung.
             BudgetSpent: stopped by `remaining_seconds`.
             Interrupted: the pool was closed.
         """
         message = {"do": "step", "request": asdict(request)}
-        watch = _Watch(remaining_seconds, timeout_seconds, progress)
+        watch = Watch(remaining_seconds, timeout_seconds, progress)
         return self._run(message, request, watch)
 
     def export(self, request: ExportRequest) -> dict[str, Any]:
@@ -217,134 +133,127 @@ class WorkerPool:
             CandidateFailed, StorageFailed, WorkerDied, Interrupted: as for `run_step`.
         """
         message = {"do": "export", "request": asdict(request)}
-        return self._run(message, request.last, _Watch())
+        return self._run(message, request.last, Watch())
 
     def worker_pid(self, slot: int) -> int | None:
         """Process id of a slot's worker, None where it has none."""
-        child = self._children.get(slot)
-        return child.process.pid if child is not None else None
+        group = self._groups.get(slot)
+        return group.pid(slot) if group is not None else None
 
     def retire(self, slot: int) -> None:
-        """End an idle slot's worker; the next step there starts fresh."""
-        self._drop(slot)
+        """End an idle slot's worker, with those that hold a candidate with it; the next step there starts fresh."""
+        self._drop((slot,))
 
     def close(self) -> None:
         """Kill every worker; calls under way raise `Interrupted`."""
         with self._changed:
             self._closed = True
-            children = list(self._children.values())
-            self._children.clear()
+            groups = {group.slots: group for group in self._groups.values()}
+            self._groups.clear()
             self._changed.notify_all()
-        for child in children:
-            child.kill()
+        for group in groups.values():
+            group.kill()
 
-    def _run(self, message: dict[str, Any], request: StepRequest, watch: _Watch) -> dict[str, Any]:
-        slot = self._take((request.name, request.work_folder))
+    def _run(self, message: dict[str, Any], request: StepRequest, watch: Watch) -> dict[str, Any]:
+        self._refuse_unfit(request)
+        slots = self._take(request)
+        message["dispatched_at"] = time.monotonic()
+        watch = watch.begun()
         try:
-            message["dispatched_at"] = time.monotonic()
-            child = self._child(slot, request)
-            try:
-                child.connection.send_bytes(json.dumps(message).encode())
-                return _supervise(child, watch)
-            except (EOFError, OSError) as error:
-                raise WorkerDied(f"worker of {request.name}: {child.post_mortem()}") from error
+            while True:
+                try:
+                    return self._group(slots, request).ask(message, watch)
+                except ShortOfMemory as error:
+                    self._drop(slots)
+                    message = _with_smaller_passes(message, error)
         except BaseException as error:
-            self._drop(slot)
+            self._drop(slots)
             if self._closed:
                 raise Interrupted("the run is being shut down") from error
             raise
         finally:
-            self._give_back(slot)
+            self._give_back(slots)
 
-    def _take(self, candidate: tuple[str, str]) -> int:
+    def _refuse_unfit(self, request: StepRequest) -> None:
+        most = len(_apart(self._slots, self._slots))
+        if request.gpus > most:
+            there = "1 device" if most == 1 else f"{most} devices"
+            raise CandidateFailed(
+                f"does not fit here: {request.name} is to be spread over {request.gpus} devices, and this process "
+                f"has slots on {there}"
+            )
+
+    def _take(self, request: StepRequest) -> tuple[int, ...]:
+        """Wait for the slots of a request and take them all at once.
+
+        Strictly in the order of the calls: one that needs many would wait for ever behind small ones that slip
+        past it, and two that each held a part of what they need would wait for each other.
+        """
         with self._changed:
-            while not self._free and not self._closed:
-                self._changed.wait()
-            if self._closed:
+            turn = object()
+            self._queue.append(turn)
+            try:
+                while not self._closed:
+                    slots = self._choice(request) if self._queue[0] is turn else ()
+                    if slots:
+                        self._free = [slot for slot in self._free if slot not in slots]
+                        return slots
+                    self._changed.wait()
                 raise Interrupted("the run is being shut down")
-            warm = [slot for slot in self._free if self._held(slot) == candidate]
-            slot = (warm or self._free)[0]
-            self._free.remove(slot)
-            return slot
+            finally:
+                self._queue.remove(turn)
+                self._changed.notify_all()
 
-    def _held(self, slot: int) -> tuple[str, str] | None:
-        child = self._children.get(slot)
-        return child.candidate if child is not None else None
+    def _choice(self, request: StepRequest) -> tuple[int, ...]:
+        """Free slots for a request: where its candidate is warm, else those idle for longest; none if too few."""
+        for slot in self._free:
+            group = self._groups.get(slot)
+            if group is not None and group.holds(request) and set(group.slots) <= set(self._free):
+                return group.slots  # not where another has just taken one of them, and is about to end it
+        apart = _apart(self._slots, self._free)
+        return tuple(apart[: request.gpus]) if len(apart) >= request.gpus else ()
 
-    def _give_back(self, slot: int) -> None:
+    def _give_back(self, slots: tuple[int, ...]) -> None:
         with self._changed:
-            self._free.append(slot)  # last, so that the worker idle for longest gives way first
-            self._changed.notify()
+            self._free.extend(slots)  # last, so that the worker idle for longest gives way first
+            self._changed.notify_all()
 
-    def _drop(self, slot: int) -> None:
+    def _drop(self, slots: tuple[int, ...]) -> None:
         with self._changed:
-            child = self._children.pop(slot, None)
-        if child is not None:
-            child.kill()
+            groups = {group.slots: group for slot in slots if (group := self._groups.get(slot)) is not None}
+            for slot in itertools.chain.from_iterable(groups):
+                del self._groups[slot]
+        for group in groups.values():
+            group.kill()
 
-    def _child(self, slot: int, request: StepRequest) -> _Child:
-        """The slot's worker, fresh unless it holds this very candidate of this very run."""
-        wanted = (request.name, request.work_folder)
-        child = self._children.get(slot)
-        # An idle worker says nothing: what can be read is its end, before the fork server tells of it.
-        if child is not None and child.candidate == wanted and not child.connection.poll():
-            return child
-        self._drop(slot)
-        child = _start_child(self._slots[slot], request)
+    def _group(self, slots: tuple[int, ...], request: StepRequest) -> WorkerGroup:
+        """The slots' workers, fresh unless they hold this very candidate of this very run."""
+        group = self._groups.get(slots[0])
+        if group is not None and group.slots == slots and group.holds(request) and group.is_idle():
+            return group
+        self._drop(slots)
+        group = WorkerGroup({slot: self._slots[slot] for slot in slots}, request)
         with self._changed:
-            if self._closed:
-                child.kill()
-                raise Interrupted("the run is being shut down")
-            self._children[slot] = child
-        return child
+            if not self._closed:
+                self._groups |= dict.fromkeys(slots, group)
+                return group
+        group.kill()
+        raise Interrupted("the run is being shut down")
 
 
-def _context() -> multiprocessing.context.ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOAD)
-    return context
+def _apart(slots: Mapping[int, DeviceSlot], among: Iterable[int]) -> list[int]:
+    """Slots that one step can be spread over: no two of the same GPU."""
+    seen: set[str] = set()
+    apart = []
+    for slot in among:
+        device = slots[slot].cuda_device
+        if device is None or device not in seen:
+            apart.append(slot)
+            seen |= {device} if device is not None else set()
+    return apart
 
 
-def _nothing() -> None:
-    """What the first child of a fork server runs."""
-
-
-def _start_child(slot: DeviceSlot, request: StepRequest) -> _Child:
-    context = _context()
-    ours, theirs = context.Pipe()
-    log = Path(request.work_folder) / "logs" / f"{safe_name(request.name)}.log"
-    options = {"log": str(log), "threads": slot.threads, "memory_limit_bytes": slot.memory_limit_bytes}
-    process = context.Process(
-        target=worker.main,
-        args=(theirs, slot.environment, options),
-        name=f"lamps {request.name}",
-        daemon=True,  # an interpreter that ends kills it, where it would wait for any other for ever
-    )
-    with _starting():
-        process.start()
-    theirs.close()
-    return _Child(process, ours, (request.name, request.work_folder), log)
-
-
-_start_lock = threading.Lock()
-
-
-@contextlib.contextmanager
-def _starting() -> Iterator[None]:
-    """Start a process as ours are started, whatever process this is.
-
-    `multiprocessing` would import the caller's main module into the child, which needs nothing of it: importing
-    Prefect's engine or a test runner takes seconds. And it refuses to start any from a daemonic process, such as
-    the worker of a Dask nanny, lest they outlive it: ours end with their parent by themselves.
-    """
-    with _start_lock:
-        main = sys.modules["__main__"]
-        config: dict[str, Any] = vars(multiprocessing.process.current_process())["_config"]
-        daemonic = config.pop("daemon", None)
-        sys.modules["__main__"] = ModuleType("__main__")
-        try:
-            yield
-        finally:
-            sys.modules["__main__"] = main
-            if daemonic is not None:
-                config["daemon"] = daemonic
+def _with_smaller_passes(message: dict[str, Any], error: ShortOfMemory) -> dict[str, Any]:
+    request = message["request"]
+    settings = request["settings"] | {"micro_batch_size": error.micro_batch_size // 2}
+    return message | {"request": request | {"settings": settings}}

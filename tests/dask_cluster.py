@@ -29,12 +29,14 @@ def free_port() -> int:
 class DaskCluster:
     """Use as a context manager; everything is killed at its end.
 
-    `scratch` gives each worker a scratch folder of its own, as on hosts that share no fast disk.
+    `scratch` gives each worker a scratch folder of its own, as on hosts that share no fast disk; `gpus` is how many
+    device slots each worker has.
     """
 
     folder: Path
     workers: int = 2
     scratch: bool = True
+    gpus: int = 1
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -57,7 +59,8 @@ class DaskCluster:
             process.wait()
 
     def start_worker(self, number: int) -> None:
-        options = ["--nworkers", "1", "--nthreads", "1", "--resources", "GPU=1", "--memory-limit", "0"]
+        slots = ["--resources", f"GPU={self.gpus}"]
+        options = ["--nworkers", "1", "--nthreads", "1", *slots, "--memory-limit", "0"]
         self._start(f"worker{number}", "worker", self.address, *options, "--no-dashboard")
 
     def kill(self, name: str) -> None:

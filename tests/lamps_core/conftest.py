@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -9,17 +10,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import transformers
 
 from lamps_core.prepared_data import save_prepared
 from lamps_core.settings import FineTuningSettings
 from lamps_core.steps import StepRequest
 from lamps_core.text_data import DatasetRequest, TextDataset, load_text_dataset
+from lamps_core.worker_pool import DeviceSlot, WorkerPool
 from lamps_core.zoo import materialise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+CPU = DeviceSlot(None, threads=1)
 SETTINGS = FineTuningSettings(learning_rate=5e-3, batch_size=8, landmarks=3, max_length=32, seed=7)
 
 
@@ -37,6 +41,7 @@ class Topics:
         *,
         candidate: str = "zoo/bert-tiny",
         location: Path | None = None,
+        gpus: int = 1,
         **settings: Any,
     ) -> StepRequest:
         """A step of a zoo candidate, or of the one in `location`, with some settings changed."""
@@ -51,6 +56,7 @@ class Topics:
             dataset=self.dataset.name,
             dataset_fingerprint=self.dataset.fingerprint,
             slots_of=str(self.work),
+            gpus=gpus,
         )
 
 
@@ -80,6 +86,21 @@ def topics(new_topics: Callable[..., Topics]) -> Topics:
 
 
 @pytest.fixture
+def new_pool() -> Iterator[Callable[..., WorkerPool]]:
+    """Makes pools that are closed at the end; their fork server serves the whole test run."""
+    with contextlib.ExitStack() as stack:
+
+        def make(*slots: DeviceSlot) -> WorkerPool:
+            pool = WorkerPool(slots or (CPU,))
+            stack.callback(pool.close)
+            pool.preload()
+            pool.wait_until_ready()
+            return pool
+
+        yield make
+
+
+@pytest.fixture
 def edited(tmp_path: Path) -> Callable[..., Path]:
     """Makes a copy of a zoo candidate whose config or tokenizer config says something else."""
 
@@ -94,6 +115,15 @@ def edited(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return edit
+
+
+@pytest.fixture
+def wide_candidate(edited: Callable[..., Path]) -> Path:
+    """A BERT whose activations outweigh its weights by far: 32 KB of them a token."""
+    folder = edited("zoo/bert-tiny", file="tokenizer_config.json", model_max_length=512)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 4096}
+    transformers.BertModel(transformers.BertConfig(vocab_size=4096, **sizes)).save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture

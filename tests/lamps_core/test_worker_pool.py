@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 import pytest
-import transformers
 from safetensors.torch import load_file
 
 from lamps_core import worker
@@ -29,14 +28,14 @@ from lamps_core.landmark_step import CandidateRun
 from lamps_core.steps import ExportRequest
 from lamps_core.text_data import TextDataset, TextSplit
 from lamps_core.worker_pool import DeviceSlot, WorkerPool, device_slots
+from tests.lamps_core.conftest import CPU
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from multiprocessing.connection import Connection
 
     from tests.lamps_core.conftest import Topics
 
-CPU = DeviceSlot(None, threads=1)
 REPOSITORY = Path(__file__).parents[2]
 A_STEP_OF_A_POOL = """
 import json, os, signal, sys
@@ -51,21 +50,6 @@ def halt(message):
 
 pool.run_step(StepRequest(**json.loads(sys.argv[1])), progress=halt)
 """
-
-
-@pytest.fixture
-def new_pool() -> Iterator[Callable[..., WorkerPool]]:
-    """Makes pools that are closed at the end; their fork server serves the whole test run."""
-    with contextlib.ExitStack() as stack:
-
-        def make(*slots: DeviceSlot) -> WorkerPool:
-            pool = WorkerPool(slots or (CPU,))
-            stack.callback(pool.close)
-            pool.preload()
-            pool.wait_until_ready()
-            return pool
-
-        yield make
 
 
 @pytest.fixture
@@ -402,15 +386,6 @@ def test_nothing_outlives_the_process_that_owns_the_pool(topics: Topics) -> None
 
 
 # --- Memory ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def wide_candidate(edited: Callable[..., Path]) -> Path:
-    """A BERT whose activations outweigh its weights by far: 32 KB of them a token."""
-    folder = edited("zoo/bert-tiny", file="tokenizer_config.json", model_max_length=512)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 4096}
-    transformers.BertModel(transformers.BertConfig(vocab_size=4096, **sizes)).save_pretrained(folder)
-    return folder
 
 
 def test_a_worker_short_of_memory_cuts_its_batch_until_it_fits(
