@@ -150,10 +150,15 @@ class DaskEngine:
             step_timeout: seconds after which a step is taken for hung; its worker keeps to it.
 
         Raises:
-            BadInput: none answers there.
+            BadInput: none answers there, or it cannot be spoken to.
         """
+        import dask
         from distributed import Client
 
+        if scheduler.startswith("tls://") and not dask.config.get("distributed.comm.tls.ca-file", None):
+            raise BadInput(
+                f"{scheduler} asks for the cluster's key, and none is set here: see docs/cluster.md"
+            )
         self._scheduler = scheduler
         self._timeout = step_timeout
         self._looked_at = float("-inf")
@@ -198,7 +203,9 @@ class DaskEngine:
     def _workers(self) -> dict[str, int]:
         """Address of each worker that takes steps -> how many at once."""
         if time.monotonic() - self._looked_at > LOOK_SECONDS:
-            if self._client.status not in {"running", "connecting"}:
+            # A client that lost its scheduler knows of no workers, and says for a while that it is connecting.
+            told = self._client.scheduler_info(n_workers=-1).get("workers")
+            if told is None or self._client.status not in {"running", "connecting"}:
                 raise LampsError(
                     f"the Dask scheduler at {self._scheduler} is gone: start it and its workers, and run again"
                 )

@@ -69,6 +69,10 @@ def report(folder: Path, as_json: bool) -> None:
     """Write the self-contained HTML report of a search or of the curves of a campaign."""
     from lamps_core.report import write_report
 
+    if ":/" in str(folder):  # pathlib makes one slash of two
+        raise BadInput(
+            "lamps report reads a folder of this host: copy it here first, such as with aws s3 sync"
+        )
     path = write_report(folder)
     print(json.dumps({"report": str(path)}) if as_json else path)
 

@@ -61,7 +61,7 @@ def prefect_server(*, cluster: str | None = None) -> Iterator[Callable[[], None]
     if cluster is not None and urllib.parse.urlsplit(cluster).hostname not in LOOPBACK:
         raise BadInput(
             f"the workers of {cluster} need a Prefect server that they can reach: start one with "
-            "prefect server start --host 0.0.0.0 and set PREFECT_API_URL"
+            "prefect server start --host ADDRESS, give it a password (docs/cluster.md) and set PREFECT_API_URL"
         )
     port = _free_port()
     process = subprocess.Popen(

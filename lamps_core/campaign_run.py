@@ -38,7 +38,7 @@ from lamps_core.progress import CampaignProgress, RunningStep, listener, publish
 from lamps_core.settings import DEFAULT_LEARNING_RATE, FineTuningSettings
 from lamps_core.shared_work import drop_checkpoint, newest_shared_step, push_data
 from lamps_core.steps import StepRequest
-from lamps_core.storage import is_local, naming, storage_path
+from lamps_core.storage import check_store, is_local, storage_failures, storage_path
 from lamps_core.text_data import DatasetRequest, TextDataset, load_text_dataset
 
 if TYPE_CHECKING:
@@ -104,6 +104,8 @@ class CampaignRun:
         """
         self.request = request
         self._folder = _checked_folder(request.curves)
+        if request.work:
+            check_store(storage_path(request.work), "--work")
         self._store = CurveStore(self._folder)
         record = read_record(request.curves)
         self._known = record or CampaignRecord.new(request.settings, request.work)
@@ -243,7 +245,7 @@ class CampaignRun:
         """
         self._cuda = machine.cuda
         with contextlib.ExitStack() as stack:
-            with naming(self.request.curves):
+            with storage_failures(self.request.curves):
                 stack.enter_context(locked(self.request.curves))
                 self._store.recover()
                 self._states = self._store.states()  # another run may have added to it since it was looked at
@@ -259,7 +261,7 @@ class CampaignRun:
             }
             self.campaign = Campaign(plan.pairs)
             yield plan
-            with naming(self.request.curves):
+            with storage_failures(self.request.curves):
                 self._store.compact()
 
     def local_work(self) -> Path | None:
@@ -320,7 +322,8 @@ class CampaignRun:
         del self._flying[pair.key]
         self.campaign.tell(pair, loss=record["test_loss"], ended=complete)
         if complete:  # nobody will ask for its weights again
-            drop_checkpoint(self._checkpoints(pair.key))
+            with storage_failures(self.request.curves):
+                drop_checkpoint(self._checkpoints(pair.key))
         done = " (complete)" if complete else ""
         self._say(f"{_named(pair.key)} step {step}: loss {record['test_loss']:.4f}{done}")
 
@@ -335,7 +338,7 @@ class CampaignRun:
         counted = f"{PASSING}{attempts} attempts: {reason}" if attempts is not None else reason
         step, started = self._flying[pair.key]
         seconds = time.monotonic() - started  # by this clock: the engine may run it on another host
-        with naming(self.request.curves):
+        with storage_failures(self.request.curves):
             self._fail(pair, counted, seconds=seconds)
         self.spent_seconds += seconds
         del self._flying[pair.key]
@@ -442,6 +445,7 @@ def _checked_folder(curves: str) -> Any:
         raise BadInput("--curves names no folder: give one, such as runs/curves")
     folder = storage_path(curves)
     if not is_local(folder):
+        check_store(folder, "--curves")
         return folder
     try:
         if folder.exists() and not folder.is_dir():

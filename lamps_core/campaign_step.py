@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from lamps_core.curve_store import CurveStore
 from lamps_core.files import held, safe_name
 from lamps_core.shared_work import fetch_checkpoint, fetch_data, push_checkpoint
-from lamps_core.storage import is_local, naming, storage_path
+from lamps_core.storage import is_local, storage_failures, storage_path
 from lamps_core.zoo import PREFIX, cache_folder, materialise
 
 if TYPE_CHECKING:
@@ -64,11 +64,11 @@ def run_and_keep(
     record = run(here)
     scratch = here.work_folder != request.work_folder
     if scratch and not record["complete"]:  # nobody asks for the weights of a complete one
-        with naming(f"{here.checkpoint_folder} to {request.work_folder}"), held(here.lock_file):
+        with storage_failures(f"{here.checkpoint_folder} to {request.work_folder}"), held(here.lock_file):
             push_checkpoint(here.checkpoint_folder, _shared_checkpoints(request))
     row = record | {"dataset": request.dataset}
     store = CurveStore(storage_path(keep.curves))
-    with naming(keep.curves):
+    with storage_failures(keep.curves):
         store.append_anew(row) if keep.anew else store.append(row)
     if scratch and record["complete"]:
         shutil.rmtree(here.checkpoint_folder, ignore_errors=True)
@@ -86,14 +86,14 @@ def on_this_host(request: StepRequest, *, anew: bool = False) -> StepRequest:
         StorageFailed: the scratch or the work folder cannot be written or read.
     """
     if request.location.startswith(PREFIX):
-        with naming(cache_folder()):
+        with storage_failures(cache_folder()):
             request = dataclasses.replace(request, location=str(materialise(request.location)))
     scratch = scratch_folder(request.work_folder)
     if scratch is None:
         return request
     shared, folder = storage_path(request.work_folder), scratch / safe_name(request.slots_of)
     here = dataclasses.replace(request, work_folder=str(folder / shared.name))
-    with naming(f"{request.work_folder} to {scratch}"), held(here.lock_file):
+    with storage_failures(f"{request.work_folder} to {scratch}"), held(here.lock_file):
         fetch_data(shared, Path(here.work_folder))
         fetch_checkpoint(_shared_checkpoints(request), here.checkpoint_folder, step=request.step, anew=anew)
     return here

@@ -228,7 +228,8 @@ def _read_file(path: Any) -> pa.Table:
 
 
 def _opened(path: Any) -> pq.ParquetFile:
-    return pq.ParquetFile(path) if is_local(path) else pq.ParquetFile(path.path, filesystem=path.fs)
+    # One GET of an object store reads the file whole.
+    return pq.ParquetFile(path if is_local(path) else pa.BufferReader(path.read_bytes()))
 
 
 def _partition(path: Path) -> dict[str, str | None]:

@@ -7,6 +7,7 @@ record.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import tempfile
@@ -27,6 +28,7 @@ _FOLDER = re.compile(r"step-(\d{4,})(-[0-9a-f]+)?")
 _OF_A_STEP = re.compile(r"(?:step|\.draft)-(\d{4,})(-[0-9a-f]+)?")  # what a killed copy left, too
 _DESCRIPTION = "dataset.json"
 _CHUNK = 16 * 2**20
+FETCHES = 3  # tries at a checkpoint that another host replaces meanwhile
 
 
 def newest_shared_step(checkpoints: Any) -> int | None:
@@ -183,4 +185,5 @@ def _remove(folder: Any) -> None:
     if is_local(folder):
         shutil.rmtree(folder, ignore_errors=True)
     else:
-        folder.fs.rm(folder.path, recursive=True)
+        with contextlib.suppress(FileNotFoundError):  # another host was faster
+            folder.fs.rm(folder.path, recursive=True)

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import re
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
 UNUSABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE})
 _IN_RUST = re.compile(r"\(os error (\d+)\)(?: at path \"([^\"]+)\")?")  # how safetensors tells of it
 HERE = ("file://", "local://")  # what fsspec calls this host's file system
+# Whose errors are of a store, though not all of them are OSError: the clients that fsspec's file systems stand on.
+CLIENTS = frozenset({"botocore", "aiobotocore", "aiohttp", "azure", "gcsfs", "google"})
 
 
 def storage_path(text: str | Path) -> Any:
     """A local path, absolute, as `pathlib.Path`; a URL of another file system as `upath.UPath`.
 
     Raises:
-        BadInput: a protocol that is not known, or whose package is not installed.
+        BadInput: a protocol that is not known, or whose package is not installed; a password in the URL.
     """
     if isinstance(text, str) and text.startswith(HERE):
         text = text.partition("://")[2]
@@ -37,7 +40,14 @@ def storage_path(text: str | Path) -> Any:
     from fsspec import get_filesystem_class
     from upath import UPath
 
-    protocol = text.partition("://")[0]
+    protocol, _, rest = text.partition("://")
+    if not rest.strip("/"):
+        raise BadInput(f"{text} names no folder: give one, such as s3://bucket/folder")
+    if ":" in rest.partition("/")[0].rpartition("@")[0]:
+        raise BadInput(
+            f"a {protocol}:// URL with a password in it would be told to Prefect and its logs: "
+            "leave it out, and give it in the environment or the store's own files"
+        )
     try:
         get_filesystem_class(protocol)
     except ImportError as error:
@@ -46,7 +56,8 @@ def storage_path(text: str | Path) -> Any:
         raise BadInput(
             f"{protocol}:// is no storage that fsspec knows: give a folder, or s3://bucket/folder"
         ) from None
-    return UPath(text)
+    # Other hosts write there too: a listing of before says nothing of now.
+    return UPath(text, use_listings_cache=False)
 
 
 def _local(text: str | Path) -> Path:
@@ -69,24 +80,6 @@ def put_whole(path: Any, content: bytes) -> None:
         path.fs.pipe_file(path.path, content)
 
 
-@contextlib.contextmanager
-def naming(place: Any) -> Iterator[None]:
-    """Say which disk or store is full, read-only or away.
-
-    Args:
-        place: named where the error itself names no file, as of a disk that ran full in the middle of one.
-
-    Raises:
-        StorageFailed: in the place of an OSError.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise StorageFailed(
-            f"{error.filename or place}: {error.strerror or error}: mend it and run again"
-        ) from error
-
-
 def unusable_storage(error: BaseException, place: Any) -> str | None:
     """What to say of an error if a full, read-only or broken disk is behind it, else None.
 
@@ -103,3 +96,66 @@ def unusable_storage(error: BaseException, place: Any) -> str | None:
             return f"{told[2] or place}: {os.strerror(int(told[1]))}: mend it and run again"
         cause = cause.__cause__ or cause.__context__
     return None
+
+
+def check_store(path: Any, option: str) -> None:
+    """See that a folder of a store can be listed, and that its bucket is there; nothing is written.
+
+    Args:
+        path: as `storage_path` gives it; a local one is not looked at.
+        option: that named it.
+
+    Raises:
+        BadInput: no such bucket, no credentials or wrong ones, or nobody answers.
+    """
+    if is_local(path):
+        return
+    try:
+        _look(path)
+    except Exception as error:
+        if not is_of_a_store(error):
+            raise
+        raise BadInput(f"{option} {path} cannot be used: {_told(error)}") from None
+
+
+def _look(path: Any) -> None:
+    try:
+        path.fs.ls(path.path)
+    except FileNotFoundError:
+        if not path.drive:  # not a store of buckets: the folder is made when it is written to
+            return
+        # A folder is there once something is in it, but a bucket must have been made.
+        with contextlib.suppress(PermissionError):  # some may list their folder of a bucket and nothing else
+            path.fs.ls(path.drive)
+
+
+@contextlib.contextmanager
+def storage_failures(place: str | Path) -> Iterator[None]:
+    """Tell errors of a disk or a store in one line that names the place.
+
+    Args:
+        place: named where the error itself names no file, as of a disk that ran full in the middle of one.
+
+    Raises:
+        StorageFailed: in their place.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_of_a_store(error):
+            raise
+        named = getattr(error, "filename", None) or place
+        seen_from = f" (seen from {socket.gethostname()})" if "://" in str(place) else ""
+        raise StorageFailed(f"{named}: {_told(error)}{seen_from}: mend it and run again") from error
+
+
+def is_of_a_store(error: Exception) -> bool:
+    """Whether an error is of a disk, or of the client of an object store."""
+    modules = {base.__module__.partition(".")[0] for base in type(error).__mro__}
+    return isinstance(error, OSError) or not modules.isdisjoint(CLIENTS)
+
+
+def _told(error: Exception) -> str:
+    """What an error says, in one line."""
+    told = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(told.split()).rstrip(".")

@@ -15,6 +15,7 @@ import pytest
 from tests.searches import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 STARTUP_SECONDS = 180.0
@@ -39,8 +40,9 @@ def prefect_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 class PrefectServer:
     """A server that can be killed and started again on its port and its database."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, environment: Mapping[str, str] | None = None) -> None:
         self._home = home
+        self._environment = dict(environment or {})
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port = probe.getsockname()[1]
@@ -54,7 +56,7 @@ class PrefectServer:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_UI_ENABLED": "0",
             "DO_NOT_TRACK": "1",
-        }
+        } | self._environment
         with (self._home / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "lamps_cli.server_process", str(self._port), str(os.getpid())],

@@ -258,6 +258,10 @@ def dead_scheduler(_: Path) -> list[str]:
     return ["--engine", "dask", "--scheduler", "tcp://127.0.0.1:9"]
 
 
+def scheduler_with_a_key(_: Path) -> list[str]:
+    return ["--engine", "dask", "--scheduler", "tls://127.0.0.1:9"]
+
+
 def scheduler_of_no_engine(_: Path) -> list[str]:
     return ["--scheduler", "tcp://127.0.0.1:9"]
 
@@ -293,6 +297,7 @@ def unknown_storage(_: Path) -> list[str]:
         (unknown_dataset, "nowhere.csv"),
         (no_scheduler, "--scheduler"),
         (dead_scheduler, "no Dask scheduler answers at tcp://127.0.0.1:9"),
+        (scheduler_with_a_key, "cluster's key"),
         (scheduler_of_no_engine, "--engine dask"),
         (no_slots, "--parallel must be at least 1"),
         (curves_are_a_file, "first.csv is a file"),

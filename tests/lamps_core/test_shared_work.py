@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from lamps_core import shared_work
 from lamps_core.checkpoint import commit_checkpoint, newest_checkpoint
 from lamps_core.prepared_data import load_prepared
 from lamps_core.shared_work import (
@@ -196,6 +197,20 @@ def test_a_checkpoint_that_vanishes_for_a_newer_one_while_it_is_copied_is_left_f
     fetch_checkpoint(shared, tmp_path / "b", step=4)
     assert pushed
     assert told(tmp_path / "b") == {"step": 3, "run": "first"}
+
+
+def test_a_checkpoint_whose_files_are_gone_for_good_is_an_error(
+    shared: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push_checkpoint(committed(tmp_path / "a", 1), shared)
+
+    def gone(source: Any, target: Any) -> None:
+        raise FileNotFoundError(str(source))
+
+    monkeypatch.setattr(shared_work, "_copy", gone)
+    with pytest.raises(FileNotFoundError):
+        fetch_checkpoint(shared, tmp_path / "b", step=2)
+    assert newest_checkpoint(tmp_path / "b") is None
 
 
 def test_a_host_s_own_checkpoint_of_a_step_that_lost_its_row_is_kept(shared: Any, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import safetensors.numpy
 
 from lamps_core.errors import BadInput, CandidateFailed, StorageFailed
-from lamps_core.storage import is_local, naming, put_whole, storage_path, unusable_storage
+from lamps_core.storage import is_local, put_whole, storage_failures, storage_path, unusable_storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,9 +51,15 @@ def test_a_file_lands_whole_in_folders_that_are_not_there_yet(tmp_path: Path) ->
 
 
 def test_an_error_names_its_file_or_else_the_place() -> None:
-    with pytest.raises(StorageFailed, match=r"^/a/file: No space left on device: mend it"), naming("/place"):
+    with (
+        pytest.raises(StorageFailed, match=r"^/a/file: No space left on device: mend it"),
+        storage_failures("/place"),
+    ):
         raise OSError(errno.ENOSPC, "No space left on device", "/a/file")
-    with pytest.raises(StorageFailed, match=r"^/place: No space left on device: mend it"), naming("/place"):
+    with (
+        pytest.raises(StorageFailed, match=r"^/place: No space left on device: mend it"),
+        storage_failures("/place"),
+    ):
         raise OSError(errno.ENOSPC, "No space left on device")
 
 

@@ -1,0 +1,76 @@
+"""The cluster guide's commands are ones that the installed programs take, and its files are there."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.commands import check_command
+
+CHECKOUT = Path(__file__).parents[2]
+GUIDE = CHECKOUT / "docs" / "cluster.md"
+SLURM = "deployments/slurm"
+
+
+def guide_commands() -> list[list[str]]:
+    """Every line of the shell blocks, continued ones joined, without settings before and `&` after."""
+    blocks = re.findall(r"```bash\n(.*?)```", GUIDE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    found = [[word for word in shlex.split(line, comments=True) if word != "&"] for line in lines]
+    return [words[1:] if "=" in words[0] else words for words in found if words]
+
+
+def of(program: str) -> list[list[str]]:
+    found = [words for words in guide_commands() if words[0] == program]
+    assert found, program
+    return found
+
+
+def test_every_command_is_one_that_is_checked_here() -> None:
+    checked = {"lamps", "dask", "prefect", "sbatch", "python", "bash", "source", "export"}
+    assert {words[0] for words in guide_commands()} == checked
+
+
+@pytest.mark.parametrize("program", ["lamps", "dask", "prefect"])
+def test_the_commands_are_ones_that_the_programs_take(program: str) -> None:
+    for words in of(program):
+        check_command(words)
+
+
+def test_the_batch_script_gets_options_that_a_campaign_takes() -> None:
+    for words in of("sbatch"):
+        script = words.index(f"{SLURM}/campaign.sbatch")
+        check_command(
+            ["lamps", "campaign", "--engine=dask", "--scheduler=tls://head:1", *words[script + 1 :]]
+        )
+
+
+def test_the_files_are_there() -> None:
+    for words in [*of("source"), *of("bash"), *of("python")]:
+        assert (CHECKOUT / words[1]).is_file()
+    for name in re.findall(r"\]\(\.\./([^)]+)\)", GUIDE.read_text(encoding="utf-8")):
+        assert (CHECKOUT / name).exists()
+
+
+def test_the_cluster_script_takes_its_options() -> None:
+    pytest.importorskip("dask_jobqueue")
+    spec = importlib.util.spec_from_file_location("cluster", CHECKOUT / SLURM / "cluster.py")
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    for words in of("python"):
+        script.main.make_context("cluster.py", words[2:])
+
+
+def test_the_settings_of_prefect_that_are_set_are_ones_it_knows() -> None:
+    import prefect.settings
+
+    names = {word.partition("=")[0] for words in of("export") for word in words[1:]}
+    settings = {name for name in names if name.startswith("PREFECT_")}
+    assert settings
+    assert {name for name in settings if not hasattr(prefect.settings, name)} == set()
