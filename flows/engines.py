@@ -125,8 +125,12 @@ class LocalEngine:
 class DaskEngine:
     """The workers of a running Dask cluster that were started with `--resources GPU=n`."""
 
-    def __init__(self, scheduler: str) -> None:
+    def __init__(self, scheduler: str, *, hub_token_block: str | None = None) -> None:
         """Connect to the scheduler.
+
+        Args:
+            scheduler: its address.
+            hub_token_block: Prefect Secret block that the workers read the hub token from.
 
         Raises:
             BadInput: none answers there.
@@ -134,6 +138,7 @@ class DaskEngine:
         from distributed import Client
 
         self._scheduler = scheduler
+        self._hub_token_block = hub_token_block
         self._looked_at = float("-inf")
         self._resources: dict[str, int] = {}
         self._stack = contextlib.ExitStack()
@@ -188,8 +193,9 @@ class DaskEngine:
         warm = self._warm.get((request.dataset, request.name))
         if warm in self._workers():
             asked |= {"workers": [warm], "allow_other_workers": True}
+        parameters = {"request": request, "keep": keep, "hub_token_block": self._hub_token_block}
         with dask.annotate(**asked):
-            return self._runner.submit(fine_tune_step, {"request": request, "keep": keep})
+            return self._runner.submit(fine_tune_step, parameters)
 
     def __enter__(self) -> Self:
         """Begin to take steps."""
@@ -209,7 +215,13 @@ class DaskEngine:
 
 
 def engine_of(
-    engine: str, *, scheduler: str | None, slots_of: str, parallel: int | None, step_timeout: float | None
+    engine: str,
+    *,
+    scheduler: str | None,
+    slots_of: str,
+    parallel: int | None,
+    step_timeout: float | None,
+    hub_token_block: str | None = None,
 ) -> LocalEngine | DaskEngine:
     """The engine that a user named.
 
@@ -221,7 +233,7 @@ def engine_of(
             raise BadInput("--engine dask needs the scheduler's address: --scheduler tcp://HOST:8786")
         if parallel is not None:
             raise BadInput("--parallel is of --engine local: on Dask, start as many workers as you want")
-        return DaskEngine(scheduler)
+        return DaskEngine(scheduler, hub_token_block=hub_token_block)
     if engine != "local":
         raise BadInput(f"--engine must be local or dask, not {engine}")
     if scheduler:

@@ -313,7 +313,7 @@ def _start_child(slot: DeviceSlot, request: StepRequest) -> _Child:
     options = {"log": str(log), "threads": slot.threads, "memory_limit_bytes": slot.memory_limit_bytes}
     process = context.Process(
         target=worker.main,
-        args=(theirs, slot.environment, options),
+        args=(theirs, _token() | slot.environment, options),
         name=f"lamps {request.name}",
         daemon=True,  # an interpreter that ends kills it, where it would wait for any other for ever
     )
@@ -321,6 +321,11 @@ def _start_child(slot: DeviceSlot, request: StepRequest) -> _Child:
         process.start()
     theirs.close()
     return _Child(process, ours, (request.name, request.work_folder), log)
+
+
+def _token() -> dict[str, str]:
+    """The hub token of now: the fork server, whose environment a child has, may be older than it."""
+    return {"HF_TOKEN": os.environ.get("HF_TOKEN", "")}
 
 
 _start_lock = threading.Lock()

@@ -39,8 +39,9 @@ def prefect_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 class PrefectServer:
     """A server that can be killed and started again on its port and its database."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, ui: bool = False) -> None:
         self._home = home
+        self._ui = ui
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port = probe.getsockname()[1]
@@ -52,7 +53,8 @@ class PrefectServer:
         environment |= {
             "PREFECT_HOME": str(self._home),
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "PREFECT_UI_ENABLED": "0",
+            "PREFECT_UI_ENABLED": str(int(self._ui)),
+            "PREFECT_UI_API_URL": self.url,
             "DO_NOT_TRACK": "1",
         }
         with (self._home / "server.log").open("ab") as log:
