@@ -69,23 +69,23 @@ def campaign(
         curves: Folder or URL of the curves; what is there is not run again.
         input_col: Column of the text, for datasets that are not in the registry.
         target_col: Column of the label, for datasets that are not in the registry.
-        max_train_rows: Stratified cap on the training rows; empty for all.
+        max_train_rows: Stratified cap on the training rows; None for all.
         engine: This machine's devices, or a Dask cluster's workers.
         scheduler: Address of the Dask scheduler, such as tcp://head:8786.
-        parallel: Steps at once on this machine; empty for all of its devices.
-        work: Folder or URL for checkpoints; empty for one beside the curves.
+        parallel: Steps at once on this machine; None for all of its devices.
+        work: Folder or URL for checkpoints; None for one beside the curves.
         retry_failed: Try pairs again that failed for a lasting reason, too.
         gpu_hour_price: Dollars for an hour of a GPU, for costs.
         seed: Fixes the head, the batches and the reserved rows.
-        learning_rate: AdamW's; empty for 7e-6, or the zoo's own.
+        learning_rate: AdamW's; None for 7e-6, or the zoo's own.
         batch_size: Rows in one update.
         landmarks: K, the number of nested subsets, each twice as large as the one before.
         patience: Full epochs without a better loss before stopping.
         max_epochs: Full epochs at most.
         max_length: Tokens kept of a text.
         precision: Number format of the forward pass.
-        step_timeout: Seconds after which a step is taken for hung; empty for never.
-        hub_token_block: Name of the Prefect Secret block with the hub token, for gated models; empty for hf-token.
+        step_timeout: Seconds after which a step is taken for hung; None for never.
+        hub_token_block: Name of the Prefect Secret block with the hub token, for gated models; None for hf-token.
 
     Returns:
         How many curves are complete, what failed and why, and what was spent.

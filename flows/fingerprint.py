@@ -34,11 +34,11 @@ def fingerprint(
         curves: Folder or URL of the curves that it is added to.
         engine: This machine's devices, or a Dask cluster's workers.
         scheduler: Address of the Dask scheduler, such as tcp://head:8786.
-        parallel: Steps at once on this machine; empty for all of its devices.
-        work: Folder or URL for checkpoints; empty for the campaign's.
+        parallel: Steps at once on this machine; None for all of its devices.
+        work: Folder or URL for checkpoints; None for the campaign's.
         retry_failed: Try datasets again where it failed for a lasting reason, too.
-        step_timeout: Seconds after which a step is taken for hung; empty for never.
-        hub_token_block: Name of the Prefect Secret block with the hub token, for gated models; empty for hf-token.
+        step_timeout: Seconds after which a step is taken for hung; None for never.
+        hub_token_block: Name of the Prefect Secret block with the hub token, for gated models; None for hf-token.
 
     Returns:
         How many of its curves are complete, what failed and why, and what was spent.

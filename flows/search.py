@@ -80,27 +80,27 @@ def search(
         target_col: Column of the label.
         out: Folder of the search, an absolute path; one that holds this search is resumed.
         models: Hub ids, folders or zoo names, with commas; a file with one a line; or a preset such as zoo-small.
-        test_dataset: Another dataset to evaluate on; empty for the dataset's own test split, or 20 % of its rows.
+        test_dataset: Another dataset to evaluate on; None for the dataset's own test split, or 20 % of its rows.
         policy: What decides the next step: cheapest, zigzag or blind.
-        budget: When to stop: 90s, 2h, 40steps or $50; empty for no limit.
+        budget: When to stop: 90s, 2h, 40steps or $50; None for no limit.
         gpu_hour_price: Dollars for an hour of a GPU, for costs.
         objectives: Columns to minimise, with commas.
         bounds: Upper bounds of objectives such as train_seconds=3600, with commas.
         selection_split: validation, or a share such as 0.1, to leave the test split alone until the end.
-        max_train_rows: Stratified cap on the training rows; empty for all.
+        max_train_rows: Stratified cap on the training rows; None for all.
         template: How several columns make one text, such as {title}: {body}.
-        parallel: Steps at once; empty for one a GPU, or one on a CPU.
+        parallel: Steps at once; None for one a GPU, or one on a CPU.
         seed: Fixes the head, the batches and the reserved rows.
-        learning_rate: AdamW's; empty for 7e-6, or the zoo's own.
+        learning_rate: AdamW's; None for 7e-6, or the zoo's own.
         batch_size: Rows in one update.
         landmarks: K, the number of nested subsets, each twice as large as the one before.
         patience: Full epochs without a better loss before stopping.
         max_epochs: Full epochs at most.
         max_length: Tokens kept of a text.
         precision: Number format of the forward pass.
-        step_timeout: Seconds after which a step is taken for hung; empty for never.
-        hub_token_block: Name of the Prefect Secret block with the hub token, for gated models; empty for hf-token.
-        command: How this was started, for the report; leave empty.
+        step_timeout: Seconds after which a step is taken for hung; None for never.
+        hub_token_block: Name of the Prefect Secret block with the hub token, for gated models; None for hf-token.
+        command: How this was started, for the report; leave it out.
 
     Returns:
         What `result.json` in `out` holds.
