@@ -55,6 +55,7 @@ class PrefectServer:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_UI_ENABLED": str(int(self._ui)),
             "PREFECT_UI_API_URL": self.url,
+            "PREFECT_UI_URL": self.url.removesuffix("/api"),
             "DO_NOT_TRACK": "1",
         }
         with (self._home / "server.log").open("ab") as log:
