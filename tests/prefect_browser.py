@@ -43,8 +43,7 @@ class PrefectBrowser:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
-            self.picture("at-the-failure")
+        self.picture("last-seen")
         self._driver.quit()
 
     def open(self, path: str = "") -> None:

@@ -13,7 +13,7 @@ from tests.campaigns import STEPS_EACH, rows_of, write_datasets
 from tests.prefect_browser import CHROMIUM, DRIVER, PrefectBrowser
 from tests.prefect_server import PrefectServer
 from tests.prefect_site import PrefectSite
-from tests.searches import MODELS, OBJECTIVES, TINY
+from tests.searches import MODELS, OBJECTIVES, TINY, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,9 +59,17 @@ def open_form(browser: PrefectBrowser, name: str) -> None:
     browser.see("Enforce Parameter Schema")  # the end of the form
 
 
-def submit(browser: PrefectBrowser) -> None:
+def submit(site: PrefectSite, browser: PrefectBrowser, name: str) -> None:
+    """Send the form, and open the run that came of it."""
+    before = runs_of(site, name)
     browser.click("Submit")
-    browser.click("View run")
+    started = eventually(lambda: runs_of(site, name) - before, what="a run of what was filled in")
+    browser.open(f"/runs/flow-run/{started.pop()}")
+
+
+def runs_of(site: PrefectSite, name: str) -> set[str]:
+    found = site.api("POST", "/flow_runs/filter", {"flows": {"name": {"any_": [name]}}}).json()
+    return {run["id"] for run in found}
 
 
 def test_a_campaign_is_filled_in_submitted_and_seen_to_end(
@@ -82,7 +90,7 @@ def test_a_campaign_is_filled_in_submitted_and_seen_to_end(
     browser.type_into("max_epochs", "2")
     browser.choose("precision", "fp32")
     browser.picture("campaign-filled-form")
-    submit(browser)
+    submit(site, browser, "campaign")
     browser.see("Completed", seconds=RUN_SECONDS)
     browser.picture("campaign-completed")
 
@@ -93,7 +101,7 @@ def test_a_campaign_is_filled_in_submitted_and_seen_to_end(
 
 
 def test_a_search_is_filled_in_submitted_and_leaves_a_front(
-    browser: PrefectBrowser, tmp_path: Path, topics_csv: Path
+    site: PrefectSite, browser: PrefectBrowser, tmp_path: Path, topics_csv: Path
 ) -> None:
     open_form(browser, "search")
     browser.type_into("dataset", str(topics_csv))
@@ -106,7 +114,7 @@ def test_a_search_is_filled_in_submitted_and_leaves_a_front(
     browser.type_into("landmarks", "2")
     browser.type_into("max_epochs", "2")
     browser.picture("search-filled-form")
-    submit(browser)
+    submit(site, browser, "search")
     browser.see("Completed", seconds=RUN_SECONDS)
     browser.picture("search-completed")
 
