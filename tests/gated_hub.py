@@ -34,7 +34,8 @@ class GatedHub:
     refused: int = 0
 
     def answer(self, path: str, authorization: str) -> tuple[int, dict[str, str], bytes]:
-        if path.startswith(f"/api/models/{self.repository}"):
+        about = f"/api/models/{self.repository}"
+        if path == about or path.startswith(f"{about}/revision/"):
             files = [{"rfilename": file.name} for file in sorted(self.folder.iterdir())]
             body = {"_id": "1", "id": self.repository, "sha": COMMIT, "gated": "manual", "siblings": files}
             return 200, {"Content-Type": "application/json"}, json.dumps(body).encode()

@@ -54,15 +54,30 @@ class PrefectBrowser:
         self._pictures.mkdir(parents=True, exist_ok=True)
         script = "return Math.max(...[...document.querySelectorAll('*')].map(e => e.scrollHeight))"
         height = int(self._driver.execute_script(script))
+        seen = self._inner_height()
         self._driver.set_window_size(1300, min(height + 150, 4000))
         self._driver.save_screenshot(str(self._pictures / f"{name}.png"))
         self._driver.set_window_size(1300, 1000)
+        # What is clicked while the page is still laid out anew is missed.
+        eventually(lambda: self._inner_height() == seen, what="the window's old size")
+
+    def _inner_height(self) -> int:
+        return int(self._driver.execute_script("return window.innerHeight"))
 
     def text(self) -> str:
         return str(self._driver.find_element(By.TAG_NAME, "body").text)
 
     def see(self, words: str, *, seconds: float = LOOK_SECONDS) -> None:
         eventually(lambda: words in self.text(), seconds=seconds, what=f"{words!r} on the page")
+
+    def see_badge(self, words: str, *, seconds: float = LOOK_SECONDS) -> None:
+        """Until something on the page reads just so; a line of a log that holds the words is no badge."""
+        found = f"//*[normalize-space(text())='{words}']"
+        eventually(
+            lambda: any(_shown(element) for element in self._driver.find_elements(By.XPATH, found)),
+            seconds=seconds,
+            what=f"a badge {words!r}",
+        )
 
     def click(self, words: str, *, kind: str = "a,button,[role=menuitem],[role=option]") -> None:
         """Click what reads so, once it is there."""
@@ -79,6 +94,14 @@ class PrefectBrowser:
             return False
 
         eventually(clicked, seconds=LOOK_SECONDS, what=f"something to click that reads {words!r}")
+
+    def complaints(self) -> dict[str, str]:
+        """What the browser itself says against the boxes of the form, by field."""
+        boxes = self._driver.find_elements(By.CSS_SELECTOR, "form :invalid:not(fieldset)")
+        label = "document.querySelector(`label[for='${arguments[0].id}']`)"
+        script = f"return [{label}?.innerText, arguments[0].validationMessage]"
+        said = [self._driver.execute_script(script, box) for box in boxes]
+        return {str(label).removesuffix(" (Optional)"): str(message) for label, message in said}
 
     def described(self) -> dict[str, str]:
         """The form's fields with what is written beside each."""
@@ -130,3 +153,10 @@ class PrefectBrowser:
 
     def _scroll_to(self, element: WebElement) -> None:
         self._driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+
+
+def _shown(element: WebElement) -> bool:
+    try:
+        return bool(element.is_displayed())
+    except StaleElementReferenceException:  # the page was drawn anew meanwhile
+        return False

@@ -104,7 +104,7 @@ def test_a_run_whose_machine_died_is_crashed_and_people_are_told(tmp_path: Path)
     for folder in ("server", "data"):
         (tmp_path / folder).mkdir()
     datasets = write_datasets(tmp_path / "data", ("first",), rows=3000)
-    server = PrefectServer(tmp_path / "server")
+    server = PrefectServer(tmp_path / "server", ui=True)
     server.start()
     try:
         with PrefectSite(server.url, tmp_path / "home") as site, listening() as (url, heard):

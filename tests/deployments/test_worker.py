@@ -9,13 +9,11 @@ import pytest
 from tests.campaigns import STEPS_EACH, facts, rows_of, write_datasets
 from tests.lamps_command import wait_for_end
 from tests.prefect_site import PrefectSite, flow_processes
-from tests.searches import MODELS, TINY, eventually
+from tests.searches import MODELS, TINY, eventually, workers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    import psutil
 
 pytestmark = pytest.mark.slow
 
@@ -36,11 +34,6 @@ def submitted(site: PrefectSite, name: str, **parameters: Any) -> str:
 def quick(datasets: str, curves: Path, **changes: Any) -> dict[str, Any]:
     asked = {"datasets": datasets, "models": MODELS, "curves": str(curves), "landmarks": 2, "max_epochs": 2}
     return asked | {"input_col": "phrase", "target_col": "topic"} | changes
-
-
-def fine_tuning(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Those below a fork server: they run landmark steps."""
-    return [process for process in processes if "forkserver" in " ".join(process.parent().cmdline())]
 
 
 def test_a_campaign_and_a_fingerprint_end_completed(site: PrefectSite, tmp_path: Path) -> None:
@@ -82,7 +75,7 @@ def test_a_campaign_that_was_stopped_leaves_no_process_and_goes_on_when_run_agai
     eventually(lambda: len(list(curves.rglob("step-*.parquet"))) > 1, seconds=180, what="two rows")
     (worker,) = site.workers
     processes = flow_processes(worker)
-    assert fine_tuning(processes)
+    assert workers_of(processes[0].pid)
     if how == "cancelled":
         state = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
         assert site.api("POST", f"/flow_runs/{run}/set_state", state).status_code == 201

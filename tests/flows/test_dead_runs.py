@@ -15,7 +15,7 @@ from tests.searches import TINY, eventually
 if TYPE_CHECKING:
     from pathlib import Path
 
-LONG = ("--landmarks", "6", "--max-epochs", "9", "--patience", "9", "--models", TINY)
+LONG = ("--landmarks", "4", "--max-epochs", "6", "--patience", "6", "--models", TINY)
 
 
 def runs_of(url: str, flow: str, folder: str) -> list[dict[str, Any]]:
@@ -39,7 +39,7 @@ def begun(folder: Path, kind: str) -> bool:
 def test_the_record_of_a_killed_run_is_crashed_when_it_is_run_again(
     prefect_url: str, tmp_path: Path, kind: str
 ) -> None:
-    datasets = write_datasets(tmp_path, ("first",), rows=1500)
+    datasets = write_datasets(tmp_path, ("first",), rows=600)
     command = (
         search_arguments(tmp_path / "first.csv", "runs", *LONG)
         if kind == "search"
