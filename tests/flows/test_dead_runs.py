@@ -35,6 +35,7 @@ def begun(folder: Path, kind: str) -> bool:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["search", "campaign"])
 def test_the_record_of_a_killed_run_is_crashed_when_it_is_run_again(
     prefect_url: str, tmp_path: Path, kind: str
