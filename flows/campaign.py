@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from prefect import flow
 from prefect.artifacts import (
@@ -16,17 +16,17 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from prefect.context import FlowRunContext
-from pydantic import Field
 
 from flows.dead_runs import crash_dead_runs
 from flows.engines import Engine, engine_of
+from flows.form import Positive, Price
 from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.campaign_run import CampaignRequest, CampaignRun
 from lamps_core.errors import Interrupted, LampsError, StorageFailed
 from lamps_core.registry import dataset_requests
 from lamps_core.settings import FineTuningSettings
 from tasks.landmark_step import RETRIES, worth_retrying
-from tasks.secrets import use_hub_token
+from tasks.secrets import choose_hub_token
 
 if TYPE_CHECKING:
     from prefect.futures import PrefectFuture
@@ -41,53 +41,54 @@ ARTIFACT_SECONDS = 5.0  # the least between two updates of the progress artifact
 
 @flow(name="campaign", flow_run_name="campaign {curves}", persist_result=False)
 def campaign(
-    datasets: Annotated[
-        str,
-        Field(description="Names of the registry, hub ids, files or folders, with commas; or a YAML list"),
-    ],
-    models: Annotated[str, Field(description="Comma list, a file with one a line, or a preset")],
-    curves: Annotated[str, Field(description="Folder or URL of the curves; what is there is not run again")],
-    input_col: Annotated[
-        str | None, Field(description="Column of the text, for datasets that are not in the registry")
-    ] = None,
-    target_col: Annotated[
-        str | None, Field(description="Column of the label, for datasets that are not in the registry")
-    ] = None,
-    max_train_rows: Annotated[int | None, Field(description="Stratified cap on the training rows")] = None,
-    engine: Annotated[
-        Literal["local", "dask"], Field(description="This machine's devices, or a Dask cluster's workers")
-    ] = "local",
-    scheduler: Annotated[
-        str | None, Field(description="Address of the Dask scheduler, such as tcp://head:8786")
-    ] = None,
-    parallel: Annotated[
-        int | None, Field(description="Steps at once on this machine; empty for all of its devices")
-    ] = None,
-    work: Annotated[
-        str | None, Field(description="Folder or URL for checkpoints; empty for one beside the curves")
-    ] = None,
-    retry_failed: Annotated[
-        bool, Field(description="Try pairs again that failed for a lasting reason, too")
-    ] = False,
-    gpu_hour_price: Annotated[float, Field(description="Dollars, for the cost", gt=0)] = GPU_HOUR_PRICE,
-    seed: Annotated[int, Field(description="Of the head, the batches, the reserved rows")] = 0,
-    learning_rate: Annotated[
-        float | None, Field(description="AdamW; empty for 7e-6 or the zoo's own")
-    ] = None,
-    batch_size: Annotated[int, Field(description="Rows in one update")] = 32,
-    landmarks: Annotated[int, Field(description="K, nested subsets")] = 8,
-    patience: Annotated[int, Field(description="Full epochs without a better loss before stopping")] = 3,
-    max_epochs: Annotated[int, Field(description="Full epochs at most")] = 10,
-    max_length: Annotated[int, Field(description="Tokens kept of a text")] = 512,
-    precision: Annotated[Literal["auto", "fp32", "bf16"], Field(description="Of the forward pass")] = "auto",
-    step_timeout: Annotated[
-        float | None, Field(description="Seconds before a step is taken for hung")
-    ] = None,
-    hub_token_block: Annotated[
-        str | None, Field(description="Prefect Secret block of the hub token, for gated models")
-    ] = None,
+    datasets: str,
+    models: str,
+    curves: str,
+    input_col: str | None = None,
+    target_col: str | None = None,
+    max_train_rows: int | None = None,
+    engine: Literal["local", "dask"] = "local",
+    scheduler: str | None = None,
+    parallel: int | None = None,
+    work: str | None = None,
+    retry_failed: bool = False,
+    gpu_hour_price: Price = GPU_HOUR_PRICE,
+    seed: int = 0,
+    learning_rate: float | None = None,
+    batch_size: Positive = 32,
+    landmarks: Positive = 8,
+    patience: Positive = 3,
+    max_epochs: Positive = 10,
+    max_length: Positive = 512,
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    step_timeout: float | None = None,
+    hub_token_block: str | None = None,
 ) -> dict[str, Any]:
     """Fine-tune every model on every dataset, landmark step by landmark step, and record the learning curves.
+
+    Args:
+        datasets: Names of the registry, hub ids, files or folders, with commas; or a YAML list.
+        models: Hub ids, folders or zoo names, with commas; a file with one a line; or a preset such as zoo-small.
+        curves: Folder or URL of the curves; what is there is not run again.
+        input_col: Column of the text, for datasets that are not in the registry.
+        target_col: Column of the label, for datasets that are not in the registry.
+        max_train_rows: Stratified cap on the training rows; None for all.
+        engine: This machine's devices, or a Dask cluster's workers.
+        scheduler: Address of the Dask scheduler, such as tcp://head:8786.
+        parallel: Steps at once on this machine; None for all of its devices.
+        work: Folder or URL for checkpoints; None for one beside the curves.
+        retry_failed: Try pairs again that failed for a lasting reason, too.
+        gpu_hour_price: Dollars for an hour of a GPU, for costs.
+        seed: Fixes the head, the batches and the reserved rows.
+        learning_rate: AdamW's; None for 7e-6, or the zoo's own.
+        batch_size: Rows in one update.
+        landmarks: K, the number of nested subsets, each twice as large as the one before.
+        patience: Full epochs without a better loss before stopping.
+        max_epochs: Full epochs at most.
+        max_length: Tokens kept of a text.
+        precision: Number format of the forward pass.
+        step_timeout: Seconds after which a step is taken for hung; None for never.
+        hub_token_block: Name of the Prefect Secret block with the hub token, for gated models; None for hf-token.
 
     Returns:
         How many curves are complete, what failed and why, and what was spent.
@@ -96,9 +97,17 @@ def campaign(
         BadInput: an argument cannot be used; nothing was run.
         LampsError: nothing could be fine-tuned, or a disk is full.
     """
-    use_hub_token(hub_token_block)
+    hub_token_block = choose_hub_token(hub_token_block or None)
     run = CampaignRun(campaign_request(**locals()))
-    return run_campaign(run, engine=engine, scheduler=scheduler, parallel=parallel, step_timeout=step_timeout)
+    chosen = engine_of(
+        engine,
+        scheduler=scheduler,
+        slots_of=run.id,
+        parallel=parallel,
+        step_timeout=step_timeout,
+        hub_token_block=hub_token_block,
+    )
+    return run_campaign(run, chosen)
 
 
 def campaign_request(*, datasets: str, models: str, curves: str, **rest: Any) -> CampaignRequest:
@@ -127,14 +136,7 @@ def campaign_request(*, datasets: str, models: str, curves: str, **rest: Any) ->
     )
 
 
-def run_campaign(
-    run: CampaignRun,
-    *,
-    engine: str,
-    scheduler: str | None,
-    parallel: int | None,
-    step_timeout: float | None,
-) -> dict[str, Any]:
+def run_campaign(run: CampaignRun, engine: Engine) -> dict[str, Any]:
     """Run what is missing of a campaign, inside a flow.
 
     Returns:
@@ -143,13 +145,10 @@ def run_campaign(
     Raises:
         LampsError: every pair failed, or the engine or a disk is gone.
     """
-    chosen = engine_of(
-        engine, scheduler=scheduler, slots_of=run.id, parallel=parallel, step_timeout=step_timeout
-    )
-    with run.opened(chosen.machine()), chosen:
-        crash_dead_runs("curves", run.request.curves)  # the folder is ours: whoever had it is gone
+    with run.opened(engine.machine()), engine:
+        crash_dead_runs(run.request.curves)  # the folder is ours: whoever had it is gone
         artifact = create_progress_artifact(run.share_done(), description=f"curves of {run.request.curves}")
-        run_steps(run, chosen, artifact)
+        run_steps(run, engine, artifact)
         update_progress_artifact(artifact, progress=100.0)
     result = run.finish()
     create_markdown_artifact(

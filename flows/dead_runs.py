@@ -7,6 +7,7 @@ other run on that folder is dead, whatever the server thinks.
 from __future__ import annotations
 
 import logging
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,38 +26,42 @@ from prefect.states import Crashed
 if TYPE_CHECKING:
     from uuid import UUID
 
+LABEL = "lamps.folder"  # of a flow run: what it holds the lock of, a path with its host or a URL
+
 _logger = logging.getLogger(__name__)
 
 
-def crash_dead_runs(parameter: str, folder: str) -> None:
+def crash_dead_runs(folder: Path | str) -> None:
     """Mark the other running runs of this run's flow on a folder as Crashed; called by the holder of its lock.
 
+    A relative path means another folder in another working directory, so a run's parameters do not say what it
+    holds: each labels itself with that.
+
     Args:
-        parameter: of the flow, that names the folder.
-        folder: as this run was given it.
+        folder: a path or a URL.
     """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None or context.flow is None:
         return
     try:
-        _crash(context.flow.name, context.flow_run.id, parameter, _absolute(folder))
+        _crash(context.flow.name, context.flow_run.id, _held(str(folder)))
     except Exception:  # a server that cannot be asked now must not end the work
         _logger.warning("older runs on %s could not be looked up", folder, exc_info=True)
 
 
-def _crash(flow_name: str, ours: UUID, parameter: str, folder: str) -> None:
+def _crash(flow_name: str, ours: UUID, held: str) -> None:
     running = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
     with get_client(sync_client=True) as client:
+        client.update_flow_run_labels(ours, {LABEL: held})
         others = client.read_flow_runs(
             flow_filter=FlowFilter(name=FlowFilterName(any_=[flow_name])),
             flow_run_filter=FlowRunFilter(state=running),
         )
         for other in others:
-            if other.id != ours and _absolute(other.parameters.get(parameter)) == folder:
+            if other.id != ours and other.labels.get(LABEL) == held:
                 state: Any = Crashed(message="its process is gone: another run holds its folder")
                 client.set_flow_run_state(other.id, state, force=True)
 
 
-def _absolute(folder: Any) -> str:
-    text = str(folder)
-    return text if "://" in text else str(Path(text).expanduser().absolute())
+def _held(folder: str) -> str:
+    return folder if "://" in folder else f"{socket.gethostname()}:{Path(folder).expanduser().resolve()}"

@@ -142,12 +142,15 @@ class LocalEngine:
 class DaskEngine:
     """The workers of a running Dask cluster that were started with `--resources GPU=n`."""
 
-    def __init__(self, scheduler: str, *, step_timeout: float | None = None) -> None:
+    def __init__(
+        self, scheduler: str, *, step_timeout: float | None = None, hub_token_block: str | None = None
+    ) -> None:
         """Connect to the scheduler.
 
         Args:
             scheduler: its address.
             step_timeout: seconds after which a step is taken for hung; its worker keeps to it.
+            hub_token_block: Prefect Secret block that the workers read the hub token from.
 
         Raises:
             BadInput: none answers there, or it cannot be spoken to.
@@ -161,6 +164,7 @@ class DaskEngine:
             )
         self._scheduler = scheduler
         self._timeout = step_timeout
+        self._hub_token_block = hub_token_block
         self._looked_at = float("-inf")
         self._resources: dict[str, int] = {}
         self._stack = contextlib.ExitStack()
@@ -229,8 +233,9 @@ class DaskEngine:
         if warm in self._workers():
             asked |= {"workers": [warm], "allow_other_workers": True}
         keep = dataclasses.replace(keep, step_timeout_seconds=self._timeout)
+        parameters = {"request": request, "keep": keep, "hub_token_block": self._hub_token_block}
         with dask.annotate(**asked):
-            return self._runner.submit(fine_tune_step, {"request": request, "keep": keep})
+            return self._runner.submit(fine_tune_step, parameters)
 
     def __enter__(self) -> Self:
         """Begin to take steps."""
@@ -250,7 +255,13 @@ class DaskEngine:
 
 
 def engine_of(
-    engine: str, *, scheduler: str | None, slots_of: str, parallel: int | None, step_timeout: float | None
+    engine: str,
+    *,
+    scheduler: str | None,
+    slots_of: str,
+    parallel: int | None,
+    step_timeout: float | None,
+    hub_token_block: str | None = None,
 ) -> LocalEngine | DaskEngine:
     """The engine that a user named.
 
@@ -264,7 +275,7 @@ def engine_of(
             raise BadInput("--engine dask needs the scheduler's address: --scheduler tcp://HOST:8786")
         if parallel is not None:
             raise BadInput("--parallel is of --engine local: on Dask, start as many workers as you want")
-        return DaskEngine(scheduler, step_timeout=step_timeout)
+        return DaskEngine(scheduler, step_timeout=step_timeout, hub_token_block=hub_token_block)
     if engine != "local":
         raise BadInput(f"--engine must be local or dask, not {engine}")
     if scheduler:

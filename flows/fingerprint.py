@@ -5,43 +5,40 @@ The flow's parameters are the form a person fills in in the Prefect UI, so they 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from prefect import flow
-from pydantic import Field
 
 from flows.campaign import run_campaign
+from flows.engines import engine_of
 from lamps_core.campaign_run import CampaignRequest, CampaignRun, of_record
-from tasks.secrets import use_hub_token
+from tasks.secrets import choose_hub_token
 
 
 @flow(name="fingerprint", flow_run_name="fingerprint {model} in {curves}", persist_result=False)
 def fingerprint(
-    model: Annotated[str, Field(description="Hub id, local folder or zoo name")],
-    curves: Annotated[str, Field(description="Folder or URL of the curves that it is added to")],
-    engine: Annotated[
-        Literal["local", "dask"], Field(description="This machine's devices, or a Dask cluster's workers")
-    ] = "local",
-    scheduler: Annotated[
-        str | None, Field(description="Address of the Dask scheduler, such as tcp://head:8786")
-    ] = None,
-    parallel: Annotated[
-        int | None, Field(description="Steps at once on this machine; empty for all of its devices")
-    ] = None,
-    work: Annotated[
-        str | None, Field(description="Folder or URL for checkpoints; empty for the campaign's")
-    ] = None,
-    retry_failed: Annotated[
-        bool, Field(description="Try datasets again where it failed for a lasting reason, too")
-    ] = False,
-    step_timeout: Annotated[
-        float | None, Field(description="Seconds before a step is taken for hung")
-    ] = None,
-    hub_token_block: Annotated[
-        str | None, Field(description="Prefect Secret block of the hub token, for gated models")
-    ] = None,
+    model: str,
+    curves: str,
+    engine: Literal["local", "dask"] = "local",
+    scheduler: str | None = None,
+    parallel: int | None = None,
+    work: str | None = None,
+    retry_failed: bool = False,
+    step_timeout: float | None = None,
+    hub_token_block: str | None = None,
 ) -> dict[str, Any]:
     """Fine-tune one model on every dataset of a meta-dataset, with the settings of its campaign.
+
+    Args:
+        model: Hub id, local folder or zoo name.
+        curves: Folder or URL of the curves that it is added to.
+        engine: This machine's devices, or a Dask cluster's workers.
+        scheduler: Address of the Dask scheduler, such as tcp://head:8786.
+        parallel: Steps at once on this machine; None for all of its devices.
+        work: Folder or URL for checkpoints; None for the campaign's.
+        retry_failed: Try datasets again where it failed for a lasting reason, too.
+        step_timeout: Seconds after which a step is taken for hung; None for never.
+        hub_token_block: Name of the Prefect Secret block with the hub token, for gated models; None for hf-token.
 
     Returns:
         How many of its curves are complete, what failed and why, and what was spent.
@@ -50,9 +47,17 @@ def fingerprint(
         BadInput: an argument cannot be used, or the folder does not say how its curves were made.
         LampsError: it failed on every dataset, or a disk is full.
     """
-    use_hub_token(hub_token_block)
+    hub_token_block = choose_hub_token(hub_token_block or None)
     run = CampaignRun(fingerprint_request(**locals()))
-    return run_campaign(run, engine=engine, scheduler=scheduler, parallel=parallel, step_timeout=step_timeout)
+    chosen = engine_of(
+        engine,
+        scheduler=scheduler,
+        slots_of=run.id,
+        parallel=parallel,
+        step_timeout=step_timeout,
+        hub_token_block=hub_token_block,
+    )
+    return run_campaign(run, chosen)
 
 
 def fingerprint_request(*, model: str, curves: str, **rest: Any) -> CampaignRequest:

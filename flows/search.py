@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from prefect import flow
 from prefect.artifacts import (
@@ -17,8 +17,9 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from prefect.task_runners import ThreadPoolTaskRunner
-from pydantic import Field
 
+from flows.dead_runs import crash_dead_runs
+from flows.form import Positive, Price
 from lamps_core.budget import GPU_HOUR_PRICE, parse_budget
 from lamps_core.errors import BadInput, BudgetSpent, Interrupted, LampsError, StorageFailed
 from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
@@ -27,6 +28,7 @@ from lamps_core.search_run import SearchRequest, SearchRun
 from lamps_core.settings import FineTuningSettings
 from lamps_core.text_data import DatasetRequest
 from tasks.landmark_step import export_model, fine_tune_step
+from tasks.secrets import choose_hub_token
 
 if TYPE_CHECKING:
     from prefect.futures import PrefectFuture
@@ -43,43 +45,62 @@ MOST_PARALLEL = 64
     persist_result=False,
 )
 def search(
-    dataset: Annotated[
-        str, Field(description="Hub id, or a CSV, TSV, JSON Lines or Parquet file, or a folder")
-    ],
-    input_col: Annotated[str, Field(description="Column of the text; several with commas")],
-    target_col: Annotated[str, Field(description="Column of the label")],
-    out: Annotated[str, Field(description="Folder of the search; one that holds this search is resumed")],
-    models: Annotated[str, Field(description="Comma list, a file with one a line, or a preset")] = "zoo",
-    test_dataset: Annotated[str | None, Field(description="Another dataset to evaluate on")] = None,
-    policy: Annotated[str, Field(description="cheapest, zigzag or blind")] = "cheapest",
-    budget: Annotated[str | None, Field(description="90s, 2h, 40steps or $50; empty for no limit")] = None,
-    gpu_hour_price: Annotated[
-        float, Field(description="Dollars, for a budget in dollars", gt=0)
-    ] = GPU_HOUR_PRICE,
-    objectives: Annotated[str, Field(description="What to minimise")] = DEFAULT_OBJECTIVES,
-    bounds: Annotated[str, Field(description="Upper bounds such as train_seconds=3600, with commas")] = "",
-    selection_split: Annotated[
-        str | None, Field(description="validation, or a share such as 0.1, to leave the test split alone")
-    ] = None,
-    max_train_rows: Annotated[int | None, Field(description="Stratified cap on the training rows")] = None,
-    template: Annotated[str | None, Field(description="How several columns make one text")] = None,
-    parallel: Annotated[int | None, Field(description="Steps at once; empty for one a GPU")] = None,
-    seed: Annotated[int, Field(description="Of the head, the batches, the reserved rows")] = 0,
-    learning_rate: Annotated[
-        float | None, Field(description="AdamW; empty for 7e-6 or the zoo's own")
-    ] = None,
-    batch_size: Annotated[int, Field(description="Rows in one update")] = 32,
-    landmarks: Annotated[int, Field(description="K, nested subsets")] = 8,
-    patience: Annotated[int, Field(description="Full epochs without a better loss before stopping")] = 3,
-    max_epochs: Annotated[int, Field(description="Full epochs at most")] = 10,
-    max_length: Annotated[int, Field(description="Tokens kept of a text")] = 512,
-    precision: Annotated[Literal["auto", "fp32", "bf16"], Field(description="Of the forward pass")] = "auto",
-    step_timeout: Annotated[
-        float | None, Field(description="Seconds before a step is taken for hung")
-    ] = None,
-    command: Annotated[str | None, Field(description="How this was started, for the report")] = None,
+    dataset: str,
+    input_col: str,
+    target_col: str,
+    out: str,
+    models: str = "zoo",
+    test_dataset: str | None = None,
+    policy: str = "cheapest",
+    budget: str | None = None,
+    gpu_hour_price: Price = GPU_HOUR_PRICE,
+    objectives: str = DEFAULT_OBJECTIVES,
+    bounds: str = "",
+    selection_split: str | None = None,
+    max_train_rows: int | None = None,
+    template: str | None = None,
+    parallel: int | None = None,
+    seed: int = 0,
+    learning_rate: float | None = None,
+    batch_size: Positive = 32,
+    landmarks: Positive = 8,
+    patience: Positive = 3,
+    max_epochs: Positive = 10,
+    max_length: Positive = 512,
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    step_timeout: float | None = None,
+    hub_token_block: str | None = None,
+    command: str | None = None,
 ) -> dict[str, Any]:
     """Find the fine-tuned models that nobody beats on every objective (Algorithm 1 of the paper).
+
+    Args:
+        dataset: Hub id; or a CSV, TSV, JSON Lines or Parquet file; or a folder with train and test files.
+        input_col: Column of the text; several with commas.
+        target_col: Column of the label.
+        out: Folder of the search, an absolute path; one that holds this search is resumed.
+        models: Hub ids, folders or zoo names, with commas; a file with one a line; or a preset such as zoo-small.
+        test_dataset: Another dataset to evaluate on; None for the dataset's own test split, or 20 % of its rows.
+        policy: What decides the next step: cheapest, zigzag or blind.
+        budget: When to stop: 90s, 2h, 40steps or $50; None for no limit.
+        gpu_hour_price: Dollars for an hour of a GPU, for costs.
+        objectives: Columns to minimise, with commas.
+        bounds: Upper bounds of objectives such as train_seconds=3600, with commas.
+        selection_split: validation, or a share such as 0.1, to leave the test split alone until the end.
+        max_train_rows: Stratified cap on the training rows; None for all.
+        template: How several columns make one text, such as {title}: {body}.
+        parallel: Steps at once; None for one a GPU, or one on a CPU.
+        seed: Fixes the head, the batches and the reserved rows.
+        learning_rate: AdamW's; None for 7e-6, or the zoo's own.
+        batch_size: Rows in one update.
+        landmarks: K, the number of nested subsets, each twice as large as the one before.
+        patience: Full epochs without a better loss before stopping.
+        max_epochs: Full epochs at most.
+        max_length: Tokens kept of a text.
+        precision: Number format of the forward pass.
+        step_timeout: Seconds after which a step is taken for hung; None for never.
+        hub_token_block: Name of the Prefect Secret block with the hub token, for gated models; None for hf-token.
+        command: How this was started, for the report; leave it out.
 
     Returns:
         What `result.json` in `out` holds.
@@ -88,8 +109,10 @@ def search(
         BadInput: an argument cannot be used; nothing was run.
         LampsError: no candidate could be evaluated.
     """
+    choose_hub_token(hub_token_block or None)
     request = search_request(**locals())
     with SearchRun(request) as run:
+        crash_dead_runs(out)  # the folder is ours: whoever had it is gone
         progress_artifact = create_progress_artifact(0.0, description=f"budget of {request.data.dataset}")
         _run_steps(run, progress_artifact)
         _export_front(run)
@@ -126,10 +149,9 @@ def search_request(
             input_columns=(input_col,),
             target_column=target_col,
             seed=seed,
-            **{
-                name: rest.get(name)
-                for name in ("test_dataset", "template", "selection_split", "max_train_rows")
-            },
+            max_train_rows=rest.get("max_train_rows"),
+            # A cleared field of the form is an empty text.
+            **{name: rest.get(name) or None for name in ("test_dataset", "template", "selection_split")},
         ),
         models=rest.get("models", "zoo"),
         objectives=parse_objectives(rest.get("objectives", DEFAULT_OBJECTIVES), bounds=bounds),
@@ -185,7 +207,7 @@ def _export_front(run: SearchRun) -> None:
     """Save every front model that is not saved yet.
 
     Raises:
-        CandidateFailed: one cannot be saved.
+        CandidateFailed: One cannot be saved.
     """
     requests = run.exports()
     if requests:

@@ -281,7 +281,7 @@ def _start(rank: int, slot: DeviceSlot, environment: dict[str, str], request: St
     options = {"log": str(log), "threads": slot.threads, "memory_limit_bytes": slot.memory_limit_bytes}
     process = context.Process(
         target=worker.main,
-        args=(theirs, environment, options),
+        args=(theirs, _token() | environment, options),
         name=f"lamps {request.name}",
         daemon=True,  # an interpreter that ends kills it, where it would wait for any other for ever
     )
@@ -289,6 +289,11 @@ def _start(rank: int, slot: DeviceSlot, environment: dict[str, str], request: St
         process.start()
     theirs.close()
     return _Process(process, ours, log)
+
+
+def _token() -> dict[str, str]:
+    """The hub token of now: the fork server, whose environment a child has, may be older than it."""
+    return {"HF_TOKEN": os.environ.get("HF_TOKEN", "")}
 
 
 _start_lock = threading.Lock()

@@ -13,6 +13,7 @@ from lamps_core.campaign_step import Keep, run_and_keep
 from lamps_core.errors import LampsError, WorkerDied
 from lamps_core.execution import execution_of
 from lamps_core.steps import ExportRequest, StepRequest
+from tasks.secrets import use_hub_token
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State, TaskRun
@@ -46,12 +47,15 @@ RETRIED: dict[str, Any] = {
 @task(
     name="landmark-step", task_run_name="{request.name} step {request.step} on {request.dataset}", **RETRIED
 )
-def fine_tune_step(request: StepRequest, keep: Keep | None = None) -> dict[str, Any]:
+def fine_tune_step(
+    request: StepRequest, keep: Keep | None = None, hub_token_block: str | None = None
+) -> dict[str, Any]:
     """One landmark step of one candidate on one device, or on several that hold one candidate together.
 
     Args:
         request: all the worker needs.
         keep: where a campaign keeps the row; a search keeps it itself.
+        hub_token_block: Prefect Secret block of the hub token, for a worker that has none in its environment.
 
     Returns:
         The step's record: a row of the curves.
@@ -65,7 +69,10 @@ def fine_tune_step(request: StepRequest, keep: Keep | None = None) -> dict[str, 
     if keep is None:
         return execution_of(request.slots_of).run_step(request)
     worker = _dask_worker()
-    slots = int(worker.state.total_resources.get(SLOT, 1)) if worker is not None else None
+    slots = None
+    if worker is not None:  # else this is the flow's process, which has its token
+        slots = int(worker.state.total_resources.get(SLOT, 1))
+        use_hub_token(hub_token_block)
     execution = execution_of(request.slots_of, parallel=slots)
     run = partial(execution.run_step, timeout_seconds=keep.step_timeout_seconds)
     record = run_and_keep(request, keep, run)

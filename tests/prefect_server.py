@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STARTUP_SECONDS = 180.0
+WITH_UI = {"PREFECT_UI_ENABLED": "1"}
 RUNNING = pytest.StashKey[str]()
 
 
@@ -55,6 +56,8 @@ class PrefectServer:
             "PREFECT_HOME": str(self._home),
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_UI_ENABLED": "0",
+            "PREFECT_UI_API_URL": self.url,
+            "PREFECT_UI_URL": self.url.removesuffix("/api"),
             "DO_NOT_TRACK": "1",
         } | self._environment
         with (self._home / "server.log").open("ab") as log:

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import (
-    ArtifactFilter,
-    ArtifactFilterFlowRunId,
-    FlowRunFilter,
-    FlowRunFilterId,
-)
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from flows.search import front_table, search, search_request
 from lamps_core.errors import BadInput, LampsError
 from lamps_core.progress import SearchProgress, listener
+from tests.flow_records import recorded
 from tests.searches import (
     BETTER,
     MODELS,
     OBJECTIVES,
     STEPS_EACH,
     TINY,
-    eventually,
     nan_model,
     quick_request,
     run_to_the_end,
@@ -39,24 +31,6 @@ from tests.searches import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-    from uuid import UUID
-
-    from prefect.client.schemas.objects import Artifact, TaskRun
-
-
-@dataclass(frozen=True)
-class FlowRecord:
-    """A flow run as the server knows it.
-
-    Attributes:
-        state: its last state.
-        tasks: name -> task run.
-    """
-
-    state: Any
-    name: str
-    tasks: dict[str, TaskRun]
-    artifacts: list[Artifact]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -71,23 +45,6 @@ def parameters(csv: Path, out: Path, **changes: Any) -> dict[str, Any]:
     return (
         {"dataset": str(csv), "input_col": "phrase", "target_col": "topic", "out": str(out)} | quick | changes
     )
-
-
-def recorded(flow_run_id: UUID, tasks: int) -> FlowRecord:
-    """What the server holds of a flow run; task runs reach it as events, a moment later."""
-    with get_client(sync_client=True) as client:
-        chosen = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
-
-        def ended() -> list[TaskRun] | None:
-            found = client.read_task_runs(flow_run_filter=chosen)
-            final = [run for run in found if run.state is not None and run.state.is_final()]
-            return final if len(final) >= tasks else None
-
-        task_runs = eventually(ended, what=f"the record of {tasks} task runs")
-        flow_run = client.read_flow_run(flow_run_id)
-        by_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]))
-        artifacts = client.read_artifacts(artifact_filter=by_run)
-    return FlowRecord(flow_run.state, flow_run.name, {run.name: run for run in task_runs}, artifacts)
 
 
 @pytest.fixture(scope="module")
