@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lamps_cli.options import fine_tuning_options, json_option
+from lamps_cli.options import fine_tuning_options, hub_token_option, json_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,10 +35,7 @@ ENGINE_OPTIONS = (
     click.option(
         "--retry-failed", is_flag=True, help="Try pairs again that failed for a lasting reason, too."
     ),
-    click.option(
-        "--hub-token-block",
-        help="Prefect Secret block of the hub token, for gated models.  [default: hf-token]",
-    ),
+    hub_token_option,
     click.option(
         "--plan", "plan_only", is_flag=True, help="Print what would run and what it costs; run nothing."
     ),

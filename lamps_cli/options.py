@@ -28,6 +28,12 @@ def fine_tuning_options(command: Any) -> Any:
     return command
 
 
+def hub_token_option(command: Any) -> Any:
+    """`--hub-token-block`: where the token for gated models is read from."""
+    words = "Prefect Secret block of the hub token, for gated models.  [default: hf-token]"
+    return click.option("--hub-token-block", help=words)(command)
+
+
 def json_option(command: Any) -> Any:
     """`--json`: the result as JSON on stdout, and nothing else there."""
     return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")(

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from lamps_cli.options import fine_tuning_options, json_option
+from lamps_cli.options import fine_tuning_options, hub_token_option, json_option
 from lamps_core.errors import BadInput
 
 
@@ -39,6 +39,7 @@ from lamps_core.errors import BadInput
 @click.option("--max-train-rows", type=int, help="Stratified cap on the training rows.")
 @click.option("--template", help="How several columns make one text: '{question}\\n{choices}'.")
 @click.option("--parallel", type=int, help="Steps at once.  [default: one a GPU, or one on a CPU]")
+@hub_token_option
 @fine_tuning_options
 @json_option
 def search(as_json: bool, bounds: tuple[str, ...], **parameters: Any) -> None:
