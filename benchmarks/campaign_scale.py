@@ -42,7 +42,7 @@ class Simulated:
         self.first = self.last = 0.0
         self._lock = threading.Lock()
 
-    def run_step(self, request: StepRequest) -> dict[str, Any]:
+    def run_step(self, request: StepRequest, *, timeout_seconds: float | None = None) -> dict[str, Any]:
         """A row as a worker would give it, after a while."""
         started = time.monotonic()
         time.sleep(self.seconds)
@@ -134,6 +134,8 @@ def measure(seconds: float, steps: int, folder: Path) -> None:
         with run.opened(engine.machine()), engine:
             execution.register(run.id, simulated)  # type: ignore[arg-type]
             run_steps(run, engine, create_progress_artifact(0.0))
+        if failed := run.result()["failed"]:
+            raise SystemExit(f"{len(failed)} pairs failed; the first: {failed[0]['error']}")
         return simulated, run.steps
 
     with Memory() as memory:

@@ -27,8 +27,10 @@ def environment(home: Path, prefect_url: str | None) -> dict[str, str]:
     return kept | server | {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
 
 
-def lamps(*arguments: str, cwd: Path, prefect_url: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+def lamps(
+    *arguments: str, cwd: Path, prefect_url: str | None = None, seconds: float = DEADLINE_SECONDS
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, which must come within so many seconds."""
     return subprocess.run(
         [str(LAMPS), *arguments],
         cwd=cwd,
@@ -36,7 +38,7 @@ def lamps(*arguments: str, cwd: Path, prefect_url: str | None = None) -> subproc
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=DEADLINE_SECONDS,
+        timeout=seconds,
         check=False,
     )
 

@@ -126,9 +126,11 @@ def test_a_campaign_that_everything_was_killed_of_ends_as_one_left_alone(
             on_dask = (*OPTIONS, "--engine", "dask", "--scheduler", cluster.address)
             alone = tmp_path / "undisturbed" / "curves"
             whole = lamps(
-                *campaign_arguments(datasets, MODELS, alone, *on_dask), cwd=tmp_path / "undisturbed",
+                *campaign_arguments(datasets, MODELS, alone, *on_dask),
+                cwd=tmp_path / "undisturbed",
                 prefect_url=server.url,
-            )  # fmt: skip
+                seconds=4 * DEADLINE_SECONDS,
+            )
             assert whole.returncode == 0, whole.stderr
 
             curves = tmp_path / "killed" / "curves"
