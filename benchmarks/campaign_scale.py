@@ -13,6 +13,8 @@ from __future__ import annotations
 import argparse
 import csv
 import os
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -159,16 +161,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, help="of a step")
     parser.add_argument("--steps", type=int, default=480)
     options = parser.parse_args()
-    runs = RUNS if options.seconds is None else ((options.seconds, options.steps),)
+    if options.seconds is None:  # each on a server of its own: one that still records the run before is slow
+        for seconds, steps in RUNS:
+            size = ["--seconds", str(seconds), "--steps", str(steps)]
+            subprocess.run([sys.executable, "-m", "benchmarks.campaign_scale", *size], check=True)
+        return
     quieten_prefect()
     with tempfile.TemporaryDirectory(prefix="lamps-bench-") as folder:
         os.environ.setdefault("PREFECT_HOME", f"{folder}/prefect")
         with prefect_server() as wait_until_ready:
             wait_until_ready()
-            for number, (seconds, steps) in enumerate(runs):
-                place = Path(folder) / str(number)
-                place.mkdir()
-                measure(seconds, steps, place)
+            measure(options.seconds, options.steps, Path(folder))
 
 
 if __name__ == "__main__":
