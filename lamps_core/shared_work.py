@@ -28,7 +28,6 @@ _FOLDER = re.compile(r"step-(\d{4,})(-[0-9a-f]+)?")
 _OF_A_STEP = re.compile(r"(?:step|\.draft)-(\d{4,})(-[0-9a-f]+)?")  # what a killed copy left, too
 _DESCRIPTION = "dataset.json"
 _CHUNK = 16 * 2**20
-FETCHES = 3  # tries at a checkpoint that another host replaces meanwhile
 
 
 def newest_shared_step(checkpoints: Any) -> int | None:
