@@ -111,13 +111,11 @@ class CampaignRun:
         self._known = record or CampaignRecord.new(request.settings, request.work)
         candidates = resolve_candidates(request.models, trust_registry=plan_only)
         self.candidates = {candidate.name: candidate for candidate in candidates}
-        asked, self.datasets = self._datasets()
-        self._record = joined(
-            self._known,
-            settings=request.settings,
-            datasets=asked,
-            candidates=list(self.candidates.values()),
+        self._read, self.datasets = self._datasets()
+        self._asked = tuple(
+            CurveKey(name, model, seed) for name, seed in self.datasets for model in self.candidates
         )
+        self._record = self._joined(self._known)
         self._states: dict[CurveKey, CurveState] = self._store.states()
         self._message = ""
         self._slots = 0
@@ -154,6 +152,26 @@ class CampaignRun:
             raise BadInput(f"{self.request.curves} holds no dataset: begin it with lamps campaign")
         return asked, by_key
 
+    def _joined(self, record: CampaignRecord) -> CampaignRecord:
+        """A record with what this run adds to it."""
+        return joined(
+            record,
+            settings=self.request.settings,
+            datasets=self._read,
+            candidates=list(self.candidates.values()),
+        )
+
+    def _record_now(self) -> CampaignRecord:
+        """The folder's record, which another run may have added to since it was looked at.
+
+        Raises:
+            BadInput: another campaign began the folder meanwhile.
+        """
+        now = read_record(self.request.curves) or self._known
+        if now.id != self.id:
+            raise BadInput(f"another lamps run began {self.request.curves} meanwhile: run again")
+        return now
+
     def _recorded_dataset(self, name: str, seed: int) -> TextDataset:
         """A dataset on record: as it was prepared then, else read again."""
         recorded = self._known.datasets[name, seed]
@@ -178,9 +196,9 @@ class CampaignRun:
         Args:
             machine: what the campaign would run on.
         """
-        missing = [pair for key in self._asked() if (pair := self._missing(key)) is not None]
+        missing = [pair for key in self._asked if (pair := self._missing(key)) is not None]
         scope = Scope(
-            asked=len(self._asked()),
+            asked=len(self._asked),
             candidates=self.candidates,
             datasets={name: dataset for (name, _), dataset in self.datasets.items()},
             states=self._states,
@@ -202,10 +220,6 @@ class CampaignRun:
         plan = self.plan(machine)
         rented = None if machine.cuda else self.plan(RENTED_GPU).cost()
         return plan.as_dict() | {"disk_shortage": plan.disk_shortage(self.local_work()), "rented": rented}
-
-    def _asked(self) -> list[CurveKey]:
-        """Every curve that was asked for."""
-        return [CurveKey(name, model, seed) for name, seed in self.datasets for model in self.candidates]
 
     def _missing(self, key: CurveKey) -> Pair | None:
         """The pair with what is left of it to run; None if nothing is."""
@@ -247,6 +261,7 @@ class CampaignRun:
         with contextlib.ExitStack() as stack:
             with storage_failures(self.request.curves):
                 stack.enter_context(locked(self.request.curves))
+                self._record = self._joined(self._record_now())
                 self._store.recover()
                 self._states = self._store.states()  # another run may have added to it since it was looked at
                 plan = self.plan(machine)
@@ -257,7 +272,7 @@ class CampaignRun:
             self._earlier = {
                 key: state.failure
                 for key, state in self._states.items()
-                if state.failure is not None and key in self._asked() and key not in planned
+                if state.failure is not None and key in self._asked and key not in planned
             }
             self.campaign = Campaign(plan.pairs)
             yield plan
@@ -279,11 +294,24 @@ class CampaignRun:
                 save_prepared(dataset, Path(folder) / "data")
             else:
                 push_data(dataset, folder)
+            self._drop_spent(name, seed)
         for pair in plan.pairs:
             if pair.anew:
                 drop_checkpoint(self._checkpoints(pair.key))
         for pair, reason in plan.unfit:
             self._fail(pair, reason, seconds=0.0)
+
+    def _drop_spent(self, dataset: str, seed: int) -> None:
+        """Delete checkpoints of complete curves: a run that was killed after a last row left its own."""
+        complete = {
+            safe_name(key.model)
+            for key, state in self._states.items()
+            if state.complete and (key.dataset, key.seed) == (dataset, seed)
+        }
+        checkpoints = storage_path(self.work_folder(dataset, seed)) / "checkpoints"
+        for path in list(checkpoints.iterdir()) if checkpoints.is_dir() else ():
+            if path.name in complete:
+                drop_checkpoint(path)
 
     # --- the steps -------------------------------------------------------------------------------------
 
@@ -346,9 +374,13 @@ class CampaignRun:
         self._say(f"{_named(pair.key)} step {step} failed: {counted}")
 
     def _fail(self, pair: Pair, reason: str, *, seconds: float) -> None:
+        step, state = pair.next_step, self._states.get(pair.key)
+        if pair.anew and state is not None and step < len(state.rows):
+            # The rows of the curve that was given up stay, and a step that is on record has not failed.
+            reason, step = f"{reason} (at step {step} of the curve made again)", len(state.rows)
         row = {
             **pair.key._asdict(),
-            "step": pair.next_step,
+            "step": step,
             "step_seconds": seconds,
             "source": "measured",
             "gpus": pair.gpus if self._cuda else 0,
@@ -377,8 +409,8 @@ class CampaignRun:
         failed = len(self._failures())
         return CampaignProgress(
             curves=self.request.curves,
-            pairs=len(self._asked()),
-            complete=len(self._asked()) - self.campaign.left - failed,
+            pairs=len(self._asked),
+            complete=len(self._asked) - self.campaign.left - failed,
             failed=failed,
             steps_done=self.steps,
             spent_seconds=self.spent_seconds,
@@ -396,7 +428,7 @@ class CampaignRun:
 
     def share_done(self) -> float:
         """Per cent of the curves that are complete or cannot go on."""
-        return 100 * (1 - self.campaign.left / len(self._asked()))
+        return 100 * (1 - self.campaign.left / len(self._asked))
 
     def finish(self) -> dict[str, Any]:
         """Write the report; returns the result with its path."""
