@@ -163,14 +163,10 @@ def _run_flow(
 ) -> dict[str, Any]:
     from lamps_cli.campaign_live import campaign_display
     from lamps_cli.server import prefect_server
-    from lamps_core.progress import listener
+    from lamps_core.progress import listening
 
     with prefect_server(cluster=parameters["scheduler"]) as wait_until_ready:
         _check(request, parameters)  # before the wait for the server
         wait_until_ready()
-        with campaign_display() as display:
-            token = listener.set(display.update)
-            try:
-                return flow(**parameters)
-            finally:
-                listener.reset(token)
+        with campaign_display() as display, listening(display.update):
+            return flow(**parameters)

@@ -18,6 +18,7 @@ from lamps_core.steps import StepRequest
 from lamps_core.text_data import DatasetRequest, TextDataset, load_text_dataset
 from lamps_core.worker_pool import DeviceSlot, WorkerPool
 from lamps_core.zoo import materialise
+from tests.local_hub import Hub, serve_hub
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -115,6 +116,13 @@ def edited(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return edit
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    """A stand-in for the hub."""
+    with serve_hub() as hub:
+        yield hub
 
 
 @pytest.fixture
