@@ -22,7 +22,8 @@ from flows.dead_runs import crash_dead_runs
 from flows.engines import Engine, engine_of
 from flows.form import Positive, Price
 from lamps_core.budget import GPU_HOUR_PRICE
-from lamps_core.campaign_run import CampaignRequest, CampaignRun
+from lamps_core.campaign_request import CampaignRequest
+from lamps_core.campaign_run import CampaignRun
 from lamps_core.errors import Interrupted, LampsError, StorageFailed
 from lamps_core.registry import dataset_requests
 from lamps_core.settings import FineTuningSettings

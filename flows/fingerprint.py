@@ -10,7 +10,7 @@ from typing import Any, Literal
 from prefect import flow
 
 from flows.campaign import run_campaign
-from lamps_core.campaign_run import CampaignRequest, of_record
+from lamps_core.campaign_request import CampaignRequest, of_record
 from tasks.secrets import choose_hub_token
 
 

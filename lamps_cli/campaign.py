@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lamps_core.campaign_plan import Machine
-    from lamps_core.campaign_run import CampaignRequest, CampaignRun
+    from lamps_core.campaign_request import CampaignRequest
+    from lamps_core.campaign_run import CampaignRun
 
 PLAN_SECONDS = 15.0  # that --plan waits for a worker of a Dask cluster
 ENGINE_OPTIONS = (

@@ -1,22 +1,20 @@
-"""A campaign on disk: checks what was asked, opens the curves folder, plans what is missing, keeps its outcomes.
+"""A campaign on disk: opens the curves folder, plans what is missing, keeps its outcomes.
 
-Everything of a campaign but what starts its steps: a flow asks for the next step, runs it on its engine, and
-tells what came of it. Rows are kept by whoever runs a step (`campaign_step`); the folder decides what is done.
+What is asked for is checked in `campaign_request`. Starts no step: a flow asks for the next one, runs it on its
+engine, and tells what came of it. Rows are kept by whoever runs a step (`campaign_step`); the folder decides what is done.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamps_core import __version__
-from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.campaign import Campaign, Pair
 from lamps_core.campaign_folder import (
     HIDDEN,
@@ -27,6 +25,7 @@ from lamps_core.campaign_folder import (
     write_record,
 )
 from lamps_core.campaign_plan import RENTED_GPU, CampaignPlan, Machine, Scope, make_plan
+from lamps_core.campaign_request import checked_folder, loaded
 from lamps_core.campaign_step import Keep
 from lamps_core.candidates import resolve_candidates
 from lamps_core.curve_store import CurveStore
@@ -35,58 +34,20 @@ from lamps_core.errors import BadInput
 from lamps_core.files import safe_name
 from lamps_core.prepared_data import load_prepared, save_prepared
 from lamps_core.progress import CampaignProgress, RunningStep, listener, publish
-from lamps_core.settings import DEFAULT_LEARNING_RATE, FineTuningSettings
+from lamps_core.settings import DEFAULT_LEARNING_RATE
 from lamps_core.shared_work import drop_checkpoint, newest_shared_step, push_data
 from lamps_core.steps import StepRequest
 from lamps_core.storage import check_store, is_local, storage_failures, storage_path
-from lamps_core.text_data import DatasetRequest, TextDataset, load_text_dataset
+from lamps_core.text_data import load_text_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lamps_core.campaign_request import CampaignRequest
     from lamps_core.curve_store import CurveState
-    from lamps_core.registry import NamedRequest
+    from lamps_core.text_data import DatasetRequest, TextDataset
 
 PASSING = "after "  # how the reason of a failure begins that the next run tries again
-
-
-@dataclass(frozen=True, kw_only=True)
-class CampaignRequest:
-    """A campaign as asked for.
-
-    Attributes:
-        curves: the folder of the meta-dataset, a path or an fsspec URL.
-        datasets: to fine-tune on; None takes every dataset on record in the folder.
-        models: what `--models` takes.
-        settings: how candidates are fine-tuned.
-        work: a folder or fsspec URL for checkpoints and prepared data; None is beside the curves.
-        retry_failed: try pairs again that failed for a lasting reason, too.
-        gpu_hour_price: dollars.
-    """
-
-    curves: str
-    datasets: tuple[NamedRequest, ...] | None
-    models: str
-    settings: FineTuningSettings = field(default_factory=FineTuningSettings)
-    work: str | None = None
-    retry_failed: bool = False
-    gpu_hour_price: float = GPU_HOUR_PRICE
-
-
-def of_record(request: CampaignRequest) -> CampaignRequest:
-    """The request with the settings and the work folder on record: one more candidate for a meta-dataset.
-
-    Raises:
-        BadInput: the folder does not say how its curves were made.
-    """
-    record = read_record(request.curves)
-    if record is None:
-        raise BadInput(
-            f"{request.curves} does not say how its curves were made: "
-            f"add the model with lamps campaign --datasets ... --curves {request.curves}"
-        )
-    settings = FineTuningSettings(**record.settings)
-    return dataclasses.replace(request, settings=settings, work=request.work or record.work)
 
 
 class CampaignRun:
@@ -103,7 +64,7 @@ class CampaignRun:
             BadInput: names what cannot be used and how to mend it.
         """
         self.request = request
-        self._folder = _checked_folder(request.curves)
+        self._folder = checked_folder(request.curves)
         if request.work:
             check_store(storage_path(request.work), "--work")
         self._store = CurveStore(self._folder)
@@ -142,7 +103,7 @@ class CampaignRun:
                 for (name, seed), recorded in self._known.datasets.items()
             ]
         else:
-            asked = [(named.request, _loaded(named)) for named in self.request.datasets]
+            asked = [(named.request, loaded(named)) for named in self.request.datasets]
         by_key: dict[tuple[str, int], TextDataset] = {}
         for request, dataset in asked:
             if (dataset.name, request.seed) in by_key:
@@ -457,37 +418,3 @@ class CampaignRun:
 
 def _named(key: CurveKey) -> str:
     return f"{key.model} on {key.dataset}"
-
-
-def _loaded(named: NamedRequest) -> TextDataset:
-    try:
-        dataset = load_text_dataset(named.request)
-    except BadInput as error:
-        raise BadInput(f"{named.name or named.request.dataset}: {error}") from error
-    return dataset if named.name is None else dataclasses.replace(dataset, name=named.name)
-
-
-def _checked_folder(curves: str) -> Any:
-    """The curves folder, if it can be one.
-
-    Raises:
-        BadInput: it is a file, cannot be written, or holds something else.
-    """
-    if not curves.strip():  # as a path it would be the current folder
-        raise BadInput("--curves names no folder: give one, such as runs/curves")
-    folder = storage_path(curves)
-    if not is_local(folder):
-        check_store(folder, "--curves")
-        return folder
-    try:
-        if folder.exists() and not folder.is_dir():
-            raise BadInput(f"--curves {curves} is a file: name a folder")
-        strange = folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
-        if strange and not (folder / HIDDEN / "campaign.json").is_file():
-            raise BadInput(f"--curves {curves} is not empty and holds no campaign: name a new folder")
-        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    except OSError as error:
-        raise BadInput(f"--curves {curves} cannot be used: {error.strerror or error}") from error
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise BadInput(f"--curves {curves} cannot be written: {existing} does not allow it")
-    return folder

@@ -12,7 +12,8 @@ import pytest
 
 from lamps_core.campaign_folder import read_record
 from lamps_core.campaign_plan import Machine
-from lamps_core.campaign_run import CampaignRequest, CampaignRun, of_record
+from lamps_core.campaign_request import CampaignRequest, of_record
+from lamps_core.campaign_run import CampaignRun
 from lamps_core.campaign_step import run_and_keep
 from lamps_core.curve_store import CurveStore
 from lamps_core.curves import CurveKey
