@@ -1,7 +1,8 @@
 """A campaign on disk: opens the curves folder, plans what is missing, keeps its outcomes.
 
 What is asked for is checked in `campaign_request`. Starts no step: a flow asks for the next one, runs it on its
-engine, and tells what came of it. Rows are kept by whoever runs a step (`campaign_step`); the folder decides what is done.
+engine, and tells what came of it. Rows are kept by whoever runs a step (`campaign_step`); the folder decides what
+is done.
 """
 
 from __future__ import annotations
