@@ -49,8 +49,9 @@ def of_record(request: CampaignRequest) -> CampaignRequest:
     """The request with the settings and the work folder on record: one more candidate for a meta-dataset.
 
     Raises:
-        BadInput: the folder does not say how its curves were made.
+        BadInput: the folder cannot be used, or does not say how its curves were made.
     """
+    check_store(storage_path(request.curves), "--curves")
     record = read_record(request.curves)
     if record is None:
         raise BadInput(

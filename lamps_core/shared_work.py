@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from lamps_core.checkpoint import RECORD, drop_older, newest_checkpoint
 from lamps_core.files import flush, flush_folder
 from lamps_core.prepared_data import save_prepared
-from lamps_core.storage import is_local, put_whole
+from lamps_core.storage import is_local, is_there, put_whole
 
 if TYPE_CHECKING:
     from lamps_core.checkpoint import Checkpoint
@@ -42,7 +42,7 @@ def _newest(checkpoints: Any) -> tuple[int, Any] | None:
     found = [
         (int(match[1]), path.name, path)
         for path in checkpoints.iterdir()
-        if (match := _FOLDER.fullmatch(path.name)) and (path / RECORD).is_file()
+        if (match := _FOLDER.fullmatch(path.name)) and is_there(path / RECORD)
     ]
     if not found:
         return None

@@ -11,7 +11,14 @@ import pytest
 import safetensors.numpy
 
 from lamps_core.errors import BadInput, CandidateFailed, StorageFailed
-from lamps_core.storage import is_local, put_whole, storage_failures, storage_path, unusable_storage
+from lamps_core.storage import (
+    is_local,
+    is_there,
+    put_whole,
+    storage_failures,
+    storage_path,
+    unusable_storage,
+)
 from tests.small_disk import mounted
 
 if TYPE_CHECKING:
@@ -106,3 +113,14 @@ def test_a_full_and_a_read_only_disk_are_known_from_every_library_that_writes(sm
 )
 def test_other_errors_are_not_of_a_disk(error: Exception) -> None:
     assert unusable_storage(error, "place") is None
+
+
+def test_a_store_that_does_not_answer_is_no_store_without_the_file(silent_store: str, tmp_path: Path) -> None:
+    file = storage_path(silent_store) / "file"
+    assert not file.is_file()
+    with pytest.raises(StorageFailed), storage_failures(silent_store):
+        is_there(file)
+    assert not is_there(tmp_path / "file")
+    (tmp_path / "file").touch()
+    assert is_there(tmp_path / "file")
+    assert not is_there(tmp_path / "file" / "below")
