@@ -5,6 +5,7 @@ The flow's parameters are the form a person fills in in the Prefect UI, so they 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,7 +22,8 @@ from flows.dead_runs import crash_dead_runs
 from flows.engines import Engine, engine_of
 from flows.form import Positive, Price
 from lamps_core.budget import GPU_HOUR_PRICE
-from lamps_core.campaign_run import CampaignRequest, CampaignRun
+from lamps_core.campaign_request import CampaignRequest
+from lamps_core.campaign_run import CampaignRun
 from lamps_core.errors import Interrupted, LampsError, StorageFailed
 from lamps_core.registry import dataset_requests
 from lamps_core.settings import FineTuningSettings
@@ -29,6 +31,8 @@ from tasks.landmark_step import RETRIES, worth_retrying
 from tasks.secrets import choose_hub_token
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from prefect.futures import PrefectFuture
 
     from lamps_core.campaign import Pair
@@ -98,16 +102,8 @@ def campaign(
         LampsError: nothing could be fine-tuned, or a disk is full.
     """
     hub_token_block = choose_hub_token(hub_token_block or None)
-    run = CampaignRun(campaign_request(**locals()))
-    chosen = engine_of(
-        engine,
-        scheduler=scheduler,
-        slots_of=run.id,
-        parallel=parallel,
-        step_timeout=step_timeout,
-        hub_token_block=hub_token_block,
-    )
-    return run_campaign(run, chosen)
+    parameters = locals()
+    return run_campaign(campaign_request(**parameters), parameters)
 
 
 def campaign_request(*, datasets: str, models: str, curves: str, **rest: Any) -> CampaignRequest:
@@ -136,16 +132,25 @@ def campaign_request(*, datasets: str, models: str, curves: str, **rest: Any) ->
     )
 
 
-def run_campaign(run: CampaignRun, engine: Engine) -> dict[str, Any]:
+def run_campaign(request: CampaignRequest, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Run what is missing of a campaign, inside a flow.
+
+    Args:
+        request: the campaign.
+        parameters: of the flow; those that `engine_of` takes choose where the steps run.
 
     Returns:
         As `CampaignRun.result`, with the report's path.
 
     Raises:
+        BadInput: the engine or the folder cannot be used; nothing was run.
         LampsError: every pair failed, or the engine or a disk is gone.
     """
-    with run.opened(engine.machine()), engine:
+    run = CampaignRun(request)
+    names = ("engine", "scheduler", "parallel", "step_timeout", "hub_token_block")
+    engine = engine_of(slots_of=run.id, **{name: parameters[name] for name in names})
+    # Closed also where it is not entered: the folder may be another's, or the disk too small.
+    with contextlib.closing(engine), run.opened(engine.machine()), engine:
         crash_dead_runs(run.request.curves)  # the folder is ours: whoever had it is gone
         artifact = create_progress_artifact(run.share_done(), description=f"curves of {run.request.curves}")
         run_steps(run, engine, artifact)

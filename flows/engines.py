@@ -213,8 +213,6 @@ class DaskEngine:
                 raise LampsError(
                     f"the Dask scheduler at {self._scheduler} is gone: start it and its workers, and run again"
                 )
-            # Nothing is told while the connection is lost and may come back.
-            told = self._client.scheduler_info(n_workers=-1).get("workers", {})
             counts = {address: int(worker["resources"].get(SLOT, 0)) for address, worker in told.items()}
             self._resources = {address: count for address, count in counts.items() if count > 0}
             self._looked_at = time.monotonic()

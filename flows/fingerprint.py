@@ -10,8 +10,7 @@ from typing import Any, Literal
 from prefect import flow
 
 from flows.campaign import run_campaign
-from flows.engines import engine_of
-from lamps_core.campaign_run import CampaignRequest, CampaignRun, of_record
+from lamps_core.campaign_request import CampaignRequest, of_record
 from tasks.secrets import choose_hub_token
 
 
@@ -48,16 +47,8 @@ def fingerprint(
         LampsError: it failed on every dataset, or a disk is full.
     """
     hub_token_block = choose_hub_token(hub_token_block or None)
-    run = CampaignRun(fingerprint_request(**locals()))
-    chosen = engine_of(
-        engine,
-        scheduler=scheduler,
-        slots_of=run.id,
-        parallel=parallel,
-        step_timeout=step_timeout,
-        hub_token_block=hub_token_block,
-    )
-    return run_campaign(run, chosen)
+    parameters = locals()
+    return run_campaign(fingerprint_request(**parameters), parameters)
 
 
 def fingerprint_request(*, model: str, curves: str, **rest: Any) -> CampaignRequest:

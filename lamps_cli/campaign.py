@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lamps_core.campaign_plan import Machine
-    from lamps_core.campaign_run import CampaignRequest, CampaignRun
+    from lamps_core.campaign_request import CampaignRequest
+    from lamps_core.campaign_run import CampaignRun
 
 PLAN_SECONDS = 15.0  # that --plan waits for a worker of a Dask cluster
 ENGINE_OPTIONS = (
@@ -160,14 +161,10 @@ def _run_flow(
 ) -> dict[str, Any]:
     from lamps_cli.campaign_live import campaign_display
     from lamps_cli.server import prefect_server
-    from lamps_core.progress import listener
+    from lamps_core.progress import listening
 
     with prefect_server(cluster=parameters["scheduler"]) as wait_until_ready:
         _check(request, parameters)  # before the wait for the server
         wait_until_ready()
-        with campaign_display() as display:
-            token = listener.set(display.update)
-            try:
-                return flow(**parameters)
-            finally:
-                listener.reset(token)
+        with campaign_display() as display, listening(display.update):
+            return flow(**parameters)

@@ -57,7 +57,7 @@ def search(as_json: bool, bounds: tuple[str, ...], **parameters: Any) -> None:
 def _run_search(parameters: dict[str, Any]) -> dict[str, Any]:
     from lamps_cli.live import LiveDisplay
     from lamps_cli.server import prefect_server, quieten_prefect
-    from lamps_core.progress import listener
+    from lamps_core.progress import listening
 
     quieten_prefect()
     from flows.search import search as search_flow
@@ -68,12 +68,8 @@ def _run_search(parameters: dict[str, Any]) -> dict[str, Any]:
     with prefect_server() as wait_until_ready:
         SearchRun(request).close()  # every complaint about the input comes before the wait for the server
         wait_until_ready()
-        with LiveDisplay() as display:
-            token = listener.set(display.update)
-            try:
-                return search_flow(**parameters)
-            finally:
-                listener.reset(token)
+        with LiveDisplay() as display, listening(display.update):
+            return search_flow(**parameters)
 
 
 def _print_result(result: dict[str, Any], out: Path, *, as_json: bool) -> None:

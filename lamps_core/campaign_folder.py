@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from lamps_core.errors import BadInput
 from lamps_core.files import folder_fingerprint
 from lamps_core.settings import FineTuningSettings
-from lamps_core.storage import is_local, put_whole, storage_path
+from lamps_core.storage import is_local, is_there, put_whole, storage_failures, storage_path
 from lamps_core.text_data import DatasetRequest
 from lamps_core.zoo import cache_folder
 
@@ -85,12 +85,15 @@ def read_record(curves: str) -> CampaignRecord | None:
 
     Raises:
         BadInput: it is damaged or of another version.
+        StorageFailed: it cannot be read.
     """
     path = storage_path(curves) / HIDDEN / "campaign.json"
-    if not path.is_file():
-        return None
+    with storage_failures(curves):
+        if not is_there(path):
+            return None
+        content = path.read_bytes()
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = json.loads(content)
         if told["version"] != VERSION:
             raise BadInput(f"{path} was written by another version of LAMPS: choose another --curves")
         FineTuningSettings(**told["settings"])  # known by name, each

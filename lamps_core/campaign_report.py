@@ -15,7 +15,7 @@ import numpy as np
 from markupsafe import Markup
 
 from lamps_core.budget import GPU_HOUR_PRICE
-from lamps_core.curve_reader import curves_by_key, read_curves, read_failures
+from lamps_core.curve_reader import curves_by_key, read_both
 from lamps_core.curves import Curve, CurveKey
 from lamps_core.figures import Axes2D, DrawnCandidate, curve_figure, front_figure
 from lamps_core.front import hypervolume, non_dominated, reference_point
@@ -75,10 +75,10 @@ def read_meta_dataset(folder: Path) -> MetaDataset:
     Raises:
         BadInput: as `curve_reader.read_curves`.
     """
-    failed = read_failures(folder).to_pylist()
+    curves, failed = read_both(folder)
     return MetaDataset(
-        curves=curves_by_key(read_curves(folder)),
-        failures={CurveKey(row["dataset"], row["model"], row["seed"]): row for row in failed},
+        curves=curves_by_key(curves),
+        failures={CurveKey(row["dataset"], row["model"], row["seed"]): row for row in failed.to_pylist()},
     )
 
 

@@ -1,22 +1,21 @@
-"""A campaign on disk: checks what was asked, opens the curves folder, plans what is missing, keeps its outcomes.
+"""A campaign on disk: opens the curves folder, plans what is missing, keeps its outcomes.
 
-Everything of a campaign but what starts its steps: a flow asks for the next step, runs it on its engine, and
-tells what came of it. Rows are kept by whoever runs a step (`campaign_step`); the folder decides what is done.
+What is asked for is checked in `campaign_request`. Starts no step: a flow asks for the next one, runs it on its
+engine, and tells what came of it. Rows are kept by whoever runs a step (`campaign_step`); the folder decides what
+is done.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamps_core import __version__
-from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.campaign import Campaign, Pair
 from lamps_core.campaign_folder import (
     HIDDEN,
@@ -27,6 +26,7 @@ from lamps_core.campaign_folder import (
     write_record,
 )
 from lamps_core.campaign_plan import RENTED_GPU, CampaignPlan, Machine, Scope, make_plan
+from lamps_core.campaign_request import checked_folder, loaded
 from lamps_core.campaign_step import Keep
 from lamps_core.candidates import resolve_candidates
 from lamps_core.curve_store import CurveStore
@@ -35,58 +35,20 @@ from lamps_core.errors import BadInput
 from lamps_core.files import safe_name
 from lamps_core.prepared_data import load_prepared, save_prepared
 from lamps_core.progress import CampaignProgress, RunningStep, listener, publish
-from lamps_core.settings import DEFAULT_LEARNING_RATE, FineTuningSettings
+from lamps_core.settings import DEFAULT_LEARNING_RATE
 from lamps_core.shared_work import drop_checkpoint, newest_shared_step, push_data
 from lamps_core.steps import StepRequest
 from lamps_core.storage import check_store, is_local, storage_failures, storage_path
-from lamps_core.text_data import DatasetRequest, TextDataset, load_text_dataset
+from lamps_core.text_data import load_text_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lamps_core.campaign_request import CampaignRequest
     from lamps_core.curve_store import CurveState
-    from lamps_core.registry import NamedRequest
+    from lamps_core.text_data import DatasetRequest, TextDataset
 
 PASSING = "after "  # how the reason of a failure begins that the next run tries again
-
-
-@dataclass(frozen=True, kw_only=True)
-class CampaignRequest:
-    """A campaign as asked for.
-
-    Attributes:
-        curves: the folder of the meta-dataset, a path or an fsspec URL.
-        datasets: to fine-tune on; None takes every dataset on record in the folder.
-        models: what `--models` takes.
-        settings: how candidates are fine-tuned.
-        work: a folder or fsspec URL for checkpoints and prepared data; None is beside the curves.
-        retry_failed: try pairs again that failed for a lasting reason, too.
-        gpu_hour_price: dollars.
-    """
-
-    curves: str
-    datasets: tuple[NamedRequest, ...] | None
-    models: str
-    settings: FineTuningSettings = field(default_factory=FineTuningSettings)
-    work: str | None = None
-    retry_failed: bool = False
-    gpu_hour_price: float = GPU_HOUR_PRICE
-
-
-def of_record(request: CampaignRequest) -> CampaignRequest:
-    """The request with the settings and the work folder on record: one more candidate for a meta-dataset.
-
-    Raises:
-        BadInput: the folder does not say how its curves were made.
-    """
-    record = read_record(request.curves)
-    if record is None:
-        raise BadInput(
-            f"{request.curves} does not say how its curves were made: "
-            f"add the model with lamps campaign --datasets ... --curves {request.curves}"
-        )
-    settings = FineTuningSettings(**record.settings)
-    return dataclasses.replace(request, settings=settings, work=request.work or record.work)
 
 
 class CampaignRun:
@@ -103,7 +65,7 @@ class CampaignRun:
             BadInput: names what cannot be used and how to mend it.
         """
         self.request = request
-        self._folder = _checked_folder(request.curves)
+        self._folder = checked_folder(request.curves)
         if request.work:
             check_store(storage_path(request.work), "--work")
         self._store = CurveStore(self._folder)
@@ -111,13 +73,11 @@ class CampaignRun:
         self._known = record or CampaignRecord.new(request.settings, request.work)
         candidates = resolve_candidates(request.models, trust_registry=plan_only)
         self.candidates = {candidate.name: candidate for candidate in candidates}
-        asked, self.datasets = self._datasets()
-        self._record = joined(
-            self._known,
-            settings=request.settings,
-            datasets=asked,
-            candidates=list(self.candidates.values()),
+        self._read, self.datasets = self._datasets()
+        self._asked = tuple(
+            CurveKey(name, model, seed) for name, seed in self.datasets for model in self.candidates
         )
+        self._record = self._joined(self._known)
         self._states: dict[CurveKey, CurveState] = self._store.states()
         self._message = ""
         self._slots = 0
@@ -144,7 +104,7 @@ class CampaignRun:
                 for (name, seed), recorded in self._known.datasets.items()
             ]
         else:
-            asked = [(named.request, _loaded(named)) for named in self.request.datasets]
+            asked = [(named.request, loaded(named)) for named in self.request.datasets]
         by_key: dict[tuple[str, int], TextDataset] = {}
         for request, dataset in asked:
             if (dataset.name, request.seed) in by_key:
@@ -153,6 +113,26 @@ class CampaignRun:
         if not by_key:
             raise BadInput(f"{self.request.curves} holds no dataset: begin it with lamps campaign")
         return asked, by_key
+
+    def _joined(self, record: CampaignRecord) -> CampaignRecord:
+        """A record with what this run adds to it."""
+        return joined(
+            record,
+            settings=self.request.settings,
+            datasets=self._read,
+            candidates=list(self.candidates.values()),
+        )
+
+    def _record_now(self) -> CampaignRecord:
+        """The folder's record, which another run may have added to since it was looked at.
+
+        Raises:
+            BadInput: another campaign began the folder meanwhile.
+        """
+        now = read_record(self.request.curves) or self._known
+        if now.id != self.id:
+            raise BadInput(f"another lamps run began {self.request.curves} meanwhile: run again")
+        return now
 
     def _recorded_dataset(self, name: str, seed: int) -> TextDataset:
         """A dataset on record: as it was prepared then, else read again."""
@@ -178,9 +158,9 @@ class CampaignRun:
         Args:
             machine: what the campaign would run on.
         """
-        missing = [pair for key in self._asked() if (pair := self._missing(key)) is not None]
+        missing = [pair for key in self._asked if (pair := self._missing(key)) is not None]
         scope = Scope(
-            asked=len(self._asked()),
+            asked=len(self._asked),
             candidates=self.candidates,
             datasets={name: dataset for (name, _), dataset in self.datasets.items()},
             states=self._states,
@@ -202,10 +182,6 @@ class CampaignRun:
         plan = self.plan(machine)
         rented = None if machine.cuda else self.plan(RENTED_GPU).cost()
         return plan.as_dict() | {"disk_shortage": plan.disk_shortage(self.local_work()), "rented": rented}
-
-    def _asked(self) -> list[CurveKey]:
-        """Every curve that was asked for."""
-        return [CurveKey(name, model, seed) for name, seed in self.datasets for model in self.candidates]
 
     def _missing(self, key: CurveKey) -> Pair | None:
         """The pair with what is left of it to run; None if nothing is."""
@@ -247,6 +223,7 @@ class CampaignRun:
         with contextlib.ExitStack() as stack:
             with storage_failures(self.request.curves):
                 stack.enter_context(locked(self.request.curves))
+                self._record = self._joined(self._record_now())
                 self._store.recover()
                 self._states = self._store.states()  # another run may have added to it since it was looked at
                 plan = self.plan(machine)
@@ -257,7 +234,7 @@ class CampaignRun:
             self._earlier = {
                 key: state.failure
                 for key, state in self._states.items()
-                if state.failure is not None and key in self._asked() and key not in planned
+                if state.failure is not None and key in self._asked and key not in planned
             }
             self.campaign = Campaign(plan.pairs)
             yield plan
@@ -279,11 +256,24 @@ class CampaignRun:
                 save_prepared(dataset, Path(folder) / "data")
             else:
                 push_data(dataset, folder)
+            self._drop_spent(name, seed)
         for pair in plan.pairs:
             if pair.anew:
                 drop_checkpoint(self._checkpoints(pair.key))
         for pair, reason in plan.unfit:
             self._fail(pair, reason, seconds=0.0)
+
+    def _drop_spent(self, dataset: str, seed: int) -> None:
+        """Delete checkpoints of complete curves: a run that was killed after a last row left its own."""
+        complete = {
+            safe_name(key.model)
+            for key, state in self._states.items()
+            if state.complete and (key.dataset, key.seed) == (dataset, seed)
+        }
+        checkpoints = storage_path(self.work_folder(dataset, seed)) / "checkpoints"
+        for path in list(checkpoints.iterdir()) if checkpoints.is_dir() else ():
+            if path.name in complete:
+                drop_checkpoint(path)
 
     # --- the steps -------------------------------------------------------------------------------------
 
@@ -346,9 +336,13 @@ class CampaignRun:
         self._say(f"{_named(pair.key)} step {step} failed: {counted}")
 
     def _fail(self, pair: Pair, reason: str, *, seconds: float) -> None:
+        step, state = pair.next_step, self._states.get(pair.key)
+        if pair.anew and state is not None and step < len(state.rows):
+            # The rows of the curve that was given up stay, and a step that is on record has not failed.
+            reason, step = f"{reason} (at step {step} of the curve made again)", len(state.rows)
         row = {
             **pair.key._asdict(),
-            "step": pair.next_step,
+            "step": step,
             "step_seconds": seconds,
             "source": "measured",
             "gpus": pair.gpus if self._cuda else 0,
@@ -377,8 +371,8 @@ class CampaignRun:
         failed = len(self._failures())
         return CampaignProgress(
             curves=self.request.curves,
-            pairs=len(self._asked()),
-            complete=len(self._asked()) - self.campaign.left - failed,
+            pairs=len(self._asked),
+            complete=len(self._asked) - self.campaign.left - failed,
             failed=failed,
             steps_done=self.steps,
             spent_seconds=self.spent_seconds,
@@ -396,7 +390,7 @@ class CampaignRun:
 
     def share_done(self) -> float:
         """Per cent of the curves that are complete or cannot go on."""
-        return 100 * (1 - self.campaign.left / len(self._asked()))
+        return 100 * (1 - self.campaign.left / len(self._asked))
 
     def finish(self) -> dict[str, Any]:
         """Write the report; returns the result with its path."""
@@ -425,37 +419,3 @@ class CampaignRun:
 
 def _named(key: CurveKey) -> str:
     return f"{key.model} on {key.dataset}"
-
-
-def _loaded(named: NamedRequest) -> TextDataset:
-    try:
-        dataset = load_text_dataset(named.request)
-    except BadInput as error:
-        raise BadInput(f"{named.name or named.request.dataset}: {error}") from error
-    return dataset if named.name is None else dataclasses.replace(dataset, name=named.name)
-
-
-def _checked_folder(curves: str) -> Any:
-    """The curves folder, if it can be one.
-
-    Raises:
-        BadInput: it is a file, cannot be written, or holds something else.
-    """
-    if not curves.strip():  # as a path it would be the current folder
-        raise BadInput("--curves names no folder: give one, such as runs/curves")
-    folder = storage_path(curves)
-    if not is_local(folder):
-        check_store(folder, "--curves")
-        return folder
-    try:
-        if folder.exists() and not folder.is_dir():
-            raise BadInput(f"--curves {curves} is a file: name a folder")
-        strange = folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
-        if strange and not (folder / HIDDEN / "campaign.json").is_file():
-            raise BadInput(f"--curves {curves} is not empty and holds no campaign: name a new folder")
-        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    except OSError as error:
-        raise BadInput(f"--curves {curves} cannot be used: {error.strerror or error}") from error
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise BadInput(f"--curves {curves} cannot be written: {existing} does not allow it")
-    return folder

@@ -6,13 +6,14 @@ the work publishes, and a listener that breaks never stops it.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 Phase = Literal["load", "train", "evaluate", "save"]
 
@@ -102,6 +103,16 @@ class CampaignProgress:
 
 listener: ContextVar[Callable[[Any], None] | None] = ContextVar("lamps_progress", default=None)
 """Who is told. A new thread starts without one: run it in `contextvars.copy_context()` to keep it."""
+
+
+@contextlib.contextmanager
+def listening(tell: Callable[[Any], None]) -> Iterator[None]:
+    """Have a listener told while the block runs."""
+    token = listener.set(tell)
+    try:
+        yield
+    finally:
+        listener.reset(token)
 
 
 def publish(progress: SearchProgress | CampaignProgress) -> None:

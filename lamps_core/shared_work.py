@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from lamps_core.checkpoint import RECORD, drop_older, newest_checkpoint
 from lamps_core.files import flush, flush_folder
 from lamps_core.prepared_data import save_prepared
-from lamps_core.storage import is_local, put_whole
+from lamps_core.storage import is_local, is_there, put_whole
 
 if TYPE_CHECKING:
     from lamps_core.checkpoint import Checkpoint
@@ -28,7 +28,6 @@ _FOLDER = re.compile(r"step-(\d{4,})(-[0-9a-f]+)?")
 _OF_A_STEP = re.compile(r"(?:step|\.draft)-(\d{4,})(-[0-9a-f]+)?")  # what a killed copy left, too
 _DESCRIPTION = "dataset.json"
 _CHUNK = 16 * 2**20
-FETCHES = 3  # tries at a checkpoint that another host replaces meanwhile
 
 
 def newest_shared_step(checkpoints: Any) -> int | None:
@@ -43,7 +42,7 @@ def _newest(checkpoints: Any) -> tuple[int, Any] | None:
     found = [
         (int(match[1]), path.name, path)
         for path in checkpoints.iterdir()
-        if (match := _FOLDER.fullmatch(path.name)) and (path / RECORD).is_file()
+        if (match := _FOLDER.fullmatch(path.name)) and is_there(path / RECORD)
     ]
     if not found:
         return None

@@ -72,6 +72,15 @@ def is_local(path: Any) -> bool:
     return type(path).__module__.partition(".")[0] == "pathlib"
 
 
+def is_there(path: Any) -> bool:
+    """Whether a file is there; an error of a store is raised, which fsspec's `is_file` takes for a no."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 def put_whole(path: Any, content: bytes) -> None:
     """Write a file: by a rename locally, by one PUT on an object store."""
     if is_local(path):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tests.local_hub import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,29 +54,5 @@ class GatedHub:
 def serve_gated_model(folder: Path, repository: str, token: str) -> Iterator[GatedHub]:
     hub = GatedHub(folder, repository, token)
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            path = self.path.partition("?")[0]
-            status, headers, body = hub.answer(path, self.headers.get("Authorization", ""))
-            with contextlib.suppress(ConnectionError):
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                if self.command == "GET":
-                    self.wfile.write(body)
-
-        do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    hub.endpoint = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with serving(hub.answer) as hub.endpoint:
         yield hub
-    finally:
-        server.shutdown()
-        server.server_close()

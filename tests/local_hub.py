@@ -13,8 +13,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    Response = tuple[int, dict[str, str], bytes]  # status, headers, content
 
 COMPLETE = ("config.json", "tokenizer.json", "model.safetensors")
 
@@ -63,29 +65,48 @@ class Hub:
 def serve_hub() -> Iterator[Hub]:
     hub = Hub()
 
+    def answer(path: str, _: str) -> Response:
+        status, headers, body = hub.answer(path.removeprefix("/api/models/"))
+        return status, headers, body if isinstance(body, bytes) else json.dumps(body).encode()
+
+    with serving(answer) as hub.endpoint:
+        try:
+            yield hub
+        finally:
+            hub.held.set()
+
+
+@contextlib.contextmanager
+def serving(answer: Callable[[str, str], Response]) -> Iterator[str]:
+    """An HTTP server; yields its address.
+
+    Args:
+        answer: what is sent for a path, without what follows a question mark, and an `Authorization` header.
+    """
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            path = self.path.partition("?")[0].removeprefix("/api/models/")
-            status, headers, body = hub.answer(path)
-            content = json.dumps(body).encode() if not isinstance(body, bytes) else body
+            path = self.path.partition("?")[0]
+            status, headers, content = answer(path, self.headers.get("Authorization", ""))
             with contextlib.suppress(ConnectionError):  # the client may have given up
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
-                self.wfile.write(content)
+                if self.command == "GET":
+                    self.wfile.write(content)
+
+        do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
 
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    hub.endpoint = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield hub
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
-        hub.held.set()
         server.shutdown()
         server.server_close()
 

@@ -55,23 +55,17 @@ class PrefectSite:
 
     def prefect(self, *arguments: str) -> str:
         """What a `prefect` command in the checkout prints."""
-        ran = subprocess.run(
-            [str(PREFECT), "--no-prompt", *arguments],
-            cwd=CHECKOUT,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=HOOK_SECONDS,
-            check=False,
-        )
+        ran = self._run(str(PREFECT), "--no-prompt", *arguments)
         assert ran.returncode == 0, ran.stdout + ran.stderr
         return ran.stdout
 
     def automations(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """`python -m deployments.automations`, run to its end."""
+        return self._run(sys.executable, "-m", "deployments.automations", *arguments)
+
+    def _run(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "deployments.automations", *arguments],
+            command,
             cwd=CHECKOUT,
             env=self._environment,
             stdin=subprocess.DEVNULL,

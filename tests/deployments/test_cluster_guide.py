@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,19 @@ def test_the_files_are_there() -> None:
         assert (CHECKOUT / words[1]).is_file()
     for name in re.findall(r"\]\(\.\./([^)]+)\)", GUIDE.read_text(encoding="utf-8")):
         assert (CHECKOUT / name).exists()
+
+
+def test_the_key_is_the_owners_alone_and_files_made_after_it_are_not(tmp_path: Path) -> None:
+    script = f'umask 022; source {SLURM}/tls.sh; umask; stat -c %a "$LAMPS_TLS" "$LAMPS_TLS/key.pem"'
+    told = subprocess.run(
+        ["bash", "-c", script],
+        cwd=CHECKOUT,
+        env=os.environ | {"LAMPS_TLS": str(tmp_path / "tls")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.split() == ["0022", "700", "600"]
 
 
 def test_the_cluster_script_takes_its_options() -> None:

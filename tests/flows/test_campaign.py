@@ -7,7 +7,6 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from flows.campaign import campaign, outcome_table
 from lamps_core.errors import BadInput, LampsError
@@ -25,15 +24,10 @@ from tests.searches import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _on_the_server(prefect_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    home = tmp_path_factory.mktemp("prefect-client")
-    with temporary_settings({PREFECT_API_URL: prefect_url, PREFECT_HOME: home}):
-        yield
+pytestmark = pytest.mark.usefixtures("on_the_server")
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from flows import campaign as campaign_flow
 from flows.campaign import _waits_for, run_steps
 from flows.engines import DaskEngine, engine_of
 from lamps_core.campaign_plan import Machine
-from lamps_core.campaign_run import CampaignRequest, CampaignRun
+from lamps_core.campaign_request import CampaignRequest
+from lamps_core.campaign_run import CampaignRun
 from lamps_core.campaign_step import Keep, run_and_keep
 from lamps_core.curve_store import CurveStore
 from lamps_core.errors import BadInput, LampsError

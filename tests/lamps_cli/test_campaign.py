@@ -18,6 +18,7 @@ from tests.campaigns import STEPS_EACH, campaign_arguments, facts, key_of, rows_
 from tests.dask_cluster import DaskCluster
 from tests.lamps_command import DEADLINE_SECONDS, family, lamps, start_lamps, wait_for_end
 from tests.searches import BETTER, MODELS, TINY, eventually, nan_model, truncated_model
+from tests.small_disk import mounted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -362,16 +363,8 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 6 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(place)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("a tmpfs cannot be mounted here")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
+    with mounted(tmp_path / "disk", megabytes=6) as place:
+        yield place
 
 
 def test_a_full_disk_ends_the_campaign_in_one_line_and_it_goes_on_when_there_is_room(

@@ -18,6 +18,8 @@ from lamps_core.steps import StepRequest
 from lamps_core.text_data import DatasetRequest, TextDataset, load_text_dataset
 from lamps_core.worker_pool import DeviceSlot, WorkerPool
 from lamps_core.zoo import materialise
+from tests.dask_cluster import free_port
+from tests.local_hub import Hub, serve_hub
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -115,6 +117,25 @@ def edited(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return edit
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    """A stand-in for the hub."""
+    with serve_hub() as hub:
+        yield hub
+
+
+@pytest.fixture
+def silent_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of a folder in a store that does not answer."""
+    s3fs = pytest.importorskip("s3fs")
+    told = {"ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "MAX_ATTEMPTS": "1"}
+    for name, value in {**told, "ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    yield "s3://bucket/folder"
+    s3fs.S3FileSystem.clear_instance_cache()
 
 
 @pytest.fixture

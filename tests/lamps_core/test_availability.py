@@ -8,10 +8,9 @@ import pytest
 from lamps_core.availability import Answer, fit_here
 from lamps_core.candidates import HUB_THREADS
 from lamps_core.devices import Devices
-from tests.local_hub import Hub, HubUser, serve_hub
+from tests.local_hub import Hub, HubUser
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 GIB = 2**30
@@ -48,12 +47,6 @@ def test_what_is_too_big_says_so_with_figures() -> None:
 
 
 # --- The hub
-
-
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    with serve_hub() as hub:
-        yield hub
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from lamps_core.campaign_folder import CampaignRecord, joined, locked, read_record, write_record
 from lamps_core.candidates import resolve_candidates
-from lamps_core.errors import BadInput
+from lamps_core.errors import BadInput, StorageFailed
 from lamps_core.settings import FineTuningSettings
 from lamps_core.text_data import DatasetRequest, load_text_dataset
 
@@ -99,3 +99,8 @@ def test_a_second_run_on_a_folder_is_refused_until_the_first_has_ended(tmp_path:
         pass
     with locked(str(tmp_path)):
         pass
+
+
+def test_a_store_that_does_not_answer_is_no_folder_without_a_campaign(silent_store: str) -> None:
+    with pytest.raises(StorageFailed, match=silent_store):
+        read_record(silent_store)

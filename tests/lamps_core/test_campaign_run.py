@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lamps_core.campaign_folder import read_record
 from lamps_core.campaign_plan import Machine
-from lamps_core.campaign_run import CampaignRequest, CampaignRun, of_record
+from lamps_core.campaign_request import CampaignRequest, of_record
+from lamps_core.campaign_run import CampaignRun
 from lamps_core.campaign_step import run_and_keep
 from lamps_core.curve_store import CurveStore
 from lamps_core.curves import CurveKey
@@ -122,6 +125,46 @@ def test_a_passing_failure_is_tried_again_and_a_lasting_one_only_when_asked(
     assert CurveStore(tmp_path / "curves").states()[TOPICS].failure is None
 
 
+def test_a_curve_that_cannot_be_made_again_is_on_record_as_failed_and_keeps_its_rows(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    request = request_of(topics_csv, tmp_path / "curves")
+    run_steps(request, limit=3)
+    before = CurveStore(tmp_path / "curves").states()[TOPICS].rows
+    shutil.rmtree(tmp_path / "curves" / ".lamps" / "work")
+    run = CampaignRun(request)
+    with run.opened(CPU):
+        started = run.ask(1)
+        assert started is not None
+        run.tell_failed(started[0], "the model is gone")
+    state = CurveStore(tmp_path / "curves").states()[TOPICS]
+    assert state.rows == before
+    assert state.failure is not None
+    assert state.failure["step"] == 3  # a step that is on record has not failed
+    assert state.failure["error"] == "the model is gone (at step 0 of the curve made again)"
+    assert CampaignRun(request).plan(CPU).pairs == ()
+    assert run_steps(dataclasses.replace(request, retry_failed=True)).steps == STEPS_EACH
+    assert CurveStore(tmp_path / "curves").states()[TOPICS].failure is None
+
+
+def test_a_checkpoint_of_a_complete_curve_that_a_killed_run_left_is_deleted(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    request = request_of(topics_csv, tmp_path / "curves")
+    run_steps(request, limit=STEPS_EACH - 1)
+    killed = CampaignRun(request)
+    execution = Execution([DeviceSlot(None, 1)])
+    with contextlib.suppress(KeyboardInterrupt), killed.opened(CPU):
+        started = killed.ask(1)
+        assert started is not None
+        assert run_and_keep(started[1], started[2], execution.run_step)["complete"]
+        raise KeyboardInterrupt
+    execution.close()
+    assert list((tmp_path / "curves").rglob("model.safetensors"))
+    assert run_steps(request).steps == 0
+    assert not list((tmp_path / "curves").rglob("model.safetensors"))
+
+
 def test_a_fingerprint_takes_settings_and_datasets_from_the_record(topics_csv: Path, tmp_path: Path) -> None:
     run_steps(request_of(topics_csv, tmp_path / "curves"))
     asked = CampaignRequest(curves=str(tmp_path / "curves"), datasets=None, models=BETTER)
@@ -163,6 +206,27 @@ def test_a_fingerprint_of_a_folder_of_two_seeds_adds_a_curve_to_each(
     }
     first, second = (states[CurveKey("topics", BETTER, seed)].rows for seed in (0, 1))
     assert all(one["test_loss"] != other["test_loss"] for one, other in zip(first, second, strict=True))
+
+
+def test_what_another_run_put_on_record_while_this_one_made_ready_stays_there(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    run_steps(request_of(topics_csv, tmp_path / "curves"), limit=0)
+    late = CampaignRun(request_of(topics_csv, tmp_path / "curves", models=BETTER))
+    run_steps(request_of(topics_csv, tmp_path / "curves", models="zoo/albert-tiny"), limit=0)
+    with late.opened(CPU):
+        pass
+    record = read_record(str(tmp_path / "curves"))
+    assert record is not None
+    assert set(record.models) == {TINY, BETTER, "zoo/albert-tiny"}
+
+
+def test_two_runs_that_begin_a_folder_are_not_mixed_up(topics_csv: Path, tmp_path: Path) -> None:
+    late = CampaignRun(request_of(topics_csv, tmp_path / "curves"))
+    run_steps(request_of(topics_csv, tmp_path / "curves"), limit=1)
+    with pytest.raises(BadInput, match=r"another lamps run began .*curves meanwhile: run again"):
+        late.opened(CPU).__enter__()
+    assert run_steps(request_of(topics_csv, tmp_path / "curves")).steps == STEPS_EACH - 1
 
 
 def test_work_can_lie_elsewhere_and_moves_with_the_option(topics_csv: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +15,7 @@ from lamps_core.candidate_size import CandidateSize, candidate_sizes, folder_siz
 from lamps_core.candidates import Candidate, resolve_candidates
 from lamps_core.registry import registered_models
 from lamps_core.zoo import materialise
-from tests.local_hub import Hub, HubUser, serve_hub
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tests.local_hub import Hub, HubUser
 
 SIZES = """
 import dataclasses, json, sys
@@ -31,12 +28,6 @@ print(json.dumps({name: dataclasses.astuple(size) for name, size in candidate_si
 
 def on_hub(name: str, revision: str | None = None) -> Candidate:
     return Candidate(f"{name}@{revision}" if revision else name, "hub", name, None, revision)
-
-
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    with serve_hub() as hub:
-        yield hub
 
 
 @pytest.fixture

@@ -11,7 +11,15 @@ import pytest
 import safetensors.numpy
 
 from lamps_core.errors import BadInput, CandidateFailed, StorageFailed
-from lamps_core.storage import is_local, put_whole, storage_failures, storage_path, unusable_storage
+from lamps_core.storage import (
+    is_local,
+    is_there,
+    put_whole,
+    storage_failures,
+    storage_path,
+    unusable_storage,
+)
+from tests.small_disk import mounted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,16 +73,8 @@ def test_an_error_names_its_file_or_else_the_place() -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("a tmpfs cannot be mounted here")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
+    with mounted(tmp_path / "disk", megabytes=1) as place:
+        yield place
 
 
 def test_a_full_and_a_read_only_disk_are_known_from_every_library_that_writes(small_disk: Path) -> None:
@@ -113,3 +113,14 @@ def test_a_full_and_a_read_only_disk_are_known_from_every_library_that_writes(sm
 )
 def test_other_errors_are_not_of_a_disk(error: Exception) -> None:
     assert unusable_storage(error, "place") is None
+
+
+def test_a_store_that_does_not_answer_is_no_store_without_the_file(silent_store: str, tmp_path: Path) -> None:
+    file = storage_path(silent_store) / "file"
+    assert not file.is_file()
+    with pytest.raises(StorageFailed), storage_failures(silent_store):
+        is_there(file)
+    assert not is_there(tmp_path / "file")
+    (tmp_path / "file").touch()
+    assert is_there(tmp_path / "file")
+    assert not is_there(tmp_path / "file" / "below")

@@ -11,6 +11,7 @@ import pytest
 from lamps_core.errors import StorageFailed
 from lamps_core.worker_pool import DeviceSlot, WorkerPool
 from tests.lamps_core.conftest import Topics
+from tests.small_disk import mounted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,16 +21,9 @@ if TYPE_CHECKING:
 @pytest.fixture
 def on_small_disk(topics: Topics, tmp_path: Path) -> Iterator[Topics]:
     """A work folder alone on a small file system of its own."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("a tmpfs cannot be mounted here")
-    shutil.copytree(topics.work / "data", place / "work" / "data")
-    yield Topics(place / "work", topics.dataset)
-    subprocess.run(["umount", "-l", str(place)], check=True)
+    with mounted(tmp_path / "disk", megabytes=8) as place:
+        shutil.copytree(topics.work / "data", place / "work" / "data")
+        yield Topics(place / "work", topics.dataset)
 
 
 def test_a_full_disk_and_a_read_only_one_are_said_and_the_step_goes_on_once_mended(

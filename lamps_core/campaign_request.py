@@ -1,0 +1,101 @@
+"""What a campaign is asked for, and whether its folder and its datasets can be used; nothing is written.
+
+Does not know what is done already, what it costs, nor how it is run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lamps_core.budget import GPU_HOUR_PRICE
+from lamps_core.campaign_folder import HIDDEN, read_record
+from lamps_core.errors import BadInput
+from lamps_core.settings import FineTuningSettings
+from lamps_core.storage import check_store, is_local, storage_path
+from lamps_core.text_data import load_text_dataset
+
+if TYPE_CHECKING:
+    from lamps_core.registry import NamedRequest
+    from lamps_core.text_data import TextDataset
+
+
+@dataclass(frozen=True, kw_only=True)
+class CampaignRequest:
+    """A campaign as asked for.
+
+    Attributes:
+        curves: the folder of the meta-dataset, a path or an fsspec URL.
+        datasets: to fine-tune on; None takes every dataset on record in the folder.
+        models: what `--models` takes.
+        settings: how candidates are fine-tuned.
+        work: a folder or fsspec URL for checkpoints and prepared data; None is beside the curves.
+        retry_failed: try pairs again that failed for a lasting reason, too.
+        gpu_hour_price: dollars.
+    """
+
+    curves: str
+    datasets: tuple[NamedRequest, ...] | None
+    models: str
+    settings: FineTuningSettings = field(default_factory=FineTuningSettings)
+    work: str | None = None
+    retry_failed: bool = False
+    gpu_hour_price: float = GPU_HOUR_PRICE
+
+
+def of_record(request: CampaignRequest) -> CampaignRequest:
+    """The request with the settings and the work folder on record: one more candidate for a meta-dataset.
+
+    Raises:
+        BadInput: the folder cannot be used, or does not say how its curves were made.
+    """
+    check_store(storage_path(request.curves), "--curves")
+    record = read_record(request.curves)
+    if record is None:
+        raise BadInput(
+            f"{request.curves} does not say how its curves were made: "
+            f"add the model with lamps campaign --datasets ... --curves {request.curves}"
+        )
+    settings = FineTuningSettings(**record.settings)
+    return dataclasses.replace(request, settings=settings, work=request.work or record.work)
+
+
+def loaded(named: NamedRequest) -> TextDataset:
+    """A dataset that was asked for.
+
+    Raises:
+        BadInput: it cannot be used; names it.
+    """
+    try:
+        dataset = load_text_dataset(named.request)
+    except BadInput as error:
+        raise BadInput(f"{named.name or named.request.dataset}: {error}") from error
+    return dataset if named.name is None else dataclasses.replace(dataset, name=named.name)
+
+
+def checked_folder(curves: str) -> Any:
+    """The curves folder, if it can be one.
+
+    Raises:
+        BadInput: it is a file, cannot be written, or holds something else.
+    """
+    if not curves.strip():  # as a path it would be the current folder
+        raise BadInput("--curves names no folder: give one, such as runs/curves")
+    folder = storage_path(curves)
+    if not is_local(folder):
+        check_store(folder, "--curves")
+        return folder
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise BadInput(f"--curves {curves} is a file: name a folder")
+        strange = folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
+        if strange and not (folder / HIDDEN / "campaign.json").is_file():
+            raise BadInput(f"--curves {curves} is not empty and holds no campaign: name a new folder")
+        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    except OSError as error:
+        raise BadInput(f"--curves {curves} cannot be used: {error.strerror or error}") from error
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise BadInput(f"--curves {curves} cannot be written: {existing} does not allow it")
+    return folder
