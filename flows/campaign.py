@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from concurrent.futures import CancelledError
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -216,12 +217,14 @@ def _tell(
     """Record what came of a task: a row, or the failure of a pair.
 
     Raises:
-        StorageFailed, Interrupted: no pair can go on.
+        LampsError: no pair can go on: a disk is full, the engine is gone, or the run is being shut down.
     """
     try:
         record = future.result()
     except (Interrupted, StorageFailed):
         raise
+    except CancelledError as error:  # nobody here cancels a step: its engine lost it, and all others with it
+        raise engine.gone() from error
     except Exception as error:
         told = str(error) if isinstance(error, LampsError) else f"{type(error).__name__}: {error}"
         run.tell_failed(pair, told, attempts=RETRIES + 1 if worth_retrying(error) else None)

@@ -26,7 +26,7 @@ from prefect.states import Crashed
 if TYPE_CHECKING:
     from uuid import UUID
 
-LABEL = "lamps.folder"  # of a flow run: what it holds the lock of, a path with its host or a URL
+LABEL = "lamps.folder"  # of a flow run: what it holds the lock of, a path or a URL, with its host
 
 _logger = logging.getLogger(__name__)
 
@@ -64,4 +64,6 @@ def _crash(flow_name: str, ours: UUID, held: str) -> None:
 
 
 def _held(folder: str) -> str:
-    return folder if "://" in folder else f"{socket.gethostname()}:{Path(folder).expanduser().resolve()}"
+    # With the host: a lock on an object store says nothing of other hosts, and a path may be another folder there.
+    place = folder if "://" in folder else Path(folder).expanduser().resolve()
+    return f"{socket.gethostname()}:{place}"

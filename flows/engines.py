@@ -18,7 +18,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from lamps_core import execution
 from lamps_core.campaign_plan import Machine
 from lamps_core.devices import devices_here
-from lamps_core.errors import BadInput, LampsError
+from lamps_core.errors import BadInput, Interrupted, LampsError
 from lamps_core.worker_pool import campaign_slots
 from tasks.landmark_step import SLOT, fine_tune_step
 
@@ -63,6 +63,10 @@ class Engine(Protocol):
 
     def submit(self, request: StepRequest, keep: Keep) -> PrefectFuture[dict[str, Any]]:
         """Start a step."""
+        ...
+
+    def gone(self) -> LampsError:
+        """The error of an engine that lost the steps it was given."""
         ...
 
     def close(self) -> None:
@@ -120,6 +124,10 @@ class LocalEngine:
     def submit(self, request: StepRequest, keep: Keep) -> PrefectFuture[dict[str, Any]]:
         """Start a step in a thread, which waits for a worker process."""
         return self._runner.submit(fine_tune_step, {"request": request, "keep": keep})
+
+    def gone(self) -> LampsError:
+        """Its threads give up their steps only at the end of this process."""
+        return Interrupted("the run is being shut down")
 
     def close(self) -> None:
         """Nothing was opened."""
@@ -210,9 +218,7 @@ class DaskEngine:
             # A client that lost its scheduler knows of no workers, and says for a while that it is connecting.
             told = self._client.scheduler_info(n_workers=-1).get("workers")
             if told is None or self._client.status not in {"running", "connecting"}:
-                raise LampsError(
-                    f"the Dask scheduler at {self._scheduler} is gone: start it and its workers, and run again"
-                )
+                raise self.gone()
             counts = {address: int(worker["resources"].get(SLOT, 0)) for address, worker in told.items()}
             self._resources = {address: count for address, count in counts.items() if count > 0}
             self._looked_at = time.monotonic()
@@ -246,6 +252,12 @@ class DaskEngine:
         """Leave the cluster; steps that run there go on to their end, and keep what they give."""
         self._stack.close()
         self.close()
+
+    def gone(self) -> LampsError:
+        """The scheduler does not answer, or is another that knows nothing of this campaign."""
+        return LampsError(
+            f"the Dask scheduler at {self._scheduler} is gone: start it and its workers, and run again"
+        )
 
     def close(self) -> None:
         """End the connection."""

@@ -10,11 +10,13 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.curve_store import CurveStore
+from lamps_core.errors import StorageFailed
 from lamps_core.files import held, safe_name
 from lamps_core.shared_work import fetch_checkpoint, fetch_data, push_checkpoint
 from lamps_core.storage import is_local, storage_failures, storage_path
@@ -83,13 +85,14 @@ def on_this_host(request: StepRequest, *, anew: bool = False) -> StepRequest:
         anew: its curve is made again: a checkpoint that only this host has is of the curve that was given up.
 
     Raises:
-        StorageFailed: the scratch or the work folder cannot be written or read.
+        StorageFailed: the scratch or the work folder cannot be written or read, or is not to be seen from here.
     """
     if request.location.startswith(PREFIX):
         with storage_failures(cache_folder()):
             request = dataclasses.replace(request, location=str(materialise(request.location)))
     scratch = scratch_folder(request.work_folder)
     if scratch is None:
+        _see_data(request.work_folder)
         return request
     shared, folder = storage_path(request.work_folder), scratch / safe_name(request.slots_of)
     here = dataclasses.replace(request, work_folder=str(folder / shared.name))
@@ -97,6 +100,14 @@ def on_this_host(request: StepRequest, *, anew: bool = False) -> StepRequest:
         fetch_data(shared, Path(here.work_folder))
         fetch_checkpoint(_shared_checkpoints(request), here.checkpoint_folder, step=request.step, anew=anew)
     return here
+
+
+def _see_data(work: str) -> None:
+    """See that a shared work folder is there: a host that does not mount it would begin an empty one of its own."""
+    if not (Path(work) / "data").is_dir():
+        raise StorageFailed(
+            f"{work} holds no data as seen from {socket.gethostname()}: mount the shared folder there, and run again"
+        )
 
 
 def scratch_folder(work: str) -> Path | None:
