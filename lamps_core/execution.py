@@ -131,17 +131,6 @@ def unregister(slots_of: str) -> None:
         execution.close()
 
 
-def rest_others(slots_of: str) -> None:
-    """End the idle workers of all other executions of this process: a warm model fills the device for the next.
-
-    Where a process outlives its campaigns, as a Dask worker does, nobody else would.
-    """
-    with _making:
-        for name, other in _executions.items():
-            if name != slots_of:
-                other.pool.rest()
-
-
 def execution_of(slots_of: str, *, parallel: int | None = None) -> Execution:
     """This process's execution of a search or campaign; where it has none, one over this machine's devices.
 

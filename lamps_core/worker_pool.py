@@ -144,15 +144,6 @@ class WorkerPool:
         """End an idle slot's worker, with those that hold a candidate with it; the next step there starts fresh."""
         self._drop((slot,))
 
-    def rest(self) -> None:
-        """End the workers of all free slots; those at work go on."""
-        with self._changed:
-            slots, self._free = tuple(self._free), []
-        try:
-            self._drop(slots)
-        finally:
-            self._give_back(slots)
-
     def close(self) -> None:
         """Kill every worker; calls under way raise `Interrupted`."""
         with self._changed:

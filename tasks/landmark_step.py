@@ -11,7 +11,7 @@ from prefect.tasks import exponential_backoff
 
 from lamps_core.campaign_step import Keep, run_and_keep
 from lamps_core.errors import LampsError, WorkerDied
-from lamps_core.execution import execution_of, rest_others
+from lamps_core.execution import execution_of
 from lamps_core.steps import ExportRequest, StepRequest
 from tasks.secrets import use_hub_token
 
@@ -73,7 +73,6 @@ def fine_tune_step(
     if worker is not None:  # else this is the flow's process, which has its token
         slots = int(worker.state.total_resources.get(SLOT, 1))
         use_hub_token(hub_token_block)
-        rest_others(request.slots_of)
     execution = execution_of(request.slots_of, parallel=slots)
     run = partial(execution.run_step, timeout_seconds=keep.step_timeout_seconds)
     record = run_and_keep(request, keep, run)

@@ -11,7 +11,7 @@ import pytest
 from lamps_core import execution
 from lamps_core.budget import parse_budget
 from lamps_core.errors import BudgetSpent, CandidateFailed, Interrupted, WorkerDied
-from lamps_core.execution import Execution, execution_of, rest_others
+from lamps_core.execution import Execution, execution_of
 from lamps_core.search_run import SearchRun
 from lamps_core.worker_pool import DeviceSlot
 from tests.searches import TINY, eventually, quick_request, truncated_model, workers_of
@@ -140,23 +140,6 @@ def test_a_step_that_comes_after_the_end_is_refused_and_starts_no_worker(step: S
     with pytest.raises(Interrupted):
         execution_of("a folder").run_step(step)
     assert workers_of(psutil.Process().pid) == before
-
-
-def test_a_model_that_is_kept_warm_gives_way_to_another_run_of_the_process_and_a_step_at_work_does_not(
-    step: StepRequest,
-) -> None:
-    metered = Execution(SLOTS, changed=lambda: rest_others("another campaign"))
-    execution.register("a campaign", metered)
-    try:
-        assert metered.run_step(step)["step"] == 0
-        rest_others("a campaign")
-        warm = metered.pool.worker_pid(0)
-        assert warm is not None
-        rest_others("another campaign")
-        assert not psutil.pid_exists(warm)
-        assert metered.run_step(step)["step"] == 0
-    finally:
-        execution.unregister("a campaign")
 
 
 def test_closing_a_folder_ends_its_workers_and_the_step_that_runs(step: StepRequest) -> None:
