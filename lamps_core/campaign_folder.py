@@ -143,9 +143,10 @@ def joined(
         was = record.settings.get(name)
         if was != value:
             option = "--" + name.replace("_", "-")
+            made = f"without {option}" if was is None else f"with {option} {was}"
+            given = "without it" if value is None else value
             raise BadInput(
-                f"the curves folder was made with {option} {was}, not {value}: "
-                "use the same, or choose another --curves"
+                f"the curves folder was made {made}, not {given}: use the same, or choose another --curves"
             )
     result = dataclasses.replace(record, datasets=dict(record.datasets), models=dict(record.models))
     for request, dataset in datasets:

@@ -105,7 +105,7 @@ class CampaignRun:
         self.request = request
         self._folder = _checked_folder(request.curves)
         if request.work:
-            check_store(storage_path(request.work), "--work")
+            check_store(_checked_work(request.work, self._folder), "--work")
         self._store = CurveStore(self._folder)
         record = read_record(request.curves)
         self._known = record or CampaignRecord.new(request.settings, request.work)
@@ -435,6 +435,25 @@ def _loaded(named: NamedRequest) -> TextDataset:
     return dataset if named.name is None else dataclasses.replace(dataset, name=named.name)
 
 
+def _checked_work(work: str, curves: Any) -> Any:
+    """The work folder, if it can be one: whatever is among the curves and not hidden is read as one of them.
+
+    Args:
+        work: as it was given.
+        curves: the curves folder.
+
+    Raises:
+        BadInput: it is the curves folder, or in it.
+    """
+    folder = storage_path(work)
+    place, among = folder.resolve(), curves.resolve()
+    if among in (place, *place.parents) and place.relative_to(among).parts[:1] != (HIDDEN,):
+        raise BadInput(
+            f"--work {work} is in the folder of the curves: leave --work out, or name another folder"
+        )
+    return folder
+
+
 def _checked_folder(curves: str) -> Any:
     """The curves folder, if it can be one.
 
@@ -457,5 +476,6 @@ def _checked_folder(curves: str) -> Any:
     except OSError as error:
         raise BadInput(f"--curves {curves} cannot be used: {error.strerror or error}") from error
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise BadInput(f"--curves {curves} cannot be written: {existing} does not allow it")
+        reason = "does not allow it" if existing.is_dir() else "is a file"
+        raise BadInput(f"--curves {curves} cannot be written: {existing} {reason}")
     return folder

@@ -60,6 +60,15 @@ def test_other_settings_are_refused_by_name(record: CampaignRecord) -> None:
         joined(record, settings=FineTuningSettings(landmarks=2, max_epochs=4), datasets=[], candidates=[])
 
 
+def test_a_setting_that_was_left_out_is_told_as_such(record: CampaignRecord) -> None:
+    settings = FineTuningSettings(landmarks=2, learning_rate=0.001)
+    with pytest.raises(BadInput, match=r"made without --learning-rate, not 0\.001"):
+        joined(record, settings=settings, datasets=[], candidates=[])
+    given = CampaignRecord.new(settings, None)
+    with pytest.raises(BadInput, match=r"made with --learning-rate 0\.001, not without it"):
+        joined(given, settings=SETTINGS, datasets=[], candidates=[])
+
+
 def test_other_rows_under_a_name_are_refused(record: CampaignRecord, topics_csv: Path) -> None:
     capped = DatasetRequest(str(topics_csv), ("phrase",), "topic", max_train_rows=20)
     with pytest.raises(BadInput, match="topics has other rows"):
