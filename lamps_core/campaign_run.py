@@ -431,7 +431,8 @@ def _loaded(named: NamedRequest) -> TextDataset:
     try:
         dataset = load_text_dataset(named.request)
     except BadInput as error:
-        raise BadInput(f"{named.name or named.request.dataset}: {error}") from error
+        name, told = named.name or named.request.dataset, str(error)
+        raise BadInput(told if told.startswith(f"{name}: ") else f"{name}: {told}") from error
     return dataset if named.name is None else dataclasses.replace(dataset, name=named.name)
 
 

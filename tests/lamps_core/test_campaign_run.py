@@ -191,6 +191,14 @@ def test_curves_below_a_file_are_refused(topics_csv: Path, tmp_path: Path) -> No
         CampaignRun(request_of(topics_csv, topics_csv / "curves"))
 
 
+def test_a_file_that_cannot_be_read_is_named_once(tmp_path: Path) -> None:
+    path = tmp_path / "topics.csv"
+    path.touch()
+    with pytest.raises(BadInput) as refused:
+        CampaignRun(request_of(path, tmp_path / "curves"))
+    assert str(refused.value) == f"{path}: the file is empty"
+
+
 def test_a_host_with_a_scratch_folder_takes_over_from_one_without_and_back(
     topics_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
