@@ -22,7 +22,7 @@ from prefect.context import FlowRunContext
 from flows.dead_runs import crash_dead_runs
 from flows.engines import Engine, engine_of
 from flows.form import Positive, Price
-from lamps_core.budget import GPU_HOUR_PRICE
+from lamps_core.budget import GPU_HOUR_PRICE, check_price
 from lamps_core.campaign_request import CampaignRequest
 from lamps_core.campaign_run import CampaignRun
 from lamps_core.errors import Interrupted, LampsError, StorageFailed
@@ -72,7 +72,7 @@ def campaign(
     """Fine-tune every model on every dataset, landmark step by landmark step, and record the learning curves.
 
     Args:
-        datasets: Names of the registry, hub ids, files or folders, with commas; or a YAML list.
+        datasets: Names of the registry, hub ids, files or folders, with commas; or a YAML file like data/datasets.yaml.
         models: Hub ids, folders or zoo names, with commas; a file with one a line; or a preset such as zoo-small.
         curves: Folder or URL of the curves; what is there is not run again.
         input_col: Column of the text, for datasets that are not in the registry.
@@ -114,6 +114,7 @@ def campaign_request(*, datasets: str, models: str, curves: str, **rest: Any) ->
         BadInput: one that cannot be parsed.
     """
     seed = rest.get("seed", 0)
+    check_price(rest.get("gpu_hour_price", GPU_HOUR_PRICE))
     names = ("learning_rate", "batch_size", "landmarks", "patience", "max_epochs", "max_length", "precision")
     found = dataset_requests(
         datasets,

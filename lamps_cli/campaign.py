@@ -57,7 +57,7 @@ def engine_options(command: Any) -> Any:
 @click.option(
     "--datasets",
     required=True,
-    help="Names of lamps datasets, hub ids, files or folders, with commas; or a YAML list.",
+    help="Names of lamps datasets, hub ids, files or folders, with commas; or a YAML file like data/datasets.yaml.",
 )
 @click.option("--models", required=True, help="Comma list, a file with one a line, or a preset.")
 @click.option(

@@ -78,8 +78,7 @@ def parse_budget(text: str | None, *, gpu_hour_price: float = GPU_HOUR_PRICE) ->
     >>> parse_budget("$50", gpu_hour_price=2.0).seconds
     90000.0
     """
-    if not (math.isfinite(gpu_hour_price) and gpu_hour_price > 0):
-        raise BadInput(f"the price of a GPU hour must be more than zero dollars, not {gpu_hour_price}")
+    check_price(gpu_hour_price)
     if text is None:
         return Budget("unlimited")
     budget = _parse(text, gpu_hour_price)
@@ -87,6 +86,16 @@ def parse_budget(text: str | None, *, gpu_hour_price: float = GPU_HOUR_PRICE) ->
     if amount is None or not 0 < amount < math.inf:
         raise BadInput(f"budget {text!r} must be more than zero and finite, like one of {_FORMS}")
     return budget
+
+
+def check_price(gpu_hour_price: float) -> None:
+    """Refuse a price of a GPU hour that no cost can be counted with.
+
+    Raises:
+        BadInput: it is not a finite number more than zero.
+    """
+    if not (math.isfinite(gpu_hour_price) and gpu_hour_price > 0):
+        raise BadInput(f"the price of a GPU hour must be more than zero dollars, not {gpu_hour_price}")
 
 
 def _parse(text: str, gpu_hour_price: float) -> Budget:

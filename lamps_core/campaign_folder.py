@@ -72,7 +72,8 @@ class CampaignRecord:
     @classmethod
     def new(cls, settings: FineTuningSettings, work: str | None) -> CampaignRecord:
         """Of a folder that has none yet."""
-        return cls(uuid.uuid4().hex[:12], shared_settings(settings), work, {}, {})
+        place = str(storage_path(work)) if work else None  # absolute: the next run may start elsewhere
+        return cls(uuid.uuid4().hex[:12], shared_settings(settings), place, {}, {})
 
 
 def shared_settings(settings: FineTuningSettings) -> dict[str, Any]:
@@ -146,9 +147,10 @@ def joined(
         was = record.settings.get(name)
         if was != value:
             option = "--" + name.replace("_", "-")
+            made = f"without {option}" if was is None else f"with {option} {was}"
+            given = "without it" if value is None else value
             raise BadInput(
-                f"the curves folder was made with {option} {was}, not {value}: "
-                "use the same, or choose another --curves"
+                f"the curves folder was made {made}, not {given}: use the same, or choose another --curves"
             )
     result = dataclasses.replace(record, datasets=dict(record.datasets), models=dict(record.models))
     for request, dataset in datasets:
@@ -159,7 +161,7 @@ def joined(
                 f"dataset {dataset.name} has other rows than when the curves folder was begun (its files, columns "
                 "or --max-train-rows changed): restore them, or choose another --curves"
             )
-        result.datasets[key] = RecordedDataset(request, dataset.fingerprint)
+        result.datasets[key] = RecordedDataset(_from_anywhere(request), dataset.fingerprint)
     for candidate in candidates:
         files = folder_fingerprint(Path(candidate.location)) if candidate.kind != "hub" else None
         if candidate.name in record.models and record.models[candidate.name] != files:
@@ -169,6 +171,19 @@ def joined(
             )
         result.models[candidate.name] = files
     return result
+
+
+def _from_anywhere(request: DatasetRequest) -> DatasetRequest:
+    """The request with absolute paths: a candidate may be added from another working directory."""
+    tested = request.test_dataset
+    return dataclasses.replace(
+        request, dataset=_absolute(request.dataset), test_dataset=tested and _absolute(tested)
+    )
+
+
+def _absolute(dataset: str) -> str:
+    path = Path(dataset).expanduser()
+    return str(path.absolute()) if path.exists() else dataset
 
 
 @contextlib.contextmanager

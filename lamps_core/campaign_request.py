@@ -71,7 +71,8 @@ def loaded(named: NamedRequest) -> TextDataset:
     try:
         dataset = load_text_dataset(named.request)
     except BadInput as error:
-        raise BadInput(f"{named.name or named.request.dataset}: {error}") from error
+        name, told = named.name or named.request.dataset, str(error)
+        raise BadInput(told if told.startswith(f"{name}: ") else f"{name}: {told}") from error
     return dataset if named.name is None else dataclasses.replace(dataset, name=named.name)
 
 
@@ -97,5 +98,25 @@ def checked_folder(curves: str) -> Any:
     except OSError as error:
         raise BadInput(f"--curves {curves} cannot be used: {error.strerror or error}") from error
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise BadInput(f"--curves {curves} cannot be written: {existing} does not allow it")
+        reason = "does not allow it" if existing.is_dir() else "is a file"
+        raise BadInput(f"--curves {curves} cannot be written: {existing} {reason}")
+    return folder
+
+
+def checked_work(work: str, curves: Any) -> Any:
+    """The work folder, if it can be one: whatever is among the curves and not hidden is read as one of them.
+
+    Args:
+        work: as it was given.
+        curves: the curves folder.
+
+    Raises:
+        BadInput: it is the curves folder, or in it.
+    """
+    folder = storage_path(work)
+    place, among = folder.resolve(), curves.resolve()
+    if among in (place, *place.parents) and place.relative_to(among).parts[:1] != (HIDDEN,):
+        raise BadInput(
+            f"--work {work} is in the folder of the curves: leave --work out, or name another folder"
+        )
     return folder

@@ -26,7 +26,7 @@ from lamps_core.campaign_folder import (
     write_record,
 )
 from lamps_core.campaign_plan import RENTED_GPU, CampaignPlan, Machine, Scope, make_plan
-from lamps_core.campaign_request import checked_folder, loaded
+from lamps_core.campaign_request import checked_folder, checked_work, loaded
 from lamps_core.campaign_step import Keep
 from lamps_core.candidates import resolve_candidates
 from lamps_core.curve_store import CurveStore
@@ -67,7 +67,7 @@ class CampaignRun:
         self.request = request
         self._folder = checked_folder(request.curves)
         if request.work:
-            check_store(storage_path(request.work), "--work")
+            check_store(checked_work(request.work, self._folder), "--work")
         self._store = CurveStore(self._folder)
         record = read_record(request.curves)
         self._known = record or CampaignRecord.new(request.settings, request.work)

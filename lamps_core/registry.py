@@ -257,7 +257,10 @@ def _read_datasets(path: Path) -> dict[str, RegisteredDataset]:
         raise BadInput(f"{path} is no YAML: {_yaml_reason(error)}") from error
     entries = content.get("datasets") if isinstance(content, dict) else None
     if not isinstance(entries, dict) or set(content) != {"datasets"}:
-        raise BadInput(f"{path}: a list of datasets is one key `datasets` with the name of each below it")
+        raise BadInput(
+            f"{path}: a list of datasets is one key `datasets` with the name of each below it, such as "
+            "`datasets: {reviews: {path: reviews.csv, input_columns: [text], target_column: label}}`"
+        )
     if not entries:
         raise BadInput(f"{path}: no dataset below the key `datasets`")
     return {name: _read_entry(path, name, entry) for name, entry in entries.items()}

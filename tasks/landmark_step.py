@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 
 RETRIES = 2
+# A Dask worker outlives campaigns. With slots for each, what one left warm would hold its device through the next.
+ANY_CAMPAIGN = "any campaign of this Dask worker"
 SLOT = "GPU"  # the Dask resource that a worker has one of for each step it may run at once
 
 
@@ -69,11 +71,12 @@ def fine_tune_step(
     if keep is None:
         return execution_of(request.slots_of).run_step(request)
     worker = _dask_worker()
-    slots = None
-    if worker is not None:  # else this is the flow's process, which has its token
-        slots = int(worker.state.total_resources.get(SLOT, 1))
+    if worker is None:  # this is the flow's process, which has its token
+        execution = execution_of(request.slots_of)
+    else:
         use_hub_token(hub_token_block)
-    execution = execution_of(request.slots_of, parallel=slots)
+        slots = int(worker.state.total_resources.get(SLOT, 1))
+        execution = execution_of(ANY_CAMPAIGN, parallel=slots)
     run = partial(execution.run_step, timeout_seconds=keep.step_timeout_seconds)
     record = run_and_keep(request, keep, run)
     return record | {"worker": worker.address if worker is not None else None}

@@ -23,7 +23,7 @@ from lamps_core.text_data import DatasetRequest
 from lamps_core.worker_pool import DeviceSlot
 from tests.campaigns import campaign_arguments, rows_of, write_datasets
 from tests.dask_cluster import DaskCluster
-from tests.lamps_command import lamps
+from tests.lamps_command import family, lamps
 from tests.searches import QUICK, STEPS_EACH, TINY, eventually
 
 if TYPE_CHECKING:
@@ -106,6 +106,23 @@ def test_a_step_that_hangs_is_ended_on_a_dask_worker_too(tmp_path: Path, prefect
     assert ran.returncode == 1, ran.stderr
     (row,) = rows_of(tmp_path / "curves")
     assert row["error"] == "after 3 attempts: no answer within 0.01 s (--step-timeout)"
+
+
+def test_a_dask_worker_keeps_no_more_warm_for_two_campaigns_than_for_one(
+    tmp_path: Path, prefect_url: str
+) -> None:
+    datasets = write_datasets(tmp_path, ("first",))
+    kept = []
+    with DaskCluster(tmp_path / "cluster", workers=1) as cluster:
+        cluster.ready()
+        for curves in ("curves", "others"):
+            more = ("--engine", "dask", "--scheduler", cluster.address)
+            ran = lamps(
+                *campaign_arguments(datasets, TINY, curves, *more), cwd=tmp_path, prefect_url=prefect_url
+            )
+            assert ran.returncode == 0, ran.stderr
+            kept.append(len(family(cluster.processes["worker0"].pid)))
+    assert kept[0] == kept[1]
 
 
 class Shrunken:

@@ -271,6 +271,14 @@ def no_slots(_: Path) -> list[str]:
     return ["--parallel", "0"]
 
 
+def price_of_nothing(_: Path) -> list[str]:
+    return ["--gpu-hour-price", "0"]
+
+
+def work_among_the_curves(_: Path) -> list[str]:
+    return ["--work", "curves"]
+
+
 def curves_are_a_file(folder: Path) -> list[str]:
     return ["--curves", str(folder / "first.csv")]
 
@@ -301,6 +309,8 @@ def unknown_storage(_: Path) -> list[str]:
         (scheduler_with_a_key, "cluster's key"),
         (scheduler_of_no_engine, "--engine dask"),
         (no_slots, "--parallel must be at least 1"),
+        (price_of_nothing, "price of a GPU hour must be more than zero"),
+        (work_among_the_curves, "--work curves is in the folder of the curves"),
         (curves_are_a_file, "first.csv is a file"),
         (curves_are_something_else, "is not empty and holds no campaign"),
         (curves_are_nothing, "--curves names no folder"),

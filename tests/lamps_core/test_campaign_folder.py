@@ -55,9 +55,32 @@ def test_another_seed_is_another_curve_and_not_another_campaign(
     assert sorted(grown.datasets) == [("topics", 0), ("topics", 5)]
 
 
+def test_paths_on_record_lead_to_the_same_place_from_anywhere(
+    topics_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(topics_csv.parent)
+    request = DatasetRequest(topics_csv.name, ("phrase",), "topic")
+    dataset = load_text_dataset(request)
+    begun = CampaignRecord.new(FineTuningSettings(), "work")
+    record = joined(begun, settings=FineTuningSettings(), datasets=[(request, dataset)], candidates=[])
+    monkeypatch.chdir(tmp_path)
+    (recorded,) = record.datasets.values()
+    assert load_text_dataset(recorded.request).fingerprint == dataset.fingerprint
+    assert record.work == str(topics_csv.parent / "work")
+
+
 def test_other_settings_are_refused_by_name(record: CampaignRecord) -> None:
     with pytest.raises(BadInput, match="--max-epochs 10, not 4"):
         joined(record, settings=FineTuningSettings(landmarks=2, max_epochs=4), datasets=[], candidates=[])
+
+
+def test_a_setting_that_was_left_out_is_told_as_such(record: CampaignRecord) -> None:
+    settings = FineTuningSettings(landmarks=2, learning_rate=0.001)
+    with pytest.raises(BadInput, match=r"made without --learning-rate, not 0\.001"):
+        joined(record, settings=settings, datasets=[], candidates=[])
+    given = CampaignRecord.new(settings, None)
+    with pytest.raises(BadInput, match=r"made with --learning-rate 0\.001, not without it"):
+        joined(given, settings=SETTINGS, datasets=[], candidates=[])
 
 
 def test_other_rows_under_a_name_are_refused(record: CampaignRecord, topics_csv: Path) -> None:

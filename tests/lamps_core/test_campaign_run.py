@@ -237,6 +237,32 @@ def test_work_can_lie_elsewhere_and_moves_with_the_option(topics_csv: Path, tmp_
     assert run_steps(request).steps == STEPS_EACH - 2
 
 
+@pytest.mark.parametrize("work", ["curves", "curves/work", "other/../curves/work"])
+def test_work_among_the_curves_is_refused(topics_csv: Path, tmp_path: Path, work: str) -> None:
+    with pytest.raises(BadInput, match=r"--work .* is in the folder of the curves"):
+        CampaignRun(request_of(topics_csv, tmp_path / "curves", work=str(tmp_path / work)))
+    assert not (tmp_path / "curves").exists()
+
+
+def test_work_may_be_named_where_it_is_by_itself(topics_csv: Path, tmp_path: Path) -> None:
+    CampaignRun(
+        request_of(topics_csv, tmp_path / "curves", work=str(tmp_path / "curves" / ".lamps" / "work"))
+    )
+
+
+def test_curves_below_a_file_are_refused(topics_csv: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"topics\.csv is a file"):
+        CampaignRun(request_of(topics_csv, topics_csv / "curves"))
+
+
+def test_a_file_that_cannot_be_read_is_named_once(tmp_path: Path) -> None:
+    path = tmp_path / "topics.csv"
+    path.touch()
+    with pytest.raises(BadInput) as refused:
+        CampaignRun(request_of(path, tmp_path / "curves"))
+    assert str(refused.value) == f"{path}: the file is empty"
+
+
 def test_a_host_with_a_scratch_folder_takes_over_from_one_without_and_back(
     topics_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

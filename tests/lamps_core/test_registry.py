@@ -234,7 +234,7 @@ def test_entries_may_share_keys_by_yaml_anchors(tmp_path: Path) -> None:
     [
         (["datasets: ["], "mine.yaml is no YAML"),
         ([""], "one key `datasets`"),
-        (["- trec"], "one key `datasets`"),
+        (["- trec"], "such as `datasets: {reviews: {path: reviews.csv"),
         (["datasets: [trec]"], "one key `datasets`"),
         (["datasets: {}"], "no dataset below the key `datasets`"),
         (["datasets: {}", "models: {}"], "one key `datasets`"),
