@@ -154,6 +154,7 @@ def run_campaign(request: CampaignRequest, parameters: Mapping[str, Any]) -> dic
     # Closed also where it is not entered: the folder may be another's, or the disk too small.
     with contextlib.closing(engine), run.opened(engine.machine()), engine:
         crash_dead_runs(run.request.curves)  # the folder is ours: whoever had it is gone
+        run.note(f"{run.campaign.left} curves to go on with, {engine.slots()} slots")
         artifact = create_progress_artifact(run.share_done(), description=f"curves of {run.request.curves}")
         run_steps(run, engine, artifact)
         update_progress_artifact(artifact, progress=100.0)

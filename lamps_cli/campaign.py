@@ -136,6 +136,7 @@ def _check(request: CampaignRequest, parameters: dict[str, Any]) -> None:
     from lamps_core.campaign_run import CampaignRun
 
     run = CampaignRun(request)
+    run.refuse_in_use()
     run.plan(_machine(run, parameters)).check_disk(run.local_work())
 
 

@@ -106,11 +106,14 @@ def render_campaign(folder: Path) -> str:
 
 
 def _headline(states: list[str]) -> str:
-    complete, left = states.count("complete"), states.count("unfinished") + states.count("missing")
+    if not states:
+        return "No learning curve yet"
+    complete = states.count("complete")
     if complete == len(states):
-        return f"All {counted(len(states), 'learning curve')} complete" if states else "No learning curve yet"
-    failed = states.count("failed")
-    rest = [f"{failed} failed"] * (failed > 0) + [f"{left} to go"] * (left > 0)
+        return f"All {counted(len(states), 'learning curve')} complete"
+    # Not "missing": a candidate may never have been asked for on a dataset.
+    words = {"failed": "failed", "unfinished": "unfinished", "missing": "not begun"}
+    rest = [f"{count} {word}" for state, word in words.items() if (count := states.count(state))]
     return f"{complete} of {counted(len(states), 'learning curve')} complete, {', '.join(rest)}"
 
 

@@ -211,6 +211,16 @@ class CampaignRun:
 
     # --- the folder ------------------------------------------------------------------------------------
 
+    def refuse_in_use(self) -> None:
+        """Look whether another run holds the folder, before anything is waited for.
+
+        Raises:
+            BadInput: it does.
+        """
+        if self._states:
+            with storage_failures(self.request.curves), locked(self.request.curves):
+                pass
+
     @contextlib.contextmanager
     def opened(self, machine: Machine) -> Iterator[CampaignPlan]:
         """Hold the curves folder, and be ready to `ask`.
@@ -355,7 +365,7 @@ class CampaignRun:
         self._failed[pair.key] = row
 
     def note(self, message: str | None) -> None:
-        """Say what the campaign waits for, once; None where it waits for nothing."""
+        """Say what the campaign begins with or waits for, once; None where there is nothing to say."""
         if message is not None and message != self._message:
             self._say(message)
 

@@ -56,11 +56,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_page_counts_what_is_complete_failed_and_to_go(folder: Path) -> None:
+def test_the_page_counts_what_is_complete_failed_unfinished_and_not_begun(folder: Path) -> None:
     path = write_report(folder)
     assert path == folder / ".lamps" / "report.html"
     page = Page(path)
-    assert "3 of 8 learning curves complete, 2 failed, 3 to go" in page.text
+    assert "3 of 8 learning curves complete, 2 failed, 1 unfinished, 2 not begun" in page.text
     assert "4 candidates on 2 datasets: 11 landmark steps on record." in page.text
 
 
