@@ -31,6 +31,7 @@ test-faults: setup
 bench: setup
 	$(BIN)/python -m benchmarks.landmark_step
 	$(BIN)/python -m benchmarks.orchestration
+	$(BIN)/python -m benchmarks.campaign_scale
 
 lint: setup
 	$(BIN)/ruff check .
