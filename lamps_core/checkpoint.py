@@ -2,7 +2,7 @@
 
 A checkpoint is a folder `step-0007` that holds an ordinary `transformers` model folder, the optimiser's state
 and the step's record. The rename that gives it its name commits the step: a step whose folder exists is done
-and never run again, whoever asks.
+and never run again, whoever asks. Knows nothing of tensors, and imports no torch: commands and flows look here.
 """
 
 from __future__ import annotations
@@ -13,19 +13,13 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import safetensors.torch
-
 from lamps_core.files import flush, flush_folder
-from lamps_core.sharding import part_like, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import torch
-
 RECORD = "record.json"
-OPTIMIZER = "optimizer.safetensors"
 FOLDER_NAME = re.compile(r"step-(\d{4,})")
 
 
@@ -106,30 +100,3 @@ def drop_older(folder: Path, step: int) -> None:
         match = FOLDER_NAME.fullmatch(path.name)
         if path.name.startswith(".draft-") or (match and int(match[1]) < step):
             shutil.rmtree(path, ignore_errors=True)
-
-
-def save_optimizer(optimizer: Any, folder: Path | None) -> None:
-    """AdamW's state as safetensors: `<parameter index>.<name>`, whole tensors on however many devices it lies.
-
-    Args:
-        optimizer: of the model.
-        folder: None in a process that only gives its parts: where several hold a candidate, all call this.
-    """
-    tensors = {
-        f"{index}.{name}": whole(tensor, keep=folder is not None)
-        for index, state in optimizer.state_dict()["state"].items()
-        for name, tensor in state.items()
-    }
-    if folder is not None:
-        kept = {key: tensor.contiguous() for key, tensor in tensors.items() if tensor is not None}
-        safetensors.torch.save_file(kept, str(folder / OPTIMIZER))
-
-
-def load_optimizer(optimizer: Any, folder: Path) -> None:
-    """Give a fresh optimiser of the same model the saved state, or this process's parts of it."""
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for key, tensor in safetensors.torch.load_file(str(folder / OPTIMIZER)).items():
-        index, _, name = key.partition(".")
-        state.setdefault(int(index), {})[name] = part_like(tensor, parameters[int(index)])
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

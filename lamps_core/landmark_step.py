@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lamps_core import checkpoint, landmarks, pretrained, sharding, tokens, training
+from lamps_core import checkpoint, landmarks, optimizer_state, pretrained, sharding, tokens, training
 from lamps_core.checkpoint import checkpoint_after, newest_checkpoint
 from lamps_core.errors import CandidateFailed, ShortOfMemory
 from lamps_core.memory import micro_batch_for
@@ -195,7 +195,7 @@ class CandidateRun:
         model = self._model(*place, seed=settings.seed)
         tune = training.start_fine_tune(model, settings, self._ranks)
         if newest is not None and found:
-            checkpoint.load_optimizer(tune.optimizer, newest.folder)
+            optimizer_state.load_optimizer(tune.optimizer, newest.folder)
         self._fit(tune, settings, micro_batch)
         self._tune = tune
         return tune
@@ -302,7 +302,7 @@ def _save_state(tune: FineTune, folder: Path | None, *, with_optimizer: bool) ->
         tune.accelerator.unwrap_model(tune.model).save_pretrained(folder, state_dict=weights)
     del weights  # before the moments come, which are twice as large
     if with_optimizer:
-        checkpoint.save_optimizer(tune.optimizer, folder)
+        optimizer_state.save_optimizer(tune.optimizer, folder)
 
 
 def _limit_threads(model: Any, threads: int) -> None:

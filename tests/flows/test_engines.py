@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
@@ -186,3 +188,8 @@ def test_a_step_that_nobody_left_can_take_is_waited_for_aloud(
 def test_what_a_step_waits_for_is_said_in_numbers() -> None:
     assert _waits_for(1, 1) is None
     assert _waits_for(4, 2) == "waiting for a worker with 4 GPU slots: the largest that is left has 2"
+
+
+def test_flows_import_no_torch_which_would_cost_every_command_seconds() -> None:
+    code = "import sys, flows.campaign, flows.fingerprint, flows.search; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -10,11 +10,12 @@ from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from lamps_core import pretrained
-from lamps_core.checkpoint import OPTIMIZER, newest_checkpoint
+from lamps_core.checkpoint import newest_checkpoint
 from lamps_core.curve_reader import read_curves
 from lamps_core.curves import write_curve
 from lamps_core.errors import CandidateFailed
 from lamps_core.landmark_step import CandidateRun
+from lamps_core.optimizer_state import OPTIMIZER
 from lamps_core.settings import FineTuningSettings
 from lamps_core.steps import ExportRequest
 from lamps_core.text_data import DatasetRequest, load_text_dataset

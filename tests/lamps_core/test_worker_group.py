@@ -21,8 +21,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from lamps_core.checkpoint import OPTIMIZER, newest_checkpoint
+from lamps_core.checkpoint import newest_checkpoint
 from lamps_core.errors import BudgetSpent, CandidateFailed, Interrupted, WorkerDied
+from lamps_core.optimizer_state import OPTIMIZER
 from lamps_core.steps import ExportRequest
 from lamps_core.text_data import TextDataset, TextSplit
 from lamps_core.worker_group import environments
