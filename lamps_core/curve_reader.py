@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from itertools import pairwise
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -32,7 +32,6 @@ from lamps_core.storage import is_local
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 LOOKS = 20  # at a folder whose files move while they are read; each look reads only what is new
 _REQUIRED_COLUMNS = tuple(field.name for field in CURVE_SCHEMA if not field.nullable)
@@ -140,7 +139,7 @@ def _parquet_files(folder: Any) -> Iterator[Any]:
             top = place == str(folder)
             for name in names:
                 if _is_parquet(name) and (_is_shown(name) or (top and name.startswith(COMPACTING))):
-                    yield folder / place / name
+                    yield Path(place) / name
         return
     for path in folder.rglob("*"):
         parts = path.relative_to(folder).parts

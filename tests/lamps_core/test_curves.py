@@ -78,6 +78,14 @@ def refusal(path: Path) -> str:
 # Writing
 
 
+def test_a_folder_by_a_relative_path_is_the_same_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_curve(tmp_path / "some" / "curves", curve())
+    monkeypatch.chdir(tmp_path)
+    assert read_curves(Path("some/curves")) == read_curves(tmp_path / "some" / "curves")
+
+
 def test_what_is_written_is_read_back_sorted_and_in_the_schema(tmp_path: Path) -> None:
     keys = [
         CurveKey("trec", "b", 1),
