@@ -110,6 +110,7 @@ def test_a_step_that_hangs_is_ended_on_a_dask_worker_too(tmp_path: Path, prefect
     assert row["error"] == "after 3 attempts: no answer within 0.01 s (--step-timeout)"
 
 
+@pytest.mark.slow
 def test_a_dask_worker_keeps_no_more_warm_for_two_campaigns_than_for_one(
     tmp_path: Path, prefect_url: str
 ) -> None:
