@@ -15,7 +15,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.checkpoint import RECORD, drop_older, newest_checkpoint
+from lamps_core.checkpoint import RECORD, checkpoint_after, drop_older, newest_checkpoint
 from lamps_core.files import flush, flush_folder
 from lamps_core.prepared_data import save_prepared
 from lamps_core.storage import is_local, is_there, put_whole
@@ -66,18 +66,17 @@ def fetch_checkpoint(shared: Any, local: Path, *, step: int, anew: bool = False)
         shutil.rmtree(local)
         own = None
     while (newest := _newest(shared)) is not None and (own is None or own.step < newest[0]):
-        step, folder = newest
-        draft = local / f".draft-{step:04d}"
+        newest_step, folder = newest
+        draft = local / f".draft-{newest_step:04d}"
         try:
             _copy_folder(folder, draft)
         except (FileNotFoundError, NotADirectoryError):
             if _newest(shared) == newest:
                 raise
-        if (
-            _newest(shared) == newest
-        ):  # else another host pushed a newer one, and drops this one: it may be torn
-            draft.rename(local / f"step-{step:04d}")
-            drop_older(local, step)
+        # Else another host pushed a newer one, and drops this one: it may be torn.
+        if _newest(shared) == newest:
+            draft.rename(checkpoint_after(local, newest_step).folder)
+            drop_older(local, newest_step)
             return
 
 
@@ -109,7 +108,7 @@ def push_checkpoint(local: Path, shared: Any) -> None:
     shared_step = newest_shared_step(shared)
     if own is None or (shared_step is not None and shared_step >= own.step):
         return
-    name, attempt = f"step-{own.step:04d}", uuid.uuid4().hex[:8]
+    name, attempt = own.folder.name, uuid.uuid4().hex[:8]
     if is_local(shared):
         draft = shared / f".draft-{own.step:04d}-{attempt}"
         try:
