@@ -27,8 +27,11 @@ class Observation:
         objectives: (m, n) minimised values so far; NaN where unknown.
         steps: (m,) landmark steps done, the zero-shot evaluation not counted; -1 before it.
         parameters: (m,) parameters of each candidate; NaN before its zero-shot evaluation.
-        epoch_flops: (m,) estimated operations of one full training epoch; NaN where unknown.
+        epoch_cost: (m,) expected cost of one full training epoch, relative to the others' (counted operations, not the
+            clock, so that its noise changes no decision); NaN where unknown.
         losses: (m,) evaluation losses of each curve so far.
+        step_seconds: (m,) seconds of each step so far.
+        complete: (m,) True where the stopping criterion is met.
         mask: (m,) True where a step may be started.
         decision: number of outcomes so far: seeds a random policy, so that a resumed search decides alike.
         spent_seconds: cost so far.
@@ -39,8 +42,10 @@ class Observation:
     objectives: np.ndarray
     steps: np.ndarray
     parameters: np.ndarray
-    epoch_flops: np.ndarray
+    epoch_cost: np.ndarray
     losses: tuple[tuple[float, ...], ...]
+    step_seconds: tuple[tuple[float, ...], ...]
+    complete: np.ndarray
     mask: np.ndarray
     decision: int
     spent_seconds: float

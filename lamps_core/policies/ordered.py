@@ -20,7 +20,7 @@ class Cheapest:
 
     def select(self, observation: Observation) -> int:
         """The cheapest candidate that may be chosen."""
-        cost = np.where(np.isnan(observation.epoch_flops), np.inf, observation.epoch_flops)
+        cost = np.where(np.isnan(observation.epoch_cost), np.inf, observation.epoch_cost)
         return _first(np.argsort(cost, kind="stable"), observation)
 
 

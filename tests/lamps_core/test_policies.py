@@ -18,7 +18,7 @@ def seen(
     mask: list[bool],
     *,
     parameters: list[float] | None = None,
-    epoch_flops: list[float] | None = None,
+    epoch_cost: list[float] | None = None,
     decision: int = 0,
 ) -> Observation:
     count = len(mask)
@@ -27,8 +27,10 @@ def seen(
         objectives=np.zeros((count, 2)),
         steps=np.zeros(count, dtype=int),
         parameters=np.array(parameters or range(count), dtype=float),
-        epoch_flops=np.array(epoch_flops or range(count), dtype=float),
+        epoch_cost=np.array(epoch_cost or range(count), dtype=float),
         losses=((1.0,),) * count,
+        step_seconds=((1.0,),) * count,
+        complete=np.zeros(count, dtype=bool),
         mask=np.array(mask),
         decision=decision,
         spent_seconds=0.0,
@@ -73,12 +75,12 @@ def test_zigzag_names_each_candidate_once_whatever_is_equal(sizes: list[float]) 
 
 @given(unique_sizes)
 def test_cheapest_takes_them_by_the_operations_of_an_epoch(costs: list[int]) -> None:
-    order = choices(load_policy("cheapest"), seen([True] * len(costs), epoch_flops=[float(c) for c in costs]))
+    order = choices(load_policy("cheapest"), seen([True] * len(costs), epoch_cost=[float(c) for c in costs]))
     assert [costs[index] for index in order] == sorted(costs)
 
 
 def test_cheapest_takes_one_of_unknown_cost_last_and_equal_ones_in_the_order_given() -> None:
-    observation = seen([True] * 4, epoch_flops=[float("nan"), 2.0, 1.0, 2.0])
+    observation = seen([True] * 4, epoch_cost=[float("nan"), 2.0, 1.0, 2.0])
     assert choices(load_policy("cheapest"), observation) == [2, 1, 3, 0]
 
 

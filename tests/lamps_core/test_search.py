@@ -378,7 +378,7 @@ def test_the_policy_sees_what_is_known_and_nothing_else() -> None:
     assert np.isnan(seen.objectives[1]).all()
     assert seen.steps.tolist() == [1, -1]
     assert seen.losses == ((3.0, 2.0), ())
-    assert seen.epoch_flops[0] == 3 * 8.0 * 100
+    assert seen.epoch_cost[0] == 3 * 8.0 * 100
     assert seen.mask.tolist() == [False, False]
     assert seen.spent_seconds == 2.25 + 0.5 + 2.25
     assert seen.budget_share == pytest.approx(0.3)

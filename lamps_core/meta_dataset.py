@@ -1,0 +1,221 @@
+"""Learning curves as tasks: what a replayed search, an environment and the training of a policy read.
+
+A task is one dataset under one seed: every candidate's objectives and cost after each of its steps. Owns how
+curves become arrays and what makes them usable. Knows nothing of policies, episodes or figures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lamps_core import front
+from lamps_core.curve_reader import curves_by_key, read_curves
+from lamps_core.errors import BadInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from lamps_core.curves import Curve
+    from lamps_core.objectives import Objective
+
+    FloatArray = npt.NDArray[np.float64]
+    IntArray = npt.NDArray[np.int64]
+    BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """The curves of m candidates on one dataset, at most L rows each, with n objectives.
+
+    A curve without a complete row is a candidate that fails after its last one: its steps cost what they cost,
+    and it never enters the front.
+
+    Attributes:
+        dataset: its name.
+        seed: of the curves.
+        source: `measured`, `simulated` or `imported`.
+        candidates: (m,) names.
+        objectives: what is minimised.
+        rows: (m,) rows of each curve, at least 1.
+        complete: (m,) which curves met their stopping criterion, with every objective known there.
+        values: (m, L, n) minimised objectives after each row; NaN where unknown and behind a curve's end.
+        losses: (m, L) evaluation losses in nats; NaN behind a curve's end.
+        step_seconds: (m, L) cost of each row; 0 behind a curve's end.
+        parameters: (m,) of each candidate.
+        epoch_cost: (m,) expected cost of a full epoch relative to each other: its recorded operations, else
+            the parameters, which they are proportional to.
+    """
+
+    dataset: str
+    seed: int
+    source: str
+    candidates: tuple[str, ...]
+    objectives: tuple[Objective, ...]
+    rows: IntArray
+    complete: BoolArray
+    values: FloatArray
+    losses: FloatArray
+    step_seconds: FloatArray
+    parameters: FloatArray
+    epoch_cost: FloatArray
+
+    @cached_property
+    def final(self) -> FloatArray:
+        """(m, n) minimised objectives of the complete candidates; NaN for the others."""
+        last = self.values[np.arange(len(self.rows)), self.rows - 1]
+        return np.where(self.complete[:, None], last, np.nan)
+
+    @cached_property
+    def reference(self) -> FloatArray:
+        """(n,) reference point over the complete candidates."""
+        return front.reference_point(self.final[self.complete], self.bounds)
+
+    @property
+    def bounds(self) -> list[float | None]:
+        """f_max of each objective, minimised."""
+        return [objective.bound for objective in self.objectives]
+
+    @cached_property
+    def on_front(self) -> BoolArray:
+        """(m,) the Pareto-optimal candidates: complete, within the bounds, dominated by no other."""
+        mask = np.zeros(len(self.rows), dtype=bool)
+        usable = np.flatnonzero(self.complete)
+        within = usable[front.feasible(self.final[usable], self.bounds)]
+        if len(within):
+            mask[within[front.non_dominated(self.final[within])]] = True
+        return mask
+
+    @cached_property
+    def playable_rows(self) -> IntArray:
+        """(m,) rows that a search sees of each curve: none after a growing cost has passed its bound."""
+        playable = self.rows.copy()
+        for column, objective in enumerate(self.objectives):
+            if objective.monotone and objective.bound is not None:
+                past = self.values[:, :, column] > objective.bound
+                playable = np.where(past.any(axis=1), np.minimum(playable, past.argmax(axis=1) + 1), playable)
+        return playable
+
+    @cached_property
+    def hypervolume(self) -> float:
+        """What all complete candidates reach together."""
+        return front.hypervolume(self.final[self.complete], self.reference)
+
+    @cached_property
+    def zero_shot_seconds(self) -> float:
+        """What evaluating every candidate before its first step costs."""
+        return float(self.step_seconds[:, 0].sum())
+
+    @cached_property
+    def exhaustive_seconds(self) -> float:
+        """What every recorded step costs together."""
+        return float(self.step_seconds.sum())
+
+    @cached_property
+    def curve_seconds(self) -> FloatArray:
+        """(m,) what each curve costs after its zero-shot evaluation."""
+        return self.step_seconds[:, 1:].sum(axis=1)
+
+
+def read_tasks(folder: Path, objectives: Sequence[Objective]) -> tuple[Task, ...]:
+    """The tasks of a meta-dataset, by dataset and seed.
+
+    Args:
+        folder: of curves, or one file of them; a candidate that lacks a curve on a dataset is no candidate there.
+        objectives: what is minimised.
+
+    Raises:
+        BadInput: as `curve_reader.read_curves`; an objective that is null on a complete row; a dataset in
+            which no candidate is complete, that mixes sources, or whose candidates span no hypervolume.
+    """
+    grouped: dict[tuple[str, int], list[Curve]] = {}
+    for key, curve in curves_by_key(read_curves(folder)).items():
+        grouped.setdefault((key.dataset, key.seed), []).append(curve)
+    return tuple(
+        _task(f"{folder}: dataset {dataset!r}, seed {seed}", curves, tuple(objectives))
+        for (dataset, seed), curves in sorted(grouped.items())
+    )
+
+
+def _task(place: str, curves: list[Curve], objectives: tuple[Objective, ...]) -> Task:
+    sources = sorted({curve.source for curve in curves})
+    if len(sources) > 1:
+        raise BadInput(
+            f"{place}: holds {' and '.join(sources)} curves: keep each source in a folder of its own"
+        )
+    longest = max(len(curve.table) for curve in curves)
+    complete = np.array([curve.complete for curve in curves])
+    values = np.stack([_padded(_values(curve, objectives), longest) for curve in curves])
+    rows = np.array([len(curve.table) for curve in curves])
+    unknown = complete[:, None] & np.isnan(values[np.arange(len(rows)), rows - 1])
+    if unknown.any():
+        candidate, objective = np.argwhere(unknown)[0]
+        raise BadInput(
+            f"{place}, model {curves[candidate].key.model!r}, step {rows[candidate] - 1}: "
+            f"{objectives[objective].column} is null in a complete row, and an objective"
+        )
+    task = Task(
+        dataset=curves[0].key.dataset,
+        seed=curves[0].key.seed,
+        source=sources[0],
+        candidates=tuple(curve.key.model for curve in curves),
+        objectives=objectives,
+        rows=rows,
+        complete=complete,
+        values=values,
+        losses=np.stack([_padded(_column(curve, "test_loss"), longest) for curve in curves]),
+        step_seconds=np.nan_to_num(
+            np.stack([_padded(_column(curve, "step_seconds"), longest) for curve in curves])
+        ),
+        parameters=np.array([_column(curve, "parameters")[0] for curve in curves]),
+        epoch_cost=_epoch_cost(curves),
+    )
+    _check_usable(place, task)
+    return task
+
+
+def _check_usable(place: str, task: Task) -> None:
+    if not task.complete.any():
+        raise BadInput(f"{place}: no curve is complete: at least two must have a last row that says so")
+    if not task.on_front.any():
+        raise BadInput(f"{place}: no complete candidate is within the bounds: widen them")
+    if task.hypervolume <= 0.0:
+        raise BadInput(
+            f"{place}: its {int(task.complete.sum())} complete candidates span no hypervolume: "
+            "add candidates that differ, or give every objective a bound"
+        )
+
+
+def _column(curve: Curve, name: str) -> FloatArray:
+    """(rows,) a column as floats, NaN for null."""
+    return np.asarray(curve.table[name].to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _values(curve: Curve, objectives: Iterable[Objective]) -> FloatArray:
+    """(rows, n) minimised objectives after each row."""
+    columns = []
+    for objective in objectives:
+        found = _column(curve, objective.column)
+        total = np.cumsum(found) if objective.aggregate == "sum" else found
+        columns.append(0.0 - total if objective.maximise else total)
+    return np.stack(columns, axis=1)
+
+
+def _padded(rows: FloatArray, longest: int) -> FloatArray:
+    """The rows (k, ...) with NaN behind them, (longest, ...)."""
+    whole = np.full((longest, *rows.shape[1:]), np.nan)
+    whole[: len(rows)] = rows
+    return whole
+
+
+def _epoch_cost(curves: list[Curve]) -> FloatArray:
+    operations = [_column(curve, "train_flops") for curve in curves]
+    if all(len(known) and not np.isnan(known).any() and known.max() > 0 for known in operations):
+        return np.array([known.max() for known in operations])
+    return np.array([_column(curve, "parameters")[0] for curve in curves])

@@ -1,0 +1,1 @@
+"""How a policy learns from recorded curves: environments, rewards and algorithms."""

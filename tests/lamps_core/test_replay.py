@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lamps_core.errors import BadInput
+from lamps_core.meta_dataset import Task, read_tasks
+from lamps_core.objectives import parse_objectives
+from lamps_core.policies import load_policy
+from lamps_core.policy_training.batched_search import BatchedSearch
+from lamps_core.policy_training.task_batch import candidates_of, stack
+from lamps_core.replay import ReplayedSearch, replay
+from tests.meta_datasets import curve_rows, made_task, write_meta_dataset
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OBJECTIVES = parse_objectives()
+
+
+def brute_hypervolume(points: np.ndarray, reference: np.ndarray) -> float:
+    """Two objectives: the sum of the steps of a staircase."""
+    total, ceiling = 0.0, float(reference[1])
+    for first, second in sorted(map(tuple, points)):
+        if second < ceiling and first < reference[0]:
+            total += (reference[0] - first) * (ceiling - second)
+            ceiling = second
+    return total
+
+
+def test_what_is_spent_and_reached_is_counted_by_hand(tmp_path: Path) -> None:
+    write_meta_dataset(
+        tmp_path,
+        [
+            *curve_rows("d", "a", losses=[2.0, 1.0, 0.8], train=[0.0, 1.0, 1.0], step=[0.5, 2.0, 2.0]),
+            *curve_rows("d", "b", losses=[2.0, 0.5, 0.2], train=[0.0, 10.0, 10.0], step=[1.5, 20.0, 20.0]),
+            *curve_rows("d", "c", losses=[2.0, 1.9, 1.8], train=[0.0, 20.0, 20.0], step=[1.0, 30.0, 30.0]),
+        ],
+    )
+    (task,) = read_tasks(tmp_path, OBJECTIVES)
+    assert task.candidates == ("a", "b", "c")
+    assert task.final.tolist() == [[0.8, 2.0], [0.2, 20.0], [1.8, 40.0]]
+    assert task.reference.tolist() == pytest.approx([1.8 + 0.16, 40.0 + 3.8])
+    assert task.on_front.tolist() == [True, True, False]
+    assert task.exhaustive_seconds == 3.0 + 4.0 + 40.0 + 60.0
+    told = replay(task, load_policy("cheapest"))  # a, then b
+    whole = brute_hypervolume(task.final, task.reference)
+    first = brute_hypervolume(task.final[[0]], task.reference)
+    assert told.share[0] == 0.0
+    assert told.share[1] == pytest.approx(first / whole)
+    assert told.spent_seconds.tolist() == [3.0, 7.0, 47.0]
+    assert told.share[-1] == pytest.approx(1.0)
+    assert told.seconds_to(0.0) == 3.0
+    assert told.seconds_to(1.0) == told.spent_seconds[-1]
+
+
+@given(made_task(), st.sampled_from(["cheapest", "zigzag", "blind"]))
+def test_every_policy_ends_with_all_of_the_hypervolume_and_at_most_the_exhaustive_cost(
+    task: Task, name: str
+) -> None:
+    told = replay(task, load_policy(name))
+    assert told.share[-1] == pytest.approx(1.0)
+    assert (np.diff(told.share) > -1e-12).all()
+    assert (np.diff(told.spent_seconds) >= 0).all()
+    assert told.total_seconds <= task.exhaustive_seconds * (1 + 1e-9)
+    assert told.spent_seconds[0] == pytest.approx(task.zero_shot_seconds)
+
+
+@given(st.lists(made_task(), min_size=1, max_size=4), st.data())
+def test_hundreds_of_searches_at_once_are_as_many_single_ones(tasks: list[Task], data: st.DataObject) -> None:
+    batch = stack(tasks)
+    place = [[candidates_of(tasks).index(name) for name in task.candidates] for task in tasks]
+    which = np.array(data.draw(st.lists(st.integers(0, len(tasks) - 1), min_size=1, max_size=5)))
+    together = BatchedSearch(batch, len(which))
+    together.restart(np.arange(len(which)), which)
+    singles = [ReplayedSearch(tasks[index]) for index in which]
+    generator = np.random.default_rng(data.draw(st.integers(0, 99)))
+    while True:
+        mask = together.mask()
+        for single, index, seen in zip(singles, which, mask, strict=True):
+            assert seen[place[index]].tolist() == single.mask.tolist()
+            assert seen.sum() == single.mask.sum()  # what a task lacks can never be chosen
+        if not mask.any(axis=1).all():
+            break
+        chosen = np.array([generator.choice(np.flatnonzero(seen)) for seen in mask])
+        together.step(chosen)
+        for search, (single, index) in enumerate(zip(singles, which, strict=True)):
+            single.step(place[index].index(chosen[search]))
+            assert together.spent_seconds[search] == pytest.approx(single.spent_seconds)
+            assert together.complete[search][place[index]].tolist() == single.complete.tolist()
+            observed = single.observation()
+            np.testing.assert_array_equal(together.values()[search][place[index]], observed.objectives)
+            left = tasks[index].on_front & ~single.complete
+            assert together.left[search] == left.sum()
+
+
+def test_a_growing_cost_past_its_bound_ends_a_candidate(tmp_path: Path) -> None:
+    write_meta_dataset(
+        tmp_path,
+        [
+            *curve_rows("d", "a", losses=[2.0, 1.0, 0.8], train=[0.0, 1.0, 1.0]),
+            *curve_rows("d", "b", losses=[2.0, 1.0, 0.2], train=[0.0, 9.0, 9.0]),
+            *curve_rows("d", "c", losses=[2.0, 1.0, 0.9], train=[0.0, 0.5, 1.0]),
+        ],
+    )
+    (task,) = read_tasks(tmp_path, parse_objectives(bounds=["train_seconds=5"]))
+    assert task.playable_rows.tolist() == [3, 2, 3]
+    assert task.on_front.tolist() == [True, False, True]
+    search = ReplayedSearch(task)
+    search.step(1)
+    assert search.mask.tolist() == [True, False, True]
+    assert stack([task]).rows.tolist() == [[3, 2, 3]]
+
+
+def test_a_curve_that_never_completes_costs_and_gains_nothing(tmp_path: Path) -> None:
+    write_meta_dataset(
+        tmp_path,
+        [
+            *curve_rows("d", "a", losses=[2.0, 1.0, 0.8], train=[0.0, 1.0, 1.0]),
+            *curve_rows("d", "b", losses=[2.0, 0.1, 0.01], train=[0.0, 1.0, 1.0], complete=False),
+            *curve_rows("d", "c", losses=[2.0, 1.0, 0.9], train=[0.0, 0.5, 1.0]),
+        ],
+    )
+    (task,) = read_tasks(tmp_path, OBJECTIVES)
+    assert task.on_front.tolist() == [True, False, True]
+    assert np.isnan(task.final[1]).all()
+    told = replay(task, load_policy("zigzag"))
+    assert told.share[-1] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "objectives", "said"),
+    [
+        (curve_rows("d", "a", losses=[2.0, 1.0], complete=False), OBJECTIVES, "no curve is complete"),
+        (curve_rows("d", "a", losses=[2.0, 1.0]), OBJECTIVES, "span no hypervolume"),
+        (
+            curve_rows("d", "a", losses=[2.0, 1.0]),
+            parse_objectives(bounds=["test_loss=0.1"]),
+            "within the bounds",
+        ),
+        (
+            curve_rows("d", "a", losses=[2.0, 1.0]),
+            parse_objectives("test_loss,accuracy"),
+            "model 'a', step 1: accuracy is null",
+        ),
+        (
+            curve_rows("d", "a", losses=[2.0, 1.0])
+            + curve_rows("d", "b", losses=[2.0, 1.0], source="measured"),
+            OBJECTIVES,
+            "measured and simulated",
+        ),
+    ],
+)
+def test_curves_that_cannot_be_searched_are_refused_by_name(
+    tmp_path: Path, rows: list[dict[str, object]], objectives: tuple[object, ...], said: str
+) -> None:
+    write_meta_dataset(tmp_path, rows)
+    with pytest.raises(BadInput, match=said):
+        read_tasks(tmp_path, objectives)  # type: ignore[arg-type]
