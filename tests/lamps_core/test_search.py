@@ -45,6 +45,7 @@ class Fate:
         record = {
             "test_loss": self.losses[action.step],
             "train_seconds": self.seconds if action.step else 0.0,
+            "step_seconds": self.seconds,
             "parameters": self.parameters,
             "flops_per_token": 2.0 * self.parameters,
             "train_tokens": 100,
