@@ -1,0 +1,222 @@
+"""Trained policies on disk: a folder, or a `.zip` of one, with `policy.json` and `weights.safetensors`.
+
+Owns what a policy says of itself, how it is read without trusting it, and which searches it refuses. Knows
+nothing of how it was trained or how its weights decide (`policy_training.algorithms`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from lamps_core import __version__
+from lamps_core.errors import BadInput
+from lamps_core.files import make_folder, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from lamps_core.meta_dataset import Task
+    from lamps_core.objectives import Objective
+
+Kind = Literal["pool", "universal"]
+OBSERVATION_VERSION = 1  # what a policy is shown; a policy of another version is refused
+CARD, WEIGHTS = "policy.json", "weights.safetensors"
+# Nothing larger is unpacked: the largest policy that LAMPS trains has a few MB.
+MOST_BYTES = {CARD: 16 * 2**20, WEIGHTS: 512 * 2**20}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyCard:
+    """What a policy says of itself.
+
+    Attributes:
+        kind: `pool` knows its candidates by name, `universal` any.
+        algorithm: that trained it, as `lamps train-policy --algorithm` names it.
+        objectives: columns of the curve schema, in order.
+        candidates: it was trained on.
+        datasets: it was trained on.
+        meta_dataset: fingerprint of the curves it was trained on.
+        network: what its weights are the weights of.
+        settings: it was trained with.
+        observation: version of what it is shown.
+        lamps_version: that wrote it.
+    """
+
+    kind: Kind
+    algorithm: str
+    objectives: tuple[str, ...]
+    candidates: tuple[str, ...]
+    datasets: tuple[str, ...]
+    meta_dataset: str
+    network: dict[str, Any]
+    settings: dict[str, Any] = field(default_factory=dict)
+    observation: int = OBSERVATION_VERSION
+    lamps_version: str = __version__
+
+    def check_fits(self, candidates: Sequence[str], objectives: Sequence[Objective], *, place: str) -> None:
+        """Raise if the policy was not made for these candidates or objectives.
+
+        Args:
+            candidates: of a search; a pool policy takes any of those that it knows.
+            objectives: of a search, in order.
+            place: what to call the policy.
+
+        Raises:
+            BadInput: naming what does not fit.
+        """
+        columns = tuple(objective.column for objective in objectives)
+        if columns != self.objectives:
+            raise BadInput(
+                f"{place}: is for the objectives {','.join(self.objectives)}, not {','.join(columns)}: "
+                f"give --objectives {','.join(self.objectives)}, or train another"
+            )
+        unknown = sorted(set(candidates) - set(self.candidates))
+        if self.kind == "pool" and unknown:
+            more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+            raise BadInput(
+                f"{place}: does not know the candidate {unknown[0]}{more}: leave it out, or add it with "
+                "lamps fingerprint and train again"
+            )
+
+
+@dataclass(frozen=True)
+class PolicyFile:
+    """A policy as it lies on disk.
+
+    Attributes:
+        card: what it says of itself.
+        weights: float arrays by name.
+    """
+
+    card: PolicyCard
+    weights: Mapping[str, np.ndarray]
+
+
+def fingerprint(tasks: Sequence[Task]) -> str:
+    """Sixteen hex digits that change when the curves do.
+
+    Args:
+        tasks: in any order.
+    """
+    told = hashlib.sha256()
+    for task in sorted(tasks, key=lambda one: (one.dataset, one.seed)):
+        head = [task.dataset, task.seed, task.source, task.candidates]
+        told.update(json.dumps([*head, [one.column for one in task.objectives]]).encode())
+        for array in (task.rows, task.complete, np.nan_to_num(task.values), task.step_seconds):
+            told.update(np.ascontiguousarray(array).tobytes())
+    return told.hexdigest()[:16]
+
+
+def write_policy(path: Path, policy: PolicyFile) -> None:
+    """Write a policy, whole or not at all.
+
+    Args:
+        path: a folder, or a file that ends in `.zip`.
+        policy: the same policy gives the same bytes.
+
+    Raises:
+        BadInput: the place cannot be written, or is something else.
+    """
+    from safetensors.numpy import save
+
+    parts = {
+        CARD: (json.dumps(asdict(policy.card), indent=2, allow_nan=False) + "\n").encode(),
+        WEIGHTS: save({name: np.ascontiguousarray(array) for name, array in sorted(policy.weights.items())}),
+    }
+    try:
+        if path.suffix.lower() == ".zip":
+            write_atomically(path, _zipped(parts))
+            return
+        make_folder(path)
+        # The card comes last: a folder without one is no policy.
+        for name in (WEIGHTS, CARD):
+            write_atomically(path / name, parts[name])
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _zipped(parts: Mapping[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in parts.items():
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+    return packed.getvalue()
+
+
+def read_policy(path: Path) -> PolicyFile:
+    """Read a policy; nothing in it is run, and no file but its two is looked at.
+
+    Args:
+        path: a folder, or a `.zip`.
+
+    Raises:
+        BadInput: there is none, it is broken or too large, or of a version this LAMPS does not read.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    card = _card(path, _part(path, CARD))
+    try:
+        weights = load(_part(path, WEIGHTS))
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise BadInput(f"{path}: {WEIGHTS} is not safetensors: {error}") from None
+    for name, array in weights.items():
+        if array.dtype.kind != "f" or not np.isfinite(array).all():
+            raise BadInput(f"{path}: {WEIGHTS}: {name} is not of finite floating-point numbers")
+    return PolicyFile(card, weights)
+
+
+def _part(path: Path, name: str) -> bytes:
+    """The bytes of one of the two files."""
+    try:
+        if path.is_dir():
+            if (path / name).stat().st_size > MOST_BYTES[name]:
+                raise BadInput(f"{path}: {name} is larger than {MOST_BYTES[name]} bytes")
+            return (path / name).read_bytes()
+        with zipfile.ZipFile(path) as archive:
+            with archive.open(name) as file:
+                content = file.read(MOST_BYTES[name] + 1)
+            if len(content) > MOST_BYTES[name]:
+                raise BadInput(f"{path}: {name} is larger than {MOST_BYTES[name]} bytes")
+            return content
+    except (FileNotFoundError, KeyError):
+        missing = f"has no {name}" if path.exists() else "there is no such policy"
+        raise BadInput(f"{path}: {missing}: give a folder or zip that lamps train-policy wrote") from None
+    except (OSError, RuntimeError, NotImplementedError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise BadInput(f"{path}: cannot be read as a policy: {str(error).splitlines()[0]}") from None
+
+
+def _card(path: Path, text: bytes) -> PolicyCard:
+    try:
+        told = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{path}: {CARD} is not JSON: {error}") from None
+    if not isinstance(told, dict):
+        raise BadInput(f"{path}: {CARD} is not a JSON object")
+    if told.get("observation") != OBSERVATION_VERSION:
+        raise BadInput(
+            f"{path}: was made for observations of version {told.get('observation')}, and this LAMPS shows "
+            f"version {OBSERVATION_VERSION}: train it again"
+        )
+    known = {one.name for one in fields(PolicyCard)}
+    if odd := sorted(known ^ set(told)):
+        raise BadInput(f"{path}: {CARD}: {odd[0]} is {'missing' if odd[0] in known else 'not known'}")
+    for name in ("objectives", "candidates", "datasets"):
+        value = told[name]
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            raise BadInput(f"{path}: {CARD}: {name} is not a list of names")
+        told[name] = tuple(value)
+    if told["kind"] not in get_args(Kind):
+        raise BadInput(f"{path}: {CARD}: kind {told['kind']!r} is none of {', '.join(get_args(Kind))}")
+    for name, kind in (("algorithm", str), ("meta_dataset", str), ("network", dict), ("settings", dict)):
+        if not isinstance(told[name], kind):
+            raise BadInput(f"{path}: {CARD}: {name} is not {'text' if kind is str else 'an object'}")
+    return PolicyCard(**told)

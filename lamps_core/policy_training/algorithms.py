@@ -1,0 +1,84 @@
+"""The algorithms that train a policy, by name, and what turns their weights back into one.
+
+Owns the names. Each algorithm has a file of its own.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from lamps_core.errors import BadInput
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lamps_core.meta_dataset import Task
+    from lamps_core.policies import Policy
+    from lamps_core.policy_file import PolicyFile
+    from lamps_core.policy_training.training_run import TrainingRun
+
+DEFAULT_ALGORITHM = "imitation"
+
+
+class Train(Protocol):
+    """Trains a policy on tasks."""
+
+    def __call__(self, tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
+        """The trained policy.
+
+        Args:
+            tasks: of the meta-dataset, all with the same objectives.
+            seed: the same tasks, seed and settings give the same weights on one machine and thread count.
+            run: how long to train, what to tell meanwhile, where to go on from.
+        """
+        ...
+
+
+class Load(Protocol):
+    """Makes a policy of what lies on disk."""
+
+    def __call__(self, file: PolicyFile, *, name: str) -> Policy:
+        """The policy, deciding greedily.
+
+        Raises:
+            BadInput: the weights are not those of the network that the card names.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """One way to train a policy.
+
+    Attributes:
+        name: as `--algorithm` and `--methods` take it.
+        about: one line.
+        train: see `Train`.
+        load: see `Load`.
+    """
+
+    name: str
+    about: str
+    train: Train
+    load: Load
+
+
+def algorithms() -> dict[str, Algorithm]:
+    """All of them; imports torch."""
+    raise NotImplementedError
+
+
+def algorithm(name: str) -> Algorithm:
+    """The algorithm of that name.
+
+    Raises:
+        BadInput: there is none.
+    """
+    known = algorithms()
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise BadInput(f"--algorithm {name}: no such algorithm{hint} (there are {', '.join(known)})")
+    return known[name]
