@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 class Scores(Protocol):
     """Judges the policy as it is now on tasks kept out of training; larger is better."""
 
-    def __call__(self) -> float: ...
+    def __call__(self) -> float:
+        """The score."""
+        ...
 
 
 @dataclass
