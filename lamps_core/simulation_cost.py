@@ -19,8 +19,8 @@ PEAK_FLOPS = 312e12  # BF16, dense: NVIDIA's data sheet of the A100
 DEVICE_BYTES = 40e9
 USABLE = 0.9  # of a device's memory: fragmentation takes the rest, as in `memory.HEADROOM`
 # Share of the peak that a body's matrix products get, UTILISATION * computed / (computed + HALF_UTILISED): large
-# ones fill the device better. The level is the one number fitted to the paper's 1,381 hours; it is low since the
-# paper's search was slow (docs/log.md: 0.5e13 to 1.9e13 operations a second). The shape is an assumption.
+# ones fill the device better. The level is the one number fitted to the paper's 1,381 hours, which are 0.5e13 to
+# 1.9e13 operations a second (`campaign_cost.ASSUMED_SPEED`), hence so low. The shape is an assumption.
 UTILISATION = 0.08
 HALF_UTILISED = 1.0e8
 SHARDED_SPEED = 0.8  # of each of several GPUs against one alone: they wait for each other's shards. A guess
@@ -37,7 +37,7 @@ MAX_TOKENS = 512
 STATE_BYTES = 16
 WEIGHT_BYTES, CHECKPOINT_BYTES = 4, 12  # a parameter: weights; with both moments
 ACTIVATION_BYTES = (
-    34  # a token, layer and unit of width, bf16 (Korthikanti et al. 2022, equation 1, first term)
+    34  # a token, layer and unit of width, bf16 (Korthikanti et al. 2022; attention scores left out)
 )
 KEPT_BYTES = 2  # the same with gradient checkpointing: only what enters each layer
 START_SECONDS = 8.0  # of a step on each GPU it holds: processes, tokens, first kernels. A guess
