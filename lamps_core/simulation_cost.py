@@ -92,7 +92,7 @@ def padded(tokens: float, spread: float) -> float:
     """Tokens of a row that is padded to the longest of its batch, for lengths that are log-normal.
 
     >>> round(padded(13, 0.35)), round(padded(120, 0.8)), round(padded(380, 0.45))
-    (25, 457, 512)
+    (25, 456, 512)
     """
     return min(float(MAX_TOKENS), tokens * math.exp(LONGEST_OF_BATCH * spread - spread**2 / 2))
 
