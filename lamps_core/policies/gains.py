@@ -27,7 +27,7 @@ def uncovered(points: FloatArray, reference: FloatArray) -> FastNondominatedPart
 
     Args:
         points: (m, n) minimised objectives, m may be 0.
-        reference: (n,) reference point.
+        reference: (n,) reference point, n at least 2.
     """
     import torch
     from botorch.utils.multi_objective.box_decompositions.non_dominated import (
@@ -51,6 +51,9 @@ def hypervolume_gains(candidates: FloatArray, points: FloatArray, reference: Flo
     >>> hypervolume_gains(np.array([[1.0, 2.0], [2.5, 2.0]]), np.array([[2.0, 1.0]]), np.array([3.0, 3.0])).tolist()
     [1.0, 0.0]
     """
+    if len(reference) == 1:
+        best = points.min(axis=0, initial=reference[0])
+        return np.maximum(best - candidates, 0.0)[:, 0]
     lower, upper = uncovered(points, reference).hypercell_bounds.numpy()  # (boxes, n) each
     reached = np.minimum(-candidates[:, None, :], upper) - lower
     gains: FloatArray = np.maximum(reached, 0.0).prod(axis=2).sum(axis=1)

@@ -40,8 +40,8 @@ class Method:
 def _live(name: str, about: str, *, random: bool = False) -> Method:
     """A method that a real search can use as well."""
 
-    def policy(_task: Task, _training: Sequence[Task], seed: int) -> Policy:
-        return load_policy(name, seed=seed)
+    def policy(task: Task, _training: Sequence[Task], seed: int) -> Policy:
+        return load_policy(name, seed=seed, objectives=task.objectives)
 
     return Method(name, policy, random, about)
 
@@ -68,6 +68,9 @@ _ALL = (
         random=False,
         about="one order, greedy on mean hypervolume gain per cost over the training datasets",
     ),
+    _live("mo_asha", "multi-objective successive halving over landmark steps, cheapest first"),
+    _live("ehvi", "expected hypervolume improvement per cost over extrapolated curves"),
+    _live("ats", "accept then stop: losses extrapolated from four landmarks, the best gain per cost first"),
 )
 
 METHODS: dict[str, Method] = {method.name: method for method in _ALL}
