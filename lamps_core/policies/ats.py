@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lamps_core.policies.expected_cost import epochs_after, expected_cost
-from lamps_core.policies.extrapolation import LOSS, outlook
+from lamps_core.policies.extrapolation import LEAST_LOSS, LOSS, outlook
 from lamps_core.policies.gains import hypervolume_gains
 from lamps_core.policies.ordered import ascending_cost
 
@@ -82,7 +82,7 @@ def predicted_loss(losses: tuple[float, ...], end: float) -> float:
         end: the last step the curve is expected to have.
     """
     data = [math.log(epochs) for epochs in epochs_after(np.arange(1, len(losses))).tolist()]
-    logarithm = [math.log(max(loss, 1e-12)) for loss in losses[1:]]
+    logarithm = [math.log(max(loss, LEAST_LOSS)) for loss in losses[1:]]
     first = first_accepted(data, logarithm)
     slope, intercept = _line(data[first:], logarithm[first:])
     at_end = intercept + slope * math.log(float(epochs_after(end)))
@@ -95,7 +95,9 @@ def first_accepted(x: Sequence[float], y: Sequence[float]) -> int:
     while first > 0:
         slope, intercept = _line(x[first:], y[first:])
         # The mean residual of a least-squares line is 0.
-        spread = math.sqrt(sum((b - intercept - slope * a) ** 2 for a, b in zip(x[first:], y[first:], strict=True)))
+        spread = math.sqrt(
+            sum((b - intercept - slope * a) ** 2 for a, b in zip(x[first:], y[first:], strict=True))
+        )
         spread = max(spread / math.sqrt(len(x) - first), _EXACT)
         if abs(y[first - 1] - intercept - slope * x[first - 1]) / spread > DELTA:
             break

@@ -72,21 +72,38 @@ def expected_improvements(
     # Nats and seconds are brought to one scale, on which BoTorch's least variance (1e-9) is as good as none.
     extent = reference - np.minimum(mean.min(axis=0), points.min(axis=0, initial=np.inf))
     scale = np.where(extent > 0.0, extent, 1.0)
-    better = (points[(points < reference).all(axis=1)] - reference) / scale
-    origin, mean, variance = np.zeros_like(reference), (mean - reference) / scale, variance / scale**2
+    boxes = uncovered(points, reference)
+    lower, upper = (boxes.lower + reference) / scale, (boxes.upper + reference) / scale
+    mean, variance = (reference - mean) / scale, variance / scale**2
     if len(reference) == 1:
-        # BoTorch counts two objectives or more: one that is 1 below its reference everywhere changes nothing.
-        origin, better = np.zeros(2), np.pad(better, ((0, 0), (0, 1)), constant_values=-1.0)
-        mean = np.pad(mean, ((0, 0), (0, 1)), constant_values=-1.0)
-        variance = np.pad(variance, ((0, 0), (0, 1)))
+        # BoTorch counts two objectives or more: one that is 1 better than its reference everywhere changes nothing.
+        lower, upper = _with_column(lower, 0.0), _with_column(upper, np.inf)
+        mean, variance = _with_column(mean, 1.0), _with_column(variance, 0.0)
     acquisition = ExpectedHypervolumeImprovement(
-        model=_Gaussians(-mean, variance),
-        ref_point=origin.tolist(),
-        partitioning=uncovered(better, origin),
+        model=_Gaussians(mean, variance),
+        ref_point=[0.0] * mean.shape[1],
+        partitioning=_Partitioning(torch.from_numpy(np.stack([lower, upper]))),
     )
     with torch.no_grad():
         found: FloatArray = acquisition(torch.arange(len(mean), dtype=torch.double)[:, None, None]).numpy()
     return np.maximum(found, 0.0)
+
+
+def _with_column(values: FloatArray, constant: float) -> FloatArray:
+    return np.pad(values, ((0, 0), (0, 1)), constant_values=constant)
+
+
+class _Partitioning:
+    """Boxes that are already cut, as the acquisition asks for them."""
+
+    def __init__(self, bounds: torch.Tensor) -> None:
+        self._bounds = bounds  # (2, boxes, n)
+        self.num_outcomes = bounds.shape[-1]
+        self.pareto_Y = bounds.new_empty((0, self.num_outcomes))  # only checked against the reference point
+
+    def get_hypercell_bounds(self) -> torch.Tensor:
+        """Lower and upper corners."""
+        return self._bounds
 
 
 @dataclass(frozen=True)

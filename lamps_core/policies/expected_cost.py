@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 LANDMARKS = 8  # K of the paper, and the default of a search
 FURTHER_EPOCHS = 4  # patience is 3: a curve that stops improving at step K + 1 ends at K + 4
 _TRUST = 1 / 8  # epochs of a candidate's own clock that weigh as much as what the others' clocks say of it
-_EPOCH_TO_ZERO_SHOT = 4.0  # before any clock: three times the operations a row, on four times the rows, less loading
+_EPOCH_TO_ZERO_SHOT = (
+    4.0  # before any clock: three times the operations a row, on four times the rows, less loading
+)
 
 
 def epochs_after(steps: npt.ArrayLike) -> FloatArray:
@@ -77,7 +79,9 @@ def expected_cost(observation: Observation) -> ExpectedCost:
     )
 
 
-def shrunken_rate(total: FloatArray, epochs: FloatArray, relative: FloatArray, *, default: float) -> FloatArray:
+def shrunken_rate(
+    total: FloatArray, epochs: FloatArray, relative: FloatArray, *, default: float
+) -> FloatArray:
     """(m,) what an epoch adds to a total, each candidate's own clock leaning on the others'.
 
     Args:
@@ -88,7 +92,9 @@ def shrunken_rate(total: FloatArray, epochs: FloatArray, relative: FloatArray, *
     """
     operations = float((epochs * relative).sum())
     pooled = float(total[epochs > 0].sum()) / operations if operations > 0.0 else default
-    return np.where(epochs > 0, total, 0.0) / (epochs + _TRUST) + pooled * relative * _TRUST / (epochs + _TRUST)
+    return np.where(epochs > 0, total, 0.0) / (epochs + _TRUST) + pooled * relative * _TRUST / (
+        epochs + _TRUST
+    )
 
 
 def _expected_steps(observation: Observation, done: FloatArray) -> FloatArray:

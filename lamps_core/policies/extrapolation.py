@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     IntArray = npt.NDArray[np.int64]
 
 LOSS = "test_loss"
+LEAST_LOSS = 1e-4  # nats: 0 has no logarithm, and curves that low differ in noise
 _SECONDS = frozenset({"train_seconds", "step_seconds", "cpu_seconds"})
 _TRUST = 2  # candidates' worth of belief in the prior of a step
 _LOSS_DRIFT, _LOSS_SPREAD = -0.1, 0.2  # of log loss at a landmark: to about 0.4 of the first loss, within 0.6
@@ -170,8 +171,7 @@ def _drifted(
     values = curves.values[:, column]
     logarithmic = objective.column == LOSS
     if logarithmic:
-        # A loss of exactly 0 has no logarithm, and none that small differs from another.
-        values, now = np.log(np.maximum(values, 1e-12)), np.log(np.maximum(now, 1e-12))
+        values, now = np.log(np.maximum(values, LEAST_LOSS)), np.log(np.maximum(now, LEAST_LOSS))
         drift, spread = _LOSS_DRIFT, _LOSS_SPREAD
     else:
         known = now[~np.isnan(now)]
@@ -182,7 +182,8 @@ def _drifted(
     variance = _between(variances, curves.last, cost.steps)
     if not logarithmic:
         return mean, variance
-    # The moments of a log-normal number.
+    # The moments of a log-normal number; one that may be wrong by more than a factor of e is not known better.
+    variance = np.minimum(variance, 1.0)
     level = np.exp(mean + variance / 2.0)
     return level, level**2 * np.expm1(variance)
 

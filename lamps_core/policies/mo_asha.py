@@ -21,7 +21,7 @@ import numpy as np
 from lamps_core.policies.ordered import ascending_cost
 
 if TYPE_CHECKING:
-    from lamps_core.meta_dataset import FloatArray, IntArray
+    from lamps_core.meta_dataset import BoolArray, FloatArray, IntArray
     from lamps_core.policies import Observation
 
 ETA = 2  # the reduction factor; also the ratio of two rungs' steps
@@ -84,7 +84,7 @@ def ranks(points: FloatArray) -> IntArray:
     [0, 2, 1, 3]
     """
     known = np.where(np.isnan(points), np.inf, points)
-    no_worse = (known[:, None] <= known[None]).all(axis=2)
+    no_worse: BoolArray = np.all(known[:, None] <= known[None], axis=2)
     dominates = no_worse & ~no_worse.T  # [i, j]: i dominates j
     place = np.full(len(points), -1)
     left = np.ones(len(points), dtype=bool)
@@ -100,7 +100,7 @@ def _epsilon_net(points: FloatArray) -> IntArray:
     finite = np.nan_to_num(points, posinf=np.nanmax(points[np.isfinite(points)], initial=0.0))
     extent = np.ptp(finite, axis=0)
     scaled = finite / np.where(extent > 0.0, extent, 1.0)
-    order = [int(np.argmin(scaled[:, 0]))]
+    order = [int(np.argmin(points[:, 0]))]
     distance = np.linalg.norm(scaled - scaled[order[0]], axis=1)
     while len(order) < len(points):
         distance[order] = -1.0

@@ -94,7 +94,8 @@ class _Training:
     def add(self, name: int) -> None:
         """The order goes on with this one."""
         own = self._place[name]
-        if own >= 0 and self._task.complete[own] and not self._done[own]:
+        # One that gains nothing leaves everyone's gains as they are.
+        if own >= 0 and self._rates[name] > 0.0:
             self._done[own] = True
             self._refresh()
 
