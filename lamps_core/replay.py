@@ -55,6 +55,7 @@ class ReplayedSearch:
         self._losses: list[tuple[float, ...]] = [(float(loss),) for loss in task.losses[:, 0]]
         self._seconds: list[tuple[float, ...]] = [(float(first),) for first in task.step_seconds[:, 0]]
         self._objectives = task.values[:, 0].copy()
+        self._curves = [curve[:1] for curve in task.values]
 
     @property
     def mask(self) -> np.ndarray:
@@ -77,6 +78,7 @@ class ReplayedSearch:
             decision=len(self.task.rows) + self.steps,
             spent_seconds=self.spent_seconds,
             budget_share=0.0,
+            curves=tuple(self._curves),
         )
 
     def step(self, candidate: int) -> None:
@@ -89,6 +91,7 @@ class ReplayedSearch:
         self._losses[candidate] += (float(self.task.losses[candidate, row]),)
         self._seconds[candidate] += (seconds,)
         self._objectives[candidate] = self.task.values[candidate, row]
+        self._curves[candidate] = self.task.values[candidate, : row + 1]
         if row == self.task.rows[candidate] - 1:
             self.complete[candidate] = self.task.complete[candidate]
 

@@ -55,12 +55,14 @@ class CandidateState:
 
     Attributes:
         rows: the records of its steps, step 0 first.
+        curve: the minimised objectives after each of them, NaN where unknown.
         error: why it failed, if it did; at `failed_step`, after `failed_seconds`.
         running: whether a step is in flight.
     """
 
     name: str
     rows: list[dict[str, Any]] = field(default_factory=list)
+    curve: list[list[float]] = field(default_factory=list)
     error: str | None = None
     failed_step: int | None = None
     failed_seconds: float = 0.0
@@ -137,6 +139,7 @@ class Search:
         self.steps += 1
         if outcome.record is not None:
             candidate.rows.append(outcome.record)
+            candidate.curve.append(self.values(candidate))
         else:
             candidate.error, candidate.failed_step = outcome.error, outcome.step
             candidate.failed_seconds = outcome.seconds
@@ -179,6 +182,7 @@ class Search:
             decision=self._outcomes + self.running,
             spent_seconds=self.spent_seconds,
             budget_share=self.budget.share(self.spent_seconds, self.steps),
+            curves=tuple(np.array(state.curve).reshape(-1, len(self.objectives)) for state in states),
         )
 
     def values(self, state: CandidateState) -> list[float]:

@@ -84,7 +84,7 @@ class SearchRun:
             raise BadInput(f"--parallel must be at least 1, not {request.parallel}")
         if request.step_timeout_seconds is not None and not request.step_timeout_seconds > 0:
             raise BadInput(f"--step-timeout must be more than zero, not {request.step_timeout_seconds:g}")
-        policy = load_policy(request.policy, seed=request.settings.seed)
+        policy = load_policy(request.policy, seed=request.settings.seed, objectives=request.objectives)
         _check_out(request.out)
         self.candidates = {candidate.name: candidate for candidate in resolve_candidates(request.models)}
         self.dataset = load_text_dataset(request.data)

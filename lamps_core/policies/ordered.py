@@ -20,8 +20,7 @@ class Cheapest:
 
     def select(self, observation: Observation) -> int:
         """The cheapest candidate that may be chosen."""
-        cost = np.where(np.isnan(observation.epoch_cost), np.inf, observation.epoch_cost)
-        return _first(np.argsort(cost, kind="stable"), observation)
+        return _first(ascending_cost(observation.epoch_cost), observation)
 
 
 class ZigZag:
@@ -32,6 +31,16 @@ class ZigZag:
     def select(self, observation: Observation) -> int:
         """The first candidate of the alternating order that may be chosen."""
         return _first(zigzag_order(observation.parameters), observation)
+
+
+def ascending_cost(epoch_cost: np.ndarray) -> np.ndarray:
+    """Indices, the cheapest first; equal ones in the order given, an unknown cost last.
+
+    >>> ascending_cost(np.array([np.nan, 2.0, 1.0, 2.0])).tolist()
+    [2, 1, 3, 0]
+    """
+    order: np.ndarray = np.argsort(np.where(np.isnan(epoch_cost), np.inf, epoch_cost), kind="stable")
+    return order
 
 
 def zigzag_order(parameters: np.ndarray) -> np.ndarray:

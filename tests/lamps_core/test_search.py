@@ -13,13 +13,12 @@ from hypothesis import strategies as st
 
 from lamps_core.budget import parse_budget
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies import load_policy
+from lamps_core.policies import POLICIES, load_policy
 from lamps_core.search import Action, Outcome, Search
 
 if TYPE_CHECKING:
+    from lamps_core.objectives import Objective
     from lamps_core.policies import Observation
-
-POLICIES = ["cheapest", "zigzag", "blind"]
 
 
 @dataclass(frozen=True)
@@ -88,11 +87,15 @@ class World:
     cuts: int = 0
     seed: int = 0
 
+    @property
+    def minimised(self) -> tuple[Objective, ...]:
+        return parse_objectives(self.objectives, bounds=self.bounds)
+
     def search(self) -> Search:
         return Search(
             list(self.fates),
-            policy=load_policy(self.policy, seed=self.seed),
-            objectives=parse_objectives(self.objectives, bounds=self.bounds),
+            policy=load_policy(self.policy, seed=self.seed, objectives=self.minimised),
+            objectives=self.minimised,
             budget=parse_budget(self.budget),
         )
 
@@ -102,7 +105,7 @@ worlds = st.builds(
     fates=st.lists(fates, min_size=1, max_size=5).map(
         lambda found: {f"m{i}": f for i, f in enumerate(found)}
     ),
-    policy=st.sampled_from(POLICIES),
+    policy=st.sampled_from(list(POLICIES)),
     objectives=st.sampled_from(["test_loss,train_seconds", "train_seconds,test_loss,parameters"]),
     bounds=st.lists(st.sampled_from(["train_seconds=6", "test_loss=2"]), unique=True, max_size=2).map(tuple),
     budget=st.none() | st.integers(1, 20).map(lambda count: f"{count}steps"),
