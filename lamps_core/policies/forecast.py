@@ -1,0 +1,184 @@
+"""`forecast`: the Oracle's rule, hypervolume gain per second, with forecasts in place of its knowledge.
+
+Before each step the complete values of every candidate are forecast from all curves so far
+(`policy_training.curve_process`); the step goes to the candidate whose expected hypervolume gain per expected
+remaining second is the greatest. A candidate whose landmarks disappoint falls behind by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lamps_core.policies.gains import hypervolume_gains
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lamps_core.meta_dataset import BoolArray, FloatArray, IntArray
+    from lamps_core.policies import Observation
+    from lamps_core.policy_training.curve_process import CurveProcess
+
+SECONDS = "curve_seconds"  # followed beside the objectives
+LEAST_LEFT = 0.02  # of a curve's seconds: no candidate that may run is free
+LEAST_NUMBER = 1e-12  # a loss or a cost of 0 has no logarithm
+DRAWS = 32  # of a candidate's complete objectives
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A number of each curve that is forecast.
+
+    Attributes:
+        name: an objective's column, or SECONDS: what the curve has cost after its zero-shot evaluation.
+        logarithm: whether its logarithm is followed: losses and costs, which are never below 0.
+    """
+
+    name: str
+    logarithm: bool
+
+    def seen(self, values: FloatArray) -> FloatArray:
+        """The number as the process follows it; NaN where it has no logarithm."""
+        if not self.logarithm:
+            return values
+        positive = np.where(values > LEAST_NUMBER, values, np.nan)
+        return np.asarray(np.log(positive))
+
+    def told(self, values: FloatArray) -> FloatArray:
+        """The number as people know it."""
+        return np.asarray(np.exp(values)) if self.logarithm else values
+
+
+class ForecastPolicy:
+    """Chooses by expected hypervolume gain per expected remaining second."""
+
+    def __init__(
+        self,
+        processes: Mapping[str, CurveProcess],
+        followed: Mapping[str, Followed],
+        *,
+        candidates: Sequence[str],
+        objectives: Sequence[str],
+        name: str = "forecast",
+    ) -> None:
+        """Take what was learned.
+
+        Args:
+            processes: of every number in `followed`.
+            followed: the objectives that are not constant along a curve, and SECONDS.
+            candidates: that the processes know, in their order.
+            objectives: columns, in order.
+            name: in results.
+        """
+        self.name = name
+        self._processes, self._followed = processes, followed
+        self._candidates = tuple(candidates)
+        self._place = {candidate: index for index, candidate in enumerate(self._candidates)}
+        self._objectives = tuple(objectives)
+        generator = np.random.default_rng(
+            0
+        )  # the same draws before every step: noise of its own decides nothing
+        levels = next(iter(processes.values())).errors.shape[1]
+        self._draws = np.stack(
+            [
+                np.concatenate([generator.permutation(levels) for _ in range(-(-DRAWS // levels))])[:DRAWS]
+                for _ in self._objectives
+            ],
+            axis=1,
+        )  # (DRAWS, n) which quantile of the error of each objective
+
+    def select(self, observation: Observation) -> int:
+        """The greatest expected gain per second; the cheapest where nothing is expected to be gained."""
+        gain, seconds = self.outlook(observation)
+        chosen = np.flatnonzero(observation.mask)
+        order = np.lexsort((seconds[chosen], -(gain / seconds)[chosen]))
+        return int(chosen[order[0]])
+
+    def outlook(self, observation: Observation) -> tuple[FloatArray, FloatArray]:
+        """What running each candidate to its end is expected to bring, and to cost.
+
+        Returns:
+            (m,) hypervolume gained over what is complete now, as a share of the box below the reference point;
+            (m,) seconds still to spend.
+        """
+        here = np.array([self._place[name] for name in observation.names])
+        row = np.full(len(self._candidates), -1)
+        row[here] = observation.steps
+        complete = np.zeros(len(row), dtype=bool)
+        complete[here] = observation.complete
+        cost = np.zeros(len(row))
+        cost[here] = np.log(np.where(observation.epoch_cost > 0, observation.epoch_cost, 1.0))
+        mean, draws = self._objectives_when_complete(observation, here, row, cost, complete)
+        seconds = self._seconds_left(observation, here, row, cost, complete)
+        usable = (observation.steps >= 0) & (observation.mask | observation.complete)
+        if not usable.any():
+            usable = observation.steps >= 0
+        worst, best = mean[usable].max(axis=0), mean[usable].min(axis=0)
+        reference = worst + 0.1 * (worst - best)
+        scale = np.where(reference > best, reference - best, 1.0)
+        front = (mean[observation.complete] - reference) / scale
+        points = (draws - reference) / scale  # (m, DRAWS, n)
+        gain = hypervolume_gains(points.reshape(-1, points.shape[2]), front, np.zeros(points.shape[2]))
+        return gain.reshape(points.shape[:2]).mean(axis=1), seconds
+
+    def _objectives_when_complete(
+        self,
+        observation: Observation,
+        here: IntArray,
+        row: IntArray,
+        cost: FloatArray,
+        complete: BoolArray,
+    ) -> tuple[FloatArray, FloatArray]:
+        """(m, n) expected, and (m, DRAWS, n) equally likely, objectives of complete curves."""
+        mean = observation.objectives.astype(np.float64).copy()
+        draws = np.repeat(mean[:, None], DRAWS, axis=1)
+        for column, name in enumerate(self._objectives):
+            followed = self._followed.get(name)
+            if followed is None:  # constant along a curve: known from the first row on
+                continue
+            rows = [followed.seen(curve[:, column]) for curve in observation.curves]
+            told = self._processes[name].forecast(self._spread(rows, here, complete), row, cost, complete)
+            middle, width, errors = told.mean[here], told.deviation[here], told.errors[here]
+            open_ = ~observation.complete
+            mean[open_, column] = followed.told(middle)[open_]
+            likely = followed.told(middle[:, None] + width[:, None] * errors[:, self._draws[:, column]])
+            draws[open_, :, column] = likely[open_]
+        return mean, draws
+
+    def _seconds_left(
+        self, observation: Observation, here: IntArray, row: IntArray, cost: FloatArray, complete: BoolArray
+    ) -> FloatArray:
+        """(m,) expected seconds until each curve is complete."""
+        followed, process = self._followed[SECONDS], self._processes[SECONDS]
+        rows = [followed.seen(seconds_so_far(np.array(seconds))) for seconds in observation.step_seconds]
+        told = process.forecast(self._spread(rows, here, complete), row, cost, complete)
+        total = followed.told(told.mean[here])
+        spent = np.array([sum(seconds[1:]) for seconds in observation.step_seconds])
+        return np.asarray(np.maximum(total - spent, LEAST_LEFT * total))
+
+    def _spread(self, rows: Sequence[FloatArray], here: IntArray, complete: BoolArray) -> FloatArray:
+        """Rows of the candidates of a search as `CurveProcess.forecast` takes them, over those of the policy."""
+        longest = max((len(one) for one in rows), default=1)
+        values = np.full((len(self._candidates), longest + 1), np.nan)
+        for place, one in zip(here, rows, strict=True):
+            values[place, : len(one)] = one
+            if complete[place]:
+                values[place, -1] = one[-1]
+        return values
+
+
+def seconds_so_far(step_seconds: FloatArray) -> FloatArray:
+    """What a curve has cost after each row: of the zero-shot evaluation alone, then of the steps behind it.
+
+    Args:
+        step_seconds: (..., rows).
+
+    >>> seconds_so_far(np.array([0.5, 1.0, 2.0])).tolist()
+    [0.5, 1.0, 3.0]
+    """
+    if step_seconds.shape[-1] == 0:
+        return step_seconds
+    later = np.cumsum(step_seconds[..., 1:], axis=-1)
+    return np.concatenate([step_seconds[..., :1], later], axis=-1)
