@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from lamps_core.policies import Observation
 
 ETA = 2  # the reduction factor; also the ratio of two rungs' steps
-RUNGS = tuple(ETA**power for power in range(1, 6))  # landmark steps 2, 4, ... 32: one or two rows say nothing
+# A grace period of 2 landmark steps, then 4, 8, ...: step 1 trains on a 128th of the rows, too few to halve by.
+RUNGS = tuple(ETA**power for power in range(1, 6))
 
 
 class MultiObjectiveAsha:
