@@ -25,6 +25,9 @@ SECONDS = "curve_seconds"  # followed beside the objectives
 LEAST_LEFT = 0.02  # of a curve's seconds: no candidate that may run is free
 LEAST_NUMBER = 1e-12  # a loss or a cost of 0 has no logarithm
 DRAWS = 32  # of a candidate's complete objectives
+# Of the doubt in a forecast, the share that counts as a chance. One candidate at a time is asked what it may gain, and
+# of many that are asked the luckiest would be chosen; halved, simulated searches were the quickest (docs/log.md).
+CAUTION = 0.5
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,9 @@ class ForecastPolicy:
             middle, width, errors = told.mean[here], told.deviation[here], told.errors[here]
             open_ = ~observation.complete
             mean[open_, column] = followed.told(middle)[open_]
-            likely = followed.told(middle[:, None] + width[:, None] * errors[:, self._draws[:, column]])
+            likely = followed.told(
+                middle[:, None] + CAUTION * width[:, None] * errors[:, self._draws[:, column]]
+            )
             draws[open_, :, column] = likely[open_]
         return mean, draws
 

@@ -31,6 +31,7 @@ OUTLIER = 4.0  # robust standard deviations: a curve that diverged says nothing 
 HALF_WAY = 0.5  # progress from which errors are counted apart
 STAGES = 3  # only evaluated, begun, half-way
 LEVELS = 16  # quantiles kept of an error
+FREEDOM = 20.0  # observations' worth of belief in the learned amplitudes
 # [shared, slope, factors, own, spread] by [log amplitude at u = 0, its change to u = 1, log length scale].
 START = ((-1.0, 0.0, 0.0), (-2.5, 0.5, 0.0), (-0.5, 0.0, 0.0), (-2.0, 0.0, -0.5), (-1.0, 0.0, 0.0))
 START_NOISE = (-3.5, 0.0)
@@ -148,6 +149,10 @@ class CurveProcess:
             mean = self.profile[-1] + self.effect[:, -1] + (across @ weights)[:, 0].numpy()
             explained = torch.linalg.solve_triangular(lower, across.T, upper=False).square().sum(0)
             variance = (_variance(kernel, ends) - explained).clamp(min=JITTER).numpy()
+            # A Student-t process (Shah, Wilson and Ghahramani 2014): a dataset whose curves lie closer together, or
+            # farther apart, than those learned from is forecast with less, or more, doubt.
+            surprise = float(residual @ weights[:, 0].numpy())
+            variance *= (FREEDOM + surprise) / (FREEDOM + len(residual))
         return Forecast(mean, np.sqrt(variance), self.errors[self._stage(row)])
 
     def _seen(self, row: IntArray, complete: BoolArray, entries: int) -> tuple[IntArray, IntArray]:
