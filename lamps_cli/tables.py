@@ -82,6 +82,24 @@ def print_campaign(result: dict[str, Any]) -> None:
         console.print(f"report: {result['report']}", markup=False, highlight=False)
 
 
+def print_evaluation(result: dict[str, Any]) -> None:
+    """What each method comes to, who wins where, and where everything lies."""
+    from lamps_core.evaluation_report import method_rows
+
+    console = Console(soft_wrap=True)
+    table = Table(title="Time to 98 % of the hypervolume, means over held-out datasets and repeats")
+    table.add_column("method", overflow="fold")
+    for column in ("reduction", "times the Oracle", "regret", "hours", "dollars", "first on", "datasets"):
+        table.add_column(column, justify="right")
+    for row in method_rows(result):
+        cells = ("name", "reduction", "oracle", "regret", "hours", "dollars", "first", "datasets")
+        table.add_row(*(escape(row[cell]) for cell in cells))
+    console.print(table)
+    for line in (*result["words"], *(f"note: {notice}" for notice in result["notices"])):
+        console.print(line, markup=False, highlight=False)
+    console.print(f"report: {result['report']}", markup=False, highlight=False)
+
+
 def print_plan(plan: dict[str, Any]) -> None:
     """What a campaign would run, and what it is expected to cost."""
     console = Console(soft_wrap=True)

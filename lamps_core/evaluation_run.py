@@ -264,16 +264,17 @@ class EvaluationRun:
         Raises:
             LampsError: a unit failed; the results of the others are written.
         """
-        result = self.result()
-        write_evaluation(self.request.out / RESULT, result)
-        page = write_pages(self.request.out, result)
+        result, out = self.result(), self.request.out
+        if result["folds"]:
+            write_evaluation(out / RESULT, result)
+            write_pages(out, result)
         if self.failed:
             first = self.failed[0]
             raise LampsError(
                 f"{len(self.failed)} of {len(self.units)} units failed; the first, {first['method']} on "
-                f"{first['dataset']}: {first['error']} (run again to try them again; the others are in {page})"
+                f"{first['dataset']}: {first['error']} (run again to try them again; {out} holds the others)"
             )
-        return result | {"report": str(page)}
+        return result | {"report": str(out / "report.html")}
 
     def result(self) -> Row:
         """What `evaluation.json` holds: the rows in the order of the methods, datasets and repeats."""
