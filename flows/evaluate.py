@@ -155,7 +155,9 @@ def _tell(run: EvaluationRun, key: str, future: PrefectFuture[dict[str, Any]]) -
     except (Interrupted, StorageFailed):
         raise
     except Exception as error:
-        run.tell_failed(key, str(error) if isinstance(error, LampsError) else f"{type(error).__name__}: {error}")
+        run.tell_failed(
+            key, str(error) if isinstance(error, LampsError) else f"{type(error).__name__}: {error}"
+        )
         return
     run.tell(key, part)
 

@@ -39,7 +39,9 @@ from lamps_core.errors import BadInput
 @click.option("--repeats", default=5, show_default=True, help="Of each fold, each with a seed of its own.")
 @click.option("--objectives", default="test_loss,train_seconds", show_default=True, help="What to minimise.")
 @click.option("--bound", "bounds", multiple=True, help="Upper bound of an objective: train_seconds=3600.")
-@click.option("--seed", default=0, show_default=True, help="Of the first repeat; each further one has the next.")
+@click.option(
+    "--seed", default=0, show_default=True, help="Of the first repeat; each further one has the next."
+)
 @click.option(
     "--train-seconds", type=float, help="Longest training, in each fold and repeat.  [default: no limit]"
 )
@@ -53,7 +55,9 @@ def evaluate(as_json: bool, policies: tuple[str, ...], bounds: tuple[str, ...], 
     """Replay recorded curves: which method finds the front soonest on a dataset it has not seen?"""
     for path in policies:
         if "," in path or not path.strip():
-            raise BadInput(f"--policy {path!r}: give each policy an option of its own, its path without commas")
+            raise BadInput(
+                f"--policy {path!r}: give each policy an option of its own, its path without commas"
+            )
     result = _run(parameters | {"policies": ",".join(policies), "bounds": ",".join(bounds)})
     if as_json:
         print(json.dumps(result, indent=2))

@@ -88,12 +88,13 @@ def print_evaluation(result: dict[str, Any]) -> None:
 
     console = Console(soft_wrap=True)
     table = Table(title="Time to 98 % of the hypervolume, means over held-out datasets and repeats")
-    table.add_column("method", overflow="fold")
-    for column in ("reduction", "times the Oracle", "regret", "hours", "dollars", "first on", "datasets"):
-        table.add_column(column, justify="right")
+    table.add_column("method", overflow="fold", min_width=10)
+    for column in ("reduction", "x Oracle", "regret", "hours", "dollars", "first on", "datasets"):
+        table.add_column(column, justify="right", min_width=6)
     for row in method_rows(result):
-        cells = ("name", "reduction", "oracle", "regret", "hours", "dollars", "first", "datasets")
-        table.add_row(*(escape(row[cell]) for cell in cells))
+        cells = ("hours", "dollars", "first", "datasets")
+        spread = ("\n".join(part for part in row[cell] if part) for cell in ("reduction", "oracle", "regret"))
+        table.add_row(escape(row["name"]), *spread, *(row[cell] for cell in cells))
     console.print(table)
     for line in (*result["words"], *(f"note: {notice}" for notice in result["notices"])):
         console.print(line, markup=False, highlight=False)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -31,13 +31,14 @@ if TYPE_CHECKING:
     FloatArray = npt.NDArray[np.float64]
 
 Row = dict[str, Any]
+Dashes = Literal["-"] | tuple[int, tuple[float, ...]]
 OPTIMAL_REWARD = 3000.0  # of the normalised reward (paper, Appendix C)
 LEAST_LOSS = 1e-3  # of Figure 4's axis: less is drawn there
 _WIDTH = 900.0
-_DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (4, 1.5)), (0, (1.2, 1.2)))
+_DASHES: tuple[Dashes, ...] = ("-", (0, (4, 1.5)), (0, (1.2, 1.2)))
 _MARKERS = ("o", "s", "^", "D")
 _LEGEND_LINE = 20.0
-_COLUMNS, _PANEL_HEIGHT, _PANEL_GAP = 3, 176.0, 56.0
+_COLUMNS, _PANEL_HEIGHT, _PANEL_GAP, _LEFT = 3, 176.0, 56.0, 76.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Style:
     name: str
     colour: str
     marker: str
-    dashes: str | tuple[int, tuple[float, ...]]
+    dashes: Dashes
 
 
 def styles(methods: Iterable[str]) -> dict[str, Style]:
@@ -89,7 +90,9 @@ def time_figure(result: Row) -> str:
         top = place * row_height
         rows = [row for row in result["folds"] if row["dataset"] == dataset]
         everything = float(np.mean([row["exhaustive_seconds"] for row in rows])) / 3600
-        plot.plot([everything] * 2, [top + 6, top + row_height - 6], color=MUTED, linewidth=2, gid=f"all-{place}")
+        plot.plot(
+            [everything] * 2, [top + 6, top + row_height - 6], color=MUTED, linewidth=2, gid=f"all-{place}"
+        )
         tooltips[f"all-{place}"] = f"{displayable(dataset)}\nexhaustive search {everything:,.4g} h"
         if place:
             plot.axhline(top, color=GRID, linewidth=1)
@@ -146,21 +149,25 @@ def loss_figure(result: Row) -> str:
     lines = math.ceil(len(datasets) / _COLUMNS)
     height = legend + lines * (_PANEL_HEIGHT + _PANEL_GAP) + 22.0
     figure = Figure(figsize=(_WIDTH / 72, height / 72), dpi=72)
-    width = (_WIDTH - 56.0) / _COLUMNS - 22.0
+    width = (_WIDTH - _LEFT) / _COLUMNS - 22.0
     tooltips: dict[str, str] = {}
     for place, dataset in enumerate(datasets):
-        left = 56.0 + (place % _COLUMNS) * (width + 22.0)
+        left = _LEFT + (place % _COLUMNS) * (width + 22.0)
         bottom = height - legend - (place // _COLUMNS + 1) * (_PANEL_HEIGHT + _PANEL_GAP) + 34.0
         plot = figure.add_axes(
             (left / _WIDTH, bottom / height, width / _WIDTH, _PANEL_HEIGHT / height), label=f"panel {place}"
         )
-        _loss_panel(plot, [row for row in result["folds"] if row["dataset"] == dataset], drawn, place, tooltips)
+        _loss_panel(
+            plot, [row for row in result["folds"] if row["dataset"] == dataset], drawn, place, tooltips
+        )
         plot.set_title(shortened(dataset, 30), loc="left", fontsize=12, color=INK, parse_math=False)
         if place % _COLUMNS:
             plot.set_yticklabels([])
         else:
             plot.set_ylabel("Hypervolume loss", fontsize=12)
-    figure.text(0.5, 8.0 / height, "Hours of a GPU spent", color=INK, fontsize=13, horizontalalignment="center")
+    figure.text(
+        0.5, 8.0 / height, "Hours of a GPU spent", color=INK, fontsize=13, horizontalalignment="center"
+    )
     _legend(figure, [drawn[name] for name in methods], height, marks=False)
     return inline_svg(
         figure,
@@ -231,12 +238,14 @@ def reward_figure(result: Row) -> str | None:
     drawn = styles(methods_of(result))
     legend = _legend_height(drawn[name] for name in methods)
     height = 420.0 + legend
-    figure, plot = _blank(height, left=74.0, top=legend)
+    figure, plot = _blank(height, left=_LEFT, top=legend)
     plot.axhline(OPTIMAL_REWARD, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
     tooltips: dict[str, str] = {}
     for index, line in enumerate(lines):
         style = drawn[line["method"]]
-        plot.plot(line[STEPS], line[REWARD], color=style.colour, linewidth=0.8, alpha=0.3, gid=f"reward-{index}")
+        plot.plot(
+            line[STEPS], line[REWARD], color=style.colour, linewidth=0.8, alpha=0.3, gid=f"reward-{index}"
+        )
         tooltips[f"reward-{index}"] = f"{displayable(line['method'])} without {displayable(line['dataset'])}"
     for name in methods:
         steps, mean = _mean_reward([line for line in lines if line["method"] == name])
@@ -366,5 +375,3 @@ def _legend(figure: Figure, drawn: Sequence[Style], height: float, *, marks: boo
                 verticalalignment="center_baseline",
                 parse_math=False,
             )
-
-

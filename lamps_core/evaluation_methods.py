@@ -112,7 +112,9 @@ def _names(methods: Sequence[str], known: dict[str, Contender]) -> list[str]:
         if asked not in words and asked not in known:
             close = difflib.get_close_matches(asked, [*known, *words], n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
-            raise BadInput(f"--methods {asked}: no such method{hint} (there are {', '.join([*known, *words])})")
+            raise BadInput(
+                f"--methods {asked}: no such method{hint} (there are {', '.join([*known, *words])})"
+            )
         names += words.get(asked, [asked])
     if not methods:
         names = [*untrained, *(name for name in known if name == DEFAULT_ALGORITHM)]

@@ -16,7 +16,17 @@ if TYPE_CHECKING:
 
 RESULT = "evaluation.json"
 _LINES = ("folds", "summary", "rewards", "datasets", "methods")  # lists of which each item is a line
-_NEEDED = ("folds", "summary", "words", "rewards", "methods", "datasets", "gpu_hour_price", "notices", "failed")
+_NEEDED = (
+    "folds",
+    "summary",
+    "words",
+    "rewards",
+    "methods",
+    "datasets",
+    "gpu_hour_price",
+    "notices",
+    "failed",
+)
 
 
 def write_evaluation(path: Path, result: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from lamps_core.evaluation_figures import loss_figure, methods_of, reward_figure, time_figure
-from lamps_core.evaluation_summary import first_on, mean_seconds
+from lamps_core.evaluation_summary import ORACLE, REFERENCES, first_on, mean_seconds
 from lamps_core.files import write_atomically
 from lamps_core.inline_svg import standalone_svg
 from lamps_core.report_words import counted, render_page, title
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 FIGURES = {"figure-3.svg": time_figure, "figure-4.svg": loss_figure, "figure-5.svg": reward_figure}
-KINDS = {"untrained": "needs no training", "trained": "trained on the other datasets", "policy": "a policy given"}
+TRAINED = "trained on the other datasets"
 
 
 def write_pages(folder: Path, result: Row) -> Path:
@@ -69,9 +69,9 @@ def _page(name: str, result: Row, drawn: dict[str, str]) -> str:
 
 def headline(result: Row) -> str:
     """Who is quickest on average."""
-    feasible = [row for row in result["summary"] if row["method"] != "oracle"]
+    feasible = [row for row in result["summary"] if row["method"] not in REFERENCES]
     if not feasible:
-        return "Only the Oracle was asked for"
+        return "Nothing but references was asked for"
     best = max(feasible, key=lambda row: float(row["reduction_at_0.98"]))
     return f"{best['method']} is quickest: {best['reduction_at_0.98']:.0%} less than an exhaustive search"
 
@@ -93,7 +93,7 @@ def method_rows(result: Row) -> list[Row]:
         {
             "name": row["method"],
             "about": about[row["method"]]["about"],
-            "kind": KINDS[about[row["method"]]["kind"]],
+            "kind": TRAINED if about[row["method"]]["kind"] == "trained" else "",
             "hours": f"{row['hours_to_0.98']:,.2f}",
             "exhaustive_hours": f"{row['exhaustive_hours']:,.2f}",
             "dollars": f"{row['dollars_to_0.98']:,.2f}",
@@ -101,16 +101,17 @@ def method_rows(result: Row) -> list[Row]:
             "reduction": _with_interval(row["reduction_at_0.98"], row["reduction_interval"], "{:.1%}"),
             "oracle": _with_interval(row["oracle_ratio_at_0.98"], row["oracle_ratio_interval"], "{:.2f}"),
             "regret": _with_interval(row["regret_auc"], row["regret_auc_interval"], "{:.3f}"),
-            "first": str(len(wins.get(row["method"], []))) if row["method"] != "oracle" else "\u2013",
+            "first": str(len(wins.get(row["method"], []))) if row["method"] not in REFERENCES else "\u2013",
             "datasets": str(row["datasets"]) + (" (seen)" if row["seen"] else ""),
         }
         for row in result["summary"]
     ]
 
 
-def _with_interval(mean: float, interval: list[float] | None, form: str) -> str:
-    told = form.format(mean)
-    return f"{told} ({form.format(interval[0])} to {form.format(interval[1])})" if interval else told
+def _with_interval(mean: float, interval: list[float] | None, form: str) -> tuple[str, str]:
+    """The mean, and its interval or nothing."""
+    ends = [form.format(end) for end in interval or ()]
+    return form.format(mean), " to ".join(ends)
 
 
 def _wins(result: Row) -> list[Row]:
@@ -120,8 +121,8 @@ def _wins(result: Row) -> list[Row]:
     rows = []
     for dataset, methods in means.items():
         winners = [method for method, won in wins.items() if dataset in won]
-        order = sorted((m for m in methods if m not in {"oracle", *winners}), key=lambda m: methods[m])
-        oracle = methods.get("oracle")
+        order = sorted((m for m in methods if m not in {*REFERENCES, *winners}), key=lambda m: methods[m])
+        oracle = methods.get(ORACLE)
         rows.append(
             {
                 "dataset": dataset,

@@ -10,8 +10,7 @@ import contextlib
 import json
 import os
 import shutil
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lamps_core import __version__
@@ -31,6 +30,7 @@ from lamps_core.progress import EvaluationProgress, publish
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from lamps_core.evaluation_methods import Contender
     from lamps_core.meta_dataset import Task
@@ -64,7 +64,7 @@ class EvaluationRequest:
     policies: tuple[str, ...] = ()
     repeats: int = 5
     seed: int = 0
-    limits: TrainingLimits = TrainingLimits()
+    limits: TrainingLimits = field(default_factory=TrainingLimits)
     gpu_hour_price: float = GPU_HOUR_PRICE
     parallel: int | None = None
 
@@ -242,7 +242,9 @@ class EvaluationRun:
                 units=len(self.units),
                 done=len(self.parts),
                 failed=len(self.failed),
-                running=tuple((unit.name, self._shares.get(key, 0.0)) for key, unit in list(self.running.items())),
+                running=tuple(
+                    (unit.name, self._shares.get(key, 0.0)) for key, unit in list(self.running.items())
+                ),
                 message=self._message,
             )
         )
@@ -302,7 +304,9 @@ class EvaluationRun:
             ],
             "datasets": self._datasets(),
             "objectives": [one.column for one in self.request.objectives],
-            "bounds": [one.natural(one.bound) if one.bound is not None else None for one in self.request.objectives],
+            "bounds": [
+                one.natural(one.bound) if one.bound is not None else None for one in self.request.objectives
+            ],
             "repeats": self.request.repeats,
             "seed": self.request.seed,
             "gpu_hour_price": price,

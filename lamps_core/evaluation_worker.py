@@ -7,14 +7,11 @@ of the evaluation, so that what passes through a Prefect task is plain data.
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import queue
 import signal
-import sys
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.errors import BadInput, Interrupted, LampsError, WorkerDied
@@ -23,11 +20,10 @@ from lamps_core.worker_group import starting
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from multiprocessing.connection import Connection
+    from pathlib import Path
 
     from lamps_core.evaluation_unit import Unit
     from lamps_core.meta_dataset import Task
-
-PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 class UnitWorkers:
@@ -94,6 +90,8 @@ class UnitWorkers:
             children = list(self._children)
         for child in children:
             child.kill()
+        for child in children:
+            child.bury()
 
     def _started(self) -> _Child:
         with self._lock:
@@ -106,6 +104,7 @@ class UnitWorkers:
     def _drop(self, child: _Child | None) -> None:
         if child is not None:
             child.kill()
+            child.bury()
             with self._lock:
                 self._children.discard(child)
 
@@ -118,7 +117,7 @@ class _Child:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(
-            target=_serve, args=(theirs, tuple(tasks), os.getpid()), name="lamps evaluate", daemon=True
+            target=_serve, args=(theirs, tuple(tasks)), name="lamps evaluate", daemon=True
         )
         with starting():
             self._process.start()
@@ -147,14 +146,23 @@ class _Child:
         """End it; a call that waits for it raises `WorkerDied`."""
         self._process.kill()
 
+    def bury(self) -> None:
+        """Wait for the end of one that was killed."""
+        self._process.join()
 
-def _serve(connection: Connection, tasks: Sequence[Task], parent: int) -> None:
+
+def _end_with_parent() -> None:
+    """A parent that is killed tells nobody, and a training would go on for hours."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _serve(connection: Connection, tasks: Sequence[Task]) -> None:
     """What a child runs: units until its parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the group; the parent decides
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it was gone before the line above
-            return
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
 
@@ -170,7 +178,7 @@ def _serve(connection: Connection, tasks: Sequence[Task], parent: int) -> None:
             result = run_unit(
                 tasks, unit, folder=folder, tell=lambda share: connection.send({"share": share})
             )
-            answer = {"result": result}
+            answer: dict[str, Any] = {"result": result}
         except BadInput as error:
             answer = {"refused": str(error)}
         except Exception as error:

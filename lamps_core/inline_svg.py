@@ -80,7 +80,7 @@ def standalone_svg(svg: str) -> str:
     Args:
         svg: as `inline_svg` gives it.
 
-    >>> standalone_svg('<svg viewBox="0 0 90 50"><g style="fill: var(--ink, #1f2328)" /></svg>')[-92:]
+    >>> standalone_svg('<svg viewBox="0 0 90 50"><g style="fill: var(--ink, #1f2328)" /></svg>')[-79:]
     '<rect width="90" height="50" fill="#ffffff" /><g style="fill: #1f2328" /></svg>'
     """
     width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups()  # type: ignore[union-attr]

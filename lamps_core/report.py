@@ -28,8 +28,9 @@ def write_report(folder: Path) -> Path:
             `lamps evaluate --out` was given, finished; or any folder of learning curves.
 
     Returns:
-        The page's path: `report.html` of a search or an evaluation, whose figures are drawn again, too; in a folder of curves `.lamps/report.html`, because readers of
-        such a folder take every file for Parquet whose name, and whose folder's, does not begin with a dot.
+        The page's path: `report.html` of a search or an evaluation, whose figures are drawn again, too; in a
+        folder of curves `.lamps/report.html`, because readers of such a folder take every file for Parquet
+        whose name, and whose folder's, does not begin with a dot.
 
     Raises:
         BadInput: the folder holds none of these, or cannot be written.
@@ -42,7 +43,8 @@ def write_report(folder: Path) -> Path:
         page, path = render_campaign(folder), folder / HIDDEN / "report.html"
     else:
         raise BadInput(
-            f"{folder} holds neither a search nor learning curves: give what --out or --curves was given"
+            f"{folder} holds neither a search nor learning curves, nor an evaluation: give what --out or "
+            "--curves was given"
         )
     try:
         write_atomically(path, page.encode("utf-8", errors="replace"))

@@ -1,33 +1,34 @@
-"""The methods that `lamps evaluate` compares and that need no training, by name."""
+"""Every method that a trained policy is compared with, by name and in the order of the reports.
+
+All decide through `Policy.select`. What a method may know beside the observation stands in its `policy`: the
+task that is searched (privileged, `oracle` alone reads its curves), the training tasks, a seed.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from lamps_core import front
-from lamps_core.policies.blind import Blind
-from lamps_core.policies.ordered import Cheapest, ZigZag
+from lamps_core.policies import Policy, load_policy
+from lamps_core.policies.exhaustive import Exhaustive
+from lamps_core.policies.oracle import Oracle
+from lamps_core.policies.portfolio import Portfolio, portfolio_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lamps_core.meta_dataset import Task
-    from lamps_core.policies import Observation, Policy
 
 
 @dataclass(frozen=True)
 class Method:
-    """A method of comparison.
+    """A way to search that needs no training of weights.
 
     Attributes:
-        name: as `--methods` takes it.
-        policy: made from the task it is judged on, which only the Oracle looks at; the tasks of other datasets;
-            and a seed.
-        random: whether the seed changes what it does.
-        about: one line.
+        name: as in results and on the command line.
+        policy: (the task to search, the training tasks, seed) -> a policy for one search of that task.
+        random: whether repeats with other seeds differ.
+        about: one line for reports.
     """
 
     name: str
@@ -36,52 +37,37 @@ class Method:
     about: str
 
 
-class InOrder:
-    """One candidate after another to its end, in a given order."""
+def _live(name: str, about: str, *, random: bool = False) -> Method:
+    """A method that a real search can use as well."""
 
-    def __init__(self, name: str, order: Sequence[int]) -> None:
-        self.name = name
-        self._order = tuple(order)
+    def policy(_task: Task, _training: Sequence[Task], seed: int) -> Policy:
+        return load_policy(name, seed=seed)
 
-    def select(self, observation: Observation) -> int:
-        """The first of the order that may be chosen."""
-        return next(index for index in self._order if observation.mask[index])
+    return Method(name, policy, random, about)
 
 
-def _oracle(task: Task, _: Sequence[Task], __: int) -> Policy:
-    """The front first, each time the candidate with the most hypervolume gained per second."""
-    left = [int(index) for index in np.flatnonzero(task.on_front)]
-    order: list[int] = []
-    while left:
-        found = task.final[order]
-        gains = {
-            index: front.hypervolume_gain(task.final[index], found, task.reference)
-            / max(task.curve_seconds[index], 1e-12)
-            for index in left
-        }
-        best = max(left, key=lambda index: gains[index])
-        left.remove(best)
-        order.append(best)
-    return InOrder("oracle", [*order, *np.flatnonzero(~task.on_front).tolist()])
+_ALL = (
+    Method(
+        "exhaustive",
+        lambda _task, _training, _seed: Exhaustive(),
+        random=False,
+        about="every candidate fully fine-tuned, in the order of the list",
+    ),
+    _live("blind", "a random step", random=True),
+    Method(
+        "oracle",
+        lambda task, _training, _seed: Oracle(task),
+        random=False,
+        about="knows the front; the best hypervolume gain per second first",
+    ),
+    _live("zigzag", "largest, smallest, second largest, ... by parameters, each fully fine-tuned"),
+    _live("cheapest", "ascending expected cost, each fully fine-tuned"),
+    Method(
+        "portfolio",
+        lambda _task, training, _seed: Portfolio(portfolio_order(training)),
+        random=False,
+        about="one order, greedy on mean hypervolume gain per cost over the training datasets",
+    ),
+)
 
-
-METHODS: dict[str, Method] = {
-    method.name: method
-    for method in (
-        Method(
-            "exhaustive",
-            lambda task, _, __: InOrder("exhaustive", range(len(task.rows))),
-            random=False,
-            about="every candidate, in the order of their names",
-        ),
-        Method("blind", lambda _, __, seed: Blind(seed=seed), random=True, about="a random step"),
-        Method("oracle", _oracle, random=False, about="knows the front"),
-        Method(
-            "zigzag",
-            lambda _, __, ___: ZigZag(),
-            random=False,
-            about="largest, smallest, second largest, ...",
-        ),
-        Method("cheapest", lambda _, __, ___: Cheapest(), random=False, about="ascending expected cost"),
-    )
-}
+METHODS: dict[str, Method] = {method.name: method for method in _ALL}

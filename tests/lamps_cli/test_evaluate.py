@@ -1,0 +1,156 @@
+"""`lamps evaluate` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lamps_core.meta_dataset import read_tasks
+from lamps_core.objectives import parse_objectives
+from lamps_core.policy_file import write_policy
+from lamps_core.policy_training.training_run import TrainingRun
+from tests.lamps_command import DEADLINE_SECONDS, family, lamps, start_lamps, wait_for_end
+from tests.meta_datasets import family_rows, write_meta_dataset
+from tests.pages import Page
+from tests.searches import eventually
+from tests.static_order import train
+
+if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
+
+DATASETS = 4
+UNITS = 3 * DATASETS  # of two methods, and of the Oracle that they are measured against
+
+
+def arguments(*more: str) -> list[str]:
+    """A quick evaluation; an option given again in `more` takes the place of the one here."""
+    options = {
+        "--curves": "curves", "--methods": "blind,cheapest", "--repeats": "40", "--parallel": "1", "--out": "out",
+    }  # fmt: skip
+    given = {option for option in more if option.startswith("--")}
+    kept = [word for pair in options.items() if pair[0] not in given for word in pair]
+    return ["evaluate", *kept, *more]
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with curves."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    write_meta_dataset(folder / "curves", family_rows(DATASETS, 40, steps=8))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(here: Path, prefect_url: str) -> dict[str, Any]:
+    """What an evaluation printed as JSON."""
+    ran = lamps(*arguments("--json"), cwd=here, prefect_url=prefect_url)
+    assert ran.returncode == 0, ran.stderr
+    result: dict[str, Any] = json.loads(ran.stdout, parse_constant=pytest.fail)
+    return result
+
+
+def test_the_result_is_on_stdout_and_on_disk(here: Path, finished: dict[str, Any]) -> None:
+    written = json.loads((here / "out" / "evaluation.json").read_text(), parse_constant=pytest.fail)
+    assert written == {name: value for name, value in finished.items() if name != "report"}
+    assert len(finished["folds"]) == 2 * 40 * DATASETS
+    assert {row["method"] for row in finished["summary"]} == {"blind", "cheapest"}
+    assert Page(here / finished["report"]).count("svg") == 2
+    assert (here / "out" / "figure-3.svg").is_file()
+
+
+def test_killed_and_interrupted_it_goes_on_and_comes_to_the_same(
+    here: Path, finished: dict[str, Any], prefect_url: str, tmp_path: Path
+) -> None:
+    """kill -9 to the command alone in the middle, then Ctrl-C, then to the end; no unit is done twice."""
+    shutil.copytree(here / "curves", tmp_path / "curves")
+    parts = tmp_path / "out" / ".parts"
+
+    def on_record() -> dict[str, int]:
+        names = [name for name in parts.glob("*.json") if name.name != "about.json"]
+        return {name.name: name.stat().st_mtime_ns for name in names}
+
+    killed = start_lamps(*arguments(), cwd=tmp_path, prefect_url=prefect_url)
+    eventually(lambda: len(on_record()) >= 2, what="two units")
+    relatives = family(killed.pid)
+    killed.kill()
+    killed.wait()
+    wait_for_end(relatives)
+    first = on_record()
+    assert 2 <= len(first) < UNITS
+    stopped = start_lamps(*arguments(), cwd=tmp_path, prefect_url=prefect_url)
+    eventually(lambda: len(on_record()) >= len(first) + 2, what="two more")
+    relatives = family(stopped.pid)
+    os.killpg(stopped.pid, signal.SIGINT)
+    assert stopped.wait(DEADLINE_SECONDS) == 130
+    wait_for_end(relatives)
+    assert "what is done is kept" in (tmp_path / "stderr").read_text()
+    second = on_record()
+    assert len(first) + 2 <= len(second) < UNITS
+    ran = lamps(*arguments("--json"), cwd=tmp_path, prefect_url=prefect_url)
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout) == finished
+    third = on_record()
+    assert len(third) == UNITS
+    assert first.items() <= second.items() <= third.items()
+
+
+BAD_INPUT: dict[str, tuple[list[str], str]] = {
+    "unknown method": (["--methods", "cheepest"], "--methods cheepest: no such method; did you mean cheapest?"),
+    "missing curves": (["--curves", "nowhere"], "nowhere"),
+    "curves of no kind": (["--curves", "empty"], "empty"),
+    "curves elsewhere": (["--curves", "s3://bucket/curves"], "copy the curves here first"),
+    "missing policy": (["--policy", "nowhere.zip"], "nowhere.zip: there is no such policy"),
+    "policy for other objectives": (["--policy", "other-objectives"], "--policy other-objectives: is for the objectives"),
+    "policy with other candidates": (["--policy", "other-candidates.zip"], "does not know the candidate candidate-"),
+    "no repeats": (["--repeats", "0"], "--repeats must be at least 1, not 0"),
+    "other folds": (["--folds", "kfold"], "'--folds': 'kfold' is not 'loo'"),
+    "unknown objective": (["--objectives", "speed"], "'speed' cannot be an objective"),
+    "objective that nobody measured": (["--objectives", "accuracy"], "accuracy is null in a complete row"),
+    "bound on no objective": (["--bound", "accuracy=0.5"], "is on no objective"),
+    "price of nothing": (["--gpu-hour-price", "0"], "price of a GPU hour"),
+    "nothing at once": (["--parallel", "0"], "--parallel must be at least 1"),
+    "training for no time": (["--train-seconds", "0"], "--train-seconds must be more than zero"),
+    "out that is a file": (["--out", "file"], "is a file: name a folder"),
+    "out with other files": (["--out", "curves"], "is not empty and holds no evaluation"),
+    "empty out": (["--out", ""], "--out names no folder"),
+    "one dataset": (["--curves", "single", "--methods", "portfolio"], "it learns from other datasets"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def refusals(here: Path, prefect_url: str) -> dict[str, subprocess.CompletedProcess[str]]:
+    """Every bad input, three at a time: starting Python and its libraries is most of the work."""
+    (here / "empty").mkdir()
+    (here / "file").touch()
+    write_meta_dataset(here / "single", family_rows(1, 5))
+    fewer = write_meta_dataset(here / "fewer", family_rows(2, 6))
+    few = train(read_tasks(fewer, parse_objectives()), seed=0, run=TrainingRun())
+    write_policy(here / "other-candidates.zip", few)
+    other = train(read_tasks(fewer, parse_objectives("test_loss")), seed=0, run=TrainingRun())
+    write_policy(here / "other-objectives", other)
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        started = {
+            name: pool.submit(
+                lamps, *arguments("--out", f"out-{number}", *more), cwd=here, prefect_url=prefect_url
+            )
+            for number, (name, (more, _)) in enumerate(BAD_INPUT.items())
+        }
+        return {name: future.result() for name, future in started.items()}
+
+
+@pytest.mark.parametrize("name", BAD_INPUT)
+def test_bad_input_ends_with_2_and_one_clear_line(
+    refusals: dict[str, subprocess.CompletedProcess[str]], here: Path, name: str
+) -> None:
+    ran = refusals[name]
+    assert (ran.returncode, ran.stdout) == (2, ""), ran.stderr
+    assert BAD_INPUT[name][1] in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
+    assert not list(here.glob("out-*"))
