@@ -132,7 +132,7 @@ def test_two_runs_never_share_a_folder(curves: Path, tmp_path: Path) -> None:
         pass
 
 
-# --- trained methods and policies --------------------------------------------------------------------------------------
+# --- trained methods and policies -----------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("static_order")
