@@ -68,7 +68,7 @@ def editable(fact: dict[str, Any]) -> bool:
         ("campaign", {"gpu_hour_price": -1}, "-1 is less than or equal to the minimum of 0"),
         ("campaign", {"max_train_rows": 1.5}, "1.5 is not valid"),
         ("fingerprint", {"retry_failed": "perhaps"}, "'perhaps' is not of type 'boolean'"),
-        ("evaluate", {"folds": "kfold"}, "'kfold' is not one of ['loo']"),
+        ("evaluate", {"folds": "kfold"}, "'loo' was expected"),
         ("evaluate", {"repeats": 0}, "0 is less than the minimum of 1"),
         ("search", {"precision": "fp8"}, "'fp8' is not one of ['auto', 'fp32', 'bf16']"),
         ("search", {"max_epochs": None}, "None is not of type 'integer'"),
