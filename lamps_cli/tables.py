@@ -87,9 +87,10 @@ def print_evaluation(result: dict[str, Any]) -> None:
     from lamps_core.evaluation_report import method_rows
 
     console = Console(soft_wrap=True)
+    console.width = max(console.width, 100)  # what does not fit a line is better wrapped than cut
     table = Table(title="Time to 98 % of the hypervolume, means over held-out datasets and repeats")
     table.add_column("method", overflow="fold", min_width=10)
-    for column in ("reduction", "x Oracle", "regret", "hours", "dollars", "first on", "datasets"):
+    for column in ("reduction", "x oracle", "regret", "hours", "dollars", "first on", "datasets"):
         table.add_column(column, justify="right", min_width=6)
     for row in method_rows(result):
         cells = ("hours", "dollars", "first", "datasets")

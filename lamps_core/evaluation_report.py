@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from lamps_core.evaluation_figures import loss_figure, methods_of, reward_figure, time_figure
-from lamps_core.evaluation_summary import ORACLE, REFERENCES, first_on, mean_seconds
+from lamps_core.evaluation_summary import ORACLE, REFERENCES, first_on, hours_told, mean_seconds
 from lamps_core.files import write_atomically
 from lamps_core.inline_svg import standalone_svg
 from lamps_core.report_words import counted, render_page, title
@@ -73,7 +73,7 @@ def headline(result: Row) -> str:
     if not feasible:
         return "Nothing but references was asked for"
     best = max(feasible, key=lambda row: float(row["reduction_at_0.98"]))
-    return f"{best['method']} is quickest: {best['reduction_at_0.98']:.0%} less than an exhaustive search"
+    return f"{best['method']} is quickest: {best['reduction_at_0.98']:.1%} less than an exhaustive search"
 
 
 def _summary(result: Row) -> str:
@@ -94,8 +94,8 @@ def method_rows(result: Row) -> list[Row]:
             "name": row["method"],
             "about": about[row["method"]]["about"],
             "kind": TRAINED if about[row["method"]]["kind"] == "trained" else "",
-            "hours": f"{row['hours_to_0.98']:,.2f}",
-            "exhaustive_hours": f"{row['exhaustive_hours']:,.2f}",
+            "hours": hours_told(row["hours_to_0.98"]),
+            "exhaustive_hours": hours_told(row["exhaustive_hours"]),
             "dollars": f"{row['dollars_to_0.98']:,.2f}",
             "exhaustive_dollars": f"{row['exhaustive_dollars']:,.2f}",
             "reduction": _with_interval(row["reduction_at_0.98"], row["reduction_interval"], "{:.1%}"),
@@ -127,9 +127,9 @@ def _wins(result: Row) -> list[Row]:
             {
                 "dataset": dataset,
                 "first": ", ".join(winners) or "\u2013",
-                "hours": f"{methods[winners[0]] / 3600:,.2f}" if winners else "\u2013",
-                "second": f"{order[0]} ({methods[order[0]] / 3600:,.2f} h)" if order else "\u2013",
-                "oracle": f"{oracle / 3600:,.2f}" if oracle is not None else "\u2013",
+                "hours": hours_told(methods[winners[0]] / 3600) if winners else "\u2013",
+                "second": f"{order[0]} ({hours_told(methods[order[0]] / 3600)} h)" if order else "\u2013",
+                "oracle": hours_told(oracle / 3600) if oracle is not None else "\u2013",
             }
         )
     return rows
@@ -143,7 +143,7 @@ def _datasets(result: Row) -> list[Row]:
             "candidates": str(row["candidates"]),
             "complete": str(row["complete"]),
             "front": str(row["front"]),
-            "hours": f"{row['exhaustive_seconds'] / 3600:,.2f}",
+            "hours": hours_told(row["exhaustive_seconds"] / 3600),
             "dollars": f"{row['exhaustive_seconds'] / 3600 * result['gpu_hour_price']:,.2f}",
             "source": row["source"],
         }

@@ -82,10 +82,10 @@ def _method(rows: Sequence[Row], method: str, price: float) -> Row:
         "method": method,
         "reduction_at_0.98": float(np.mean([reduction(row) for row in rows])),
         "oracle_ratio_at_0.98": float(np.exp(np.mean([np.log(oracle_ratio(row)) for row in rows]))),
-        "reduction_interval": interval(reductions),
+        "reduction_interval": _within_one(interval(reductions)),
         "oracle_ratio_interval": [float(np.exp(end)) for end in ratio_interval] if ratio_interval else None,
         "regret_auc": float(np.mean([row["regret_auc"] for row in rows])),
-        "regret_auc_interval": interval(_by_repeat(rows, [row["regret_auc"] for row in rows])),
+        "regret_auc_interval": _within_one(interval(_by_repeat(rows, [row["regret_auc"] for row in rows]))),
         "hours_to_0.98": hours,
         "dollars_to_0.98": hours * price,
         "exhaustive_hours": everything,
@@ -124,6 +124,11 @@ def interval(values: npt.ArrayLike) -> list[float] | None:
 
     half = float(stdtrit(len(found) - 1, 0.975) * found.std(ddof=1) / np.sqrt(len(found)))
     return [float(found.mean()) - half, float(found.mean()) + half]
+
+
+def _within_one(ends: list[float] | None) -> list[float] | None:
+    """An interval of something that is never below 0 or above 1, cut there: with two repeats it is wide."""
+    return [min(max(end, 0.0), 1.0) for end in ends] if ends else None
 
 
 def mean_seconds(rows: Iterable[Row]) -> dict[str, dict[str, float]]:
@@ -206,7 +211,16 @@ def _dollars(rows: Sequence[Row], price: float) -> str:
     dearest = max(judged, key=lambda dataset: everything[dataset])
     whole, reached = everything[dearest] / 3600, means[dearest][best] / 3600
     return (
-        f"On {dearest}, the dearest, an exhaustive search takes {whole:,.1f} h (${whole * price:,.2f} at "
-        f"${price:,.2f} an hour); {best}, the quickest on average, reaches 98 % in {reached:,.1f} h "
-        f"(${reached * price:,.2f}, {1.0 - reached / whole:.0%} less)."
+        f"On {dearest}, the dearest, an exhaustive search takes {hours_told(whole)} h (${whole * price:,.2f} at "
+        f"${price:,.2f} an hour); {best}, the quickest on average, reaches 98 % in {hours_told(reached)} h "
+        f"(${reached * price:,.2f}, {1.0 - reached / whole:.1%} less)."
     )
+
+
+def hours_told(hours: float) -> str:
+    """Hours with a digit behind the point, or three that say something.
+
+    >>> hours_told(2118.66), hours_told(0.0123456)
+    ('2,118.7', '0.0123')
+    """
+    return f"{hours:,.1f}" if hours >= 100 else f"{hours:.3g}"
