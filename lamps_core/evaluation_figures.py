@@ -1,25 +1,24 @@
 """Figures 3, 4 and 5 of the paper, from what `evaluation.json` holds, as SVG.
 
-Owns how methods are drawn: marks, scales, the legend. Does not know how a number came about.
+Owns what each figure shows and its scales. Does not know how a number came about.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from lamps_core.evaluation import KEY_SHARE
-from lamps_core.evaluation_summary import ORACLE, reached_seconds
+from lamps_core.evaluation_summary import reached_seconds
 from lamps_core.evaluation_unit import REWARD, STEPS
 from lamps_core.figures import style_axes, tick_text
-from lamps_core.inline_svg import CARD, FRONT_COLOURS, GRID, INK, MUTED, inline_svg
-from lamps_core.label_layout import displayable, shortened, width_of
+from lamps_core.inline_svg import CARD, GRID, INK, MUTED, inline_svg
+from lamps_core.label_layout import displayable, shortened
+from lamps_core.method_legend import WIDTH, Style, draw_legend, legend_height, styles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,35 +30,9 @@ if TYPE_CHECKING:
     FloatArray = npt.NDArray[np.float64]
 
 Row = dict[str, Any]
-Dashes = Literal["-"] | tuple[int, tuple[float, ...]]
 OPTIMAL_REWARD = 3000.0  # of the normalised reward (paper, Appendix C)
 LEAST_LOSS = 1e-3  # of Figure 4's axis: less is drawn there
-_WIDTH = 900.0
-_DASHES: tuple[Dashes, ...] = ("-", (0, (4, 1.5)), (0, (1.2, 1.2)))
-_MARKERS = ("o", "s", "^", "D")
-_LEGEND_LINE = 20.0
 _COLUMNS, _PANEL_HEIGHT, _PANEL_GAP, _LEFT = 3, 176.0, 56.0, 76.0
-
-
-@dataclass(frozen=True)
-class Style:
-    """How a method is drawn in every figure."""
-
-    name: str
-    colour: str
-    marker: str
-    dashes: Dashes
-
-
-def styles(methods: Iterable[str]) -> dict[str, Style]:
-    """One a method, by name; past six colours the marks and dashes tell them apart."""
-    others = [name for name in dict.fromkeys(methods) if name != ORACLE]
-    found = {ORACLE: Style(ORACLE, INK, "*", (0, (2, 1)))}
-    for index, name in enumerate(others):
-        rank = index // len(FRONT_COLOURS)
-        colour = FRONT_COLOURS[index % len(FRONT_COLOURS)]
-        found[name] = Style(name, colour, _MARKERS[rank % len(_MARKERS)], _DASHES[rank % len(_DASHES)])
-    return found
 
 
 def methods_of(result: Row) -> list[str]:
@@ -75,7 +48,7 @@ def time_figure(result: Row) -> str:
     methods, datasets = methods_of(result), _datasets(result)
     drawn, lane = styles(methods), 9.0
     row_height = lane * len(methods) + 16.0
-    legend = _legend_height(drawn[name] for name in methods)
+    legend = legend_height(drawn[name] for name in methods)
     height = legend + row_height * len(datasets) + 52.0
     figure, plot = _blank(height, left=170.0, top=legend)
     low, high = _bounds(row for row in result["folds"])
@@ -103,7 +76,7 @@ def time_figure(result: Row) -> str:
                 gid = f"time-{place}-{index}"
                 _lollipop(plot, of_method, drawn[name], top + 8 + lane * (index + 0.5), gid)
                 tooltips[gid] = _time_told(name, dataset, of_method)
-    _legend(figure, [drawn[name] for name in methods], height, marks=True)
+    draw_legend(figure, [drawn[name] for name in methods], height, marks=True)
     return inline_svg(
         figure,
         name="figure-3",
@@ -145,17 +118,17 @@ def loss_figure(result: Row) -> str:
     """Figure 4: hypervolume loss, 1 - share, against the hours spent, a panel a held-out dataset."""
     methods, datasets = methods_of(result), _datasets(result)
     drawn = styles(methods)
-    legend = _legend_height(drawn[name] for name in methods)
+    legend = legend_height(drawn[name] for name in methods)
     lines = math.ceil(len(datasets) / _COLUMNS)
     height = legend + lines * (_PANEL_HEIGHT + _PANEL_GAP) + 22.0
-    figure = Figure(figsize=(_WIDTH / 72, height / 72), dpi=72)
-    width = (_WIDTH - _LEFT) / _COLUMNS - 22.0
+    figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
+    width = (WIDTH - _LEFT) / _COLUMNS - 22.0
     tooltips: dict[str, str] = {}
     for place, dataset in enumerate(datasets):
         left = _LEFT + (place % _COLUMNS) * (width + 22.0)
         bottom = height - legend - (place // _COLUMNS + 1) * (_PANEL_HEIGHT + _PANEL_GAP) + 34.0
         plot = figure.add_axes(
-            (left / _WIDTH, bottom / height, width / _WIDTH, _PANEL_HEIGHT / height), label=f"panel {place}"
+            (left / WIDTH, bottom / height, width / WIDTH, _PANEL_HEIGHT / height), label=f"panel {place}"
         )
         _loss_panel(
             plot, [row for row in result["folds"] if row["dataset"] == dataset], drawn, place, tooltips
@@ -168,7 +141,7 @@ def loss_figure(result: Row) -> str:
     figure.text(
         0.5, 8.0 / height, "Hours of a GPU spent", color=INK, fontsize=13, horizontalalignment="center"
     )
-    _legend(figure, [drawn[name] for name in methods], height, marks=False)
+    draw_legend(figure, [drawn[name] for name in methods], height, marks=False)
     return inline_svg(
         figure,
         name="figure-4",
@@ -236,7 +209,7 @@ def reward_figure(result: Row) -> str | None:
         return None
     methods = list(dict.fromkeys(line["method"] for line in lines))
     drawn = styles(methods_of(result))
-    legend = _legend_height(drawn[name] for name in methods)
+    legend = legend_height(drawn[name] for name in methods)
     height = 420.0 + legend
     figure, plot = _blank(height, left=_LEFT, top=legend)
     plot.axhline(OPTIMAL_REWARD, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
@@ -259,7 +232,7 @@ def reward_figure(result: Row) -> str | None:
         axis.set_major_formatter(FuncFormatter(tick_text))
     plot.set_xlabel("Environment steps")
     plot.set_ylabel("Normalised reward (3000: optimal)")
-    _legend(figure, [drawn[name] for name in methods], height, marks=False)
+    draw_legend(figure, [drawn[name] for name in methods], height, marks=False)
     return inline_svg(
         figure,
         name="figure-5",
@@ -306,10 +279,10 @@ def _log_axis(axis: Axis, low: float, high: float) -> None:
 
 
 def _blank(height: float, *, left: float, top: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(_WIDTH / 72, height / 72), dpi=72)
+    figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
     bottom = 52.0
     plot = figure.add_axes(
-        (left / _WIDTH, bottom / height, (_WIDTH - left - 20.0) / _WIDTH, (height - top - bottom) / height)
+        (left / WIDTH, bottom / height, (WIDTH - left - 20.0) / WIDTH, (height - top - bottom) / height)
     )
     style_axes(plot)
     return figure, plot
@@ -330,48 +303,3 @@ def _beside(plot: Axes, text: str, up: float) -> None:
         annotation_clip=False,
         parse_math=False,
     )
-
-
-def _legend_lines(drawn: Iterable[Style]) -> list[list[tuple[float, Style]]]:
-    """Lines of (left edge, style), as many as fit side by side."""
-    lines: list[list[tuple[float, Style]]] = [[]]
-    left = 8.0
-    for style in drawn:
-        width = 30.0 + width_of(shortened(style.name, 30)) + 16.0
-        if lines[-1] and left + width > _WIDTH - 8.0:
-            lines.append([])
-            left = 8.0
-        lines[-1].append((left, style))
-        left += width
-    return lines
-
-
-def _legend_height(drawn: Iterable[Style]) -> float:
-    return _LEGEND_LINE * len(_legend_lines(drawn)) + 12.0
-
-
-def _legend(figure: Figure, drawn: Sequence[Style], height: float, *, marks: bool) -> None:
-    for row, line in enumerate(_legend_lines(drawn)):
-        up = 1.0 - (_LEGEND_LINE * (row + 0.5) + 2.0) / height
-        for left, style in line:
-            figure.add_artist(
-                Line2D(
-                    [left / _WIDTH, (left + 22.0) / _WIDTH],
-                    [up, up],
-                    color=style.colour,
-                    linestyle="-" if marks else style.dashes,
-                    linewidth=1.0 if marks else 2.0,
-                    marker=style.marker if marks else None,
-                    markevery=[1],
-                    markersize=7,
-                )
-            )
-            figure.text(
-                (left + 29.0) / _WIDTH,
-                up,
-                shortened(style.name, 30),
-                color=INK,
-                fontsize=12,
-                verticalalignment="center_baseline",
-                parse_math=False,
-            )
