@@ -15,6 +15,7 @@ from typing import NoReturn
 import click
 
 from lamps_cli.campaign import campaign, fingerprint
+from lamps_cli.evaluate import evaluate
 from lamps_cli.options import json_option
 from lamps_cli.registry import datasets, models
 from lamps_cli.search import search
@@ -59,7 +60,7 @@ def cli() -> None:
     """Which pretrained language model should I fine-tune on my dataset?"""
 
 
-for command in (search, campaign, fingerprint, simulate, models, datasets):
+for command in (search, campaign, fingerprint, simulate, evaluate, models, datasets):
     cli.add_command(command)
 
 
@@ -67,7 +68,7 @@ for command in (search, campaign, fingerprint, simulate, models, datasets):
 @click.argument("folder", type=click.Path(path_type=Path))
 @json_option
 def report(folder: Path, as_json: bool) -> None:
-    """Write the self-contained HTML report of a search or of the curves of a campaign."""
+    """Write the self-contained HTML report of a search, an evaluation, or the curves of a campaign."""
     from lamps_core.report import write_report
 
     if ":/" in str(folder):  # pathlib makes one slash of two

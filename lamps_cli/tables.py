@@ -82,6 +82,26 @@ def print_campaign(result: dict[str, Any]) -> None:
         console.print(f"report: {result['report']}", markup=False, highlight=False)
 
 
+def print_evaluation(result: dict[str, Any]) -> None:
+    """What each method comes to, who wins where, and where everything lies."""
+    from lamps_core.evaluation_report import method_rows
+
+    console = Console(soft_wrap=True)
+    console.width = max(console.width, 100)  # what does not fit a line is better wrapped than cut
+    table = Table(title="Time to 98 % of the hypervolume, means over held-out datasets and repeats")
+    table.add_column("method", overflow="fold", min_width=10)
+    for column in ("reduction", "x oracle", "regret", "hours", "dollars", "first on", "datasets"):
+        table.add_column(column, justify="right", min_width=6)
+    for row in method_rows(result):
+        cells = ("hours", "dollars", "first", "datasets")
+        spread = ("\n".join(part for part in row[cell] if part) for cell in ("reduction", "oracle", "regret"))
+        table.add_row(escape(row["name"]), *spread, *(row[cell] for cell in cells))
+    console.print(table)
+    for line in (*result["words"], *(f"note: {notice}" for notice in result["notices"])):
+        console.print(line, markup=False, highlight=False)
+    console.print(f"report: {result['report']}", markup=False, highlight=False)
+
+
 def print_plan(plan: dict[str, Any]) -> None:
     """What a campaign would run, and what it is expected to cost."""
     console = Console(soft_wrap=True)

@@ -182,6 +182,12 @@ def _blank(*, right: int) -> tuple[Figure, Axes]:
             (_HEIGHT - _TOP - _BOTTOM) / _HEIGHT,
         )
     )
+    style_axes(plot)
+    return figure, plot
+
+
+def style_axes(plot: Axes) -> None:
+    """Give axes the look of every report: no frame, a faint grid below what is drawn."""
     plot.patch.set_visible(False)
     plot.spines[["top", "right", "left"]].set_visible(False)
     plot.spines["bottom"].set_color(FAINT)
@@ -191,7 +197,6 @@ def _blank(*, right: int) -> tuple[Figure, Axes]:
     for axis in (plot.xaxis, plot.yaxis):
         axis.label.set(color=INK, fontsize=13)
         axis.labelpad = 8
-    return figure, plot
 
 
 def _scale(
@@ -215,10 +220,11 @@ def _scale(
         set_limits(low - 1.5 * margin, high + margin)
         # No quarters: their labels are too long for the margin.
         axis.set_major_locator(MaxNLocator(nbins=9, steps=[1, 2, 5, 10]))
-    axis.set_major_formatter(FuncFormatter(_tick))
+    axis.set_major_formatter(FuncFormatter(tick_text))
 
 
-def _tick(value: float, _: int | None = None) -> str:
+def tick_text(value: float, _: int | None = None) -> str:
+    """A number beside an axis."""
     return f"{value / 1e6:,.6g} M" if abs(value) >= 1e6 else f"{value:,.6g}"
 
 

@@ -74,6 +74,22 @@ def inline_svg(
     return ET.tostring(root, encoding="unicode")
 
 
+def standalone_svg(svg: str) -> str:
+    """The same figure as a file of its own, on white: no page lends it colours or a font.
+
+    Args:
+        svg: as `inline_svg` gives it.
+
+    >>> standalone_svg('<svg viewBox="0 0 90 50"><g style="fill: var(--ink, #1f2328)" /></svg>')[-79:]
+    '<rect width="90" height="50" fill="#ffffff" /><g style="fill: #1f2328" /></svg>'
+    """
+    width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups()  # type: ignore[union-attr]
+    plain = re.sub(r"var\(--[a-z0-9-]+, ([^)]*)\)", r"\1", svg)
+    head, _, rest = plain.partition(">")
+    named = head.replace("<svg", f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"')
+    return f'{named}><rect width="{width}" height="{height}" fill="{CARD}" />{rest}'
+
+
 def _adapt(element: ET.Element, slug: str) -> None:
     """Drop namespaces, which HTML does without, and make ids, links, fonts and colours the page's."""
     element.tag = element.tag.rpartition("}")[2]

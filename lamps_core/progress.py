@@ -1,4 +1,4 @@
-"""What a search or a campaign says about itself while it runs, and to whom.
+"""What a search, a campaign or an evaluation says about itself while it runs, and to whom.
 
 Owns the events and the way to their one listener. Does not know how they are shown: a command sets a listener,
 the work publishes, and a listener that breaks never stops it.
@@ -101,6 +101,27 @@ class CampaignProgress:
     message: str = ""
 
 
+@dataclass(frozen=True)
+class EvaluationProgress:
+    """An evaluation at one moment.
+
+    Attributes:
+        curves: folder of the meta-dataset.
+        units: a method on a held-out dataset; where it is trained for that, each repeat.
+        done: how many are on record, from earlier runs included.
+        failed: how many cannot be done.
+        running: those in flight, each by name with the share of its training that is done, 0 to 1.
+        message: what just happened, for a person; empty where nothing needs saying.
+    """
+
+    curves: str
+    units: int
+    done: int
+    failed: int
+    running: tuple[tuple[str, float], ...]
+    message: str = ""
+
+
 listener: ContextVar[Callable[[Any], None] | None] = ContextVar("lamps_progress", default=None)
 """Who is told. A new thread starts without one: run it in `contextvars.copy_context()` to keep it."""
 
@@ -115,7 +136,7 @@ def listening(tell: Callable[[Any], None]) -> Iterator[None]:
         listener.reset(token)
 
 
-def publish(progress: SearchProgress | CampaignProgress) -> None:
+def publish(progress: SearchProgress | CampaignProgress | EvaluationProgress) -> None:
     """Tell the listener, if there is one; what it raises is logged and goes no further."""
     tell = listener.get()
     if tell is None:

@@ -257,7 +257,7 @@ def start_fork_server() -> None:
 
 def wait_for_fork_server() -> None:
     """Return when the fork server has imported everything."""
-    with _starting():
+    with starting():
         first = _context().Process(target=_nothing, name="lamps warm-up")
         first.start()
     first.join()
@@ -285,7 +285,7 @@ def _start(rank: int, slot: DeviceSlot, environment: dict[str, str], request: St
         name=f"lamps {request.name}",
         daemon=True,  # an interpreter that ends kills it, where it would wait for any other for ever
     )
-    with _starting():
+    with starting():
         process.start()
     theirs.close()
     return _Process(process, ours, log)
@@ -300,7 +300,7 @@ _start_lock = threading.Lock()
 
 
 @contextlib.contextmanager
-def _starting() -> Iterator[None]:
+def starting() -> Iterator[None]:
     """Start a process as ours are started, whatever process this is.
 
     `multiprocessing` would import the caller's main module into the child, which needs nothing of it: importing

@@ -67,7 +67,7 @@ class Algorithm:
 
 def algorithms() -> dict[str, Algorithm]:
     """All of them; imports torch."""
-    raise NotImplementedError
+    return {}
 
 
 def algorithm(name: str) -> Algorithm:

@@ -11,9 +11,10 @@ from tests.prefect_site import CHECKOUT, PrefectSite
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FLOWS = ("campaign", "fingerprint", "search")
+FLOWS = ("campaign", "evaluate", "fingerprint", "search")
 NEEDED = {
     "campaign": {"datasets": "reviews.csv", "models": "zoo/bert-tiny", "curves": "/tmp/curves"},
+    "evaluate": {"curves": "/tmp/curves", "out": "/tmp/out"},
     "fingerprint": {"model": "zoo/bert-tiny", "curves": "/tmp/curves"},
     "search": {"dataset": "reviews.csv", "input_col": "text", "target_col": "label", "out": "/tmp/out"},
 }
@@ -67,6 +68,8 @@ def editable(fact: dict[str, Any]) -> bool:
         ("campaign", {"gpu_hour_price": -1}, "-1 is less than or equal to the minimum of 0"),
         ("campaign", {"max_train_rows": 1.5}, "1.5 is not valid"),
         ("fingerprint", {"retry_failed": "perhaps"}, "'perhaps' is not of type 'boolean'"),
+        ("evaluate", {"folds": "kfold"}, "'loo' was expected"),
+        ("evaluate", {"repeats": 0}, "0 is less than the minimum of 1"),
         ("search", {"precision": "fp8"}, "'fp8' is not one of ['auto', 'fp32', 'bf16']"),
         ("search", {"max_epochs": None}, "None is not of type 'integer'"),
     ],

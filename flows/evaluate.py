@@ -1,0 +1,189 @@
+"""The evaluation flow: recorded curves replayed by every method, one dataset held out at a time (Section 6).
+
+The flow's parameters are the form a person fills in in the Prefect UI, so they are flat and described.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Literal
+
+from prefect import flow
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    update_progress_artifact,
+)
+from prefect.context import FlowRunContext
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.dead_runs import crash_dead_runs
+from flows.form import Positive, Price
+from lamps_core.budget import GPU_HOUR_PRICE
+from lamps_core.errors import BadInput, Interrupted, LampsError, StorageFailed
+from lamps_core.evaluation_run import EvaluationRequest, EvaluationRun
+from lamps_core.evaluation_unit import TrainingLimits
+from lamps_core.evaluation_worker import UnitWorkers, register, unregister
+from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
+from tasks.evaluation import evaluate_unit
+
+if TYPE_CHECKING:
+    from prefect.futures import PrefectFuture
+
+ARTIFACT_SECONDS = 5.0  # the least between two updates of the progress artifact: each is a call to the server
+MOST_PARALLEL = 128
+
+
+@flow(
+    name="evaluate",
+    flow_run_name="evaluate {curves}",
+    # More threads than units in flight do no harm: the evaluation starts no more than it has processes for.
+    task_runner=ThreadPoolTaskRunner(max_workers=MOST_PARALLEL),
+    persist_result=False,
+)
+def evaluate(
+    curves: str,
+    out: str,
+    methods: str = "",
+    policies: str = "",
+    folds: Literal["loo"] = "loo",
+    repeats: Positive = 5,
+    objectives: str = DEFAULT_OBJECTIVES,
+    bounds: str = "",
+    seed: int = 0,
+    train_seconds: float | None = None,
+    train_steps: int | None = None,
+    gpu_hour_price: Price = GPU_HOUR_PRICE,
+    parallel: int | None = None,
+) -> dict[str, Any]:
+    """Replay recorded curves, one dataset held out at a time, and compare methods and trained policies.
+
+    Args:
+        curves: Folder of the meta-dataset, an absolute path.
+        out: Folder of the results, an absolute path; one that holds this evaluation is resumed.
+        methods: Names with commas, or untrained or all; empty for every untrained one and the default algorithm.
+        policies: Folders or zips of trained policies, with commas.
+        folds: Which datasets are held out: loo, each one in its turn.
+        repeats: Of each fold; each has a seed of its own.
+        objectives: Columns to minimise, with commas.
+        bounds: Upper bounds of objectives such as train_seconds=3600, with commas.
+        seed: Of the first repeat; each further one has the next.
+        train_seconds: Seconds that a policy is trained at most in each fold and repeat; None for no limit.
+        train_steps: Environment steps of each training; None for the algorithm's own number.
+        gpu_hour_price: Dollars for an hour of a GPU, for costs.
+        parallel: Processes at once; None for one a core.
+
+    Returns:
+        What `evaluation.json` in `out` holds.
+
+    Raises:
+        BadInput: an argument cannot be used; nothing was run.
+        LampsError: a method failed on a dataset; the results of the others are written.
+    """
+    run = EvaluationRun(evaluation_request(**locals()))
+    with run.opened():
+        crash_dead_runs(out)  # the folder is ours: whoever had it is gone
+        artifact = create_progress_artifact(run.share_done, description=f"methods on {curves}")
+        _run_units(run, artifact)
+        update_progress_artifact(artifact, progress=100.0)
+        create_markdown_artifact(
+            summary_table(run.result()), key="lamps-evaluation", description="What each method comes to"
+        )
+        return run.finish()
+
+
+def evaluation_request(*, curves: str, out: str, **rest: Any) -> EvaluationRequest:
+    """The flow's flat parameters as what `lamps_core` takes.
+
+    Raises:
+        BadInput: one that cannot be parsed.
+    """
+    if not out.strip():  # as a path it would be the current folder
+        raise BadInput("--out names no folder: give one, such as runs/evaluation")
+    if not curves.strip():
+        raise BadInput("--curves names no folder: give what lamps campaign --curves was given")
+    listed = {name: _listed(rest.get(name)) for name in ("methods", "policies", "bounds")}
+    names = ("repeats", "seed", "gpu_hour_price", "parallel")
+    return EvaluationRequest(
+        curves=Path(curves),
+        out=Path(out),
+        objectives=parse_objectives(rest.get("objectives", DEFAULT_OBJECTIVES), bounds=listed["bounds"]),
+        methods=tuple(listed["methods"]),
+        policies=tuple(listed["policies"]),
+        limits=TrainingLimits(seconds=rest.get("train_seconds"), steps=rest.get("train_steps")),
+        **{name: rest[name] for name in names if name in rest},
+    )
+
+
+def _listed(text: str | None) -> list[str]:
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
+def _run_units(run: EvaluationRun, artifact: Any) -> None:
+    """Keep every process busy with what the evaluation asks for, until it asks for nothing more."""
+    name = str(run.request.out.resolve())
+    finished: SimpleQueue[tuple[str, PrefectFuture[dict[str, Any]]]] = SimpleQueue()
+    told_at = time.monotonic()
+    register(name, UnitWorkers(run.tasks, run.parallel, tell=run.training))
+    try:
+        while True:
+            while (started := run.ask()) is not None:
+                key, unit = started
+                future = evaluate_unit.submit(unit, key, name, run.training_folder(key))
+                future.add_done_callback(lambda done, key=key: finished.put((key, done)))
+            if not run.running:
+                return
+            _tell(run, *finished.get())
+            _forget_results()
+            if time.monotonic() - told_at > ARTIFACT_SECONDS:
+                update_progress_artifact(artifact, progress=run.share_done)
+                told_at = time.monotonic()
+    finally:
+        unregister(name)
+
+
+def _tell(run: EvaluationRun, key: str, future: PrefectFuture[dict[str, Any]]) -> None:
+    """Keep what came of a task: a part, or the failure of a unit.
+
+    Raises:
+        LampsError: nothing can go on: a disk is full, or the run is being shut down.
+    """
+    try:
+        part = future.result()
+    except (Interrupted, StorageFailed):
+        raise
+    except Exception as error:
+        run.tell_failed(
+            key, str(error) if isinstance(error, LampsError) else f"{type(error).__name__}: {error}"
+        )
+        return
+    run.tell(key, part)
+
+
+def _forget_results() -> None:
+    """Let go of the states of ended tasks: Prefect keeps each, with its trajectories."""
+    context = FlowRunContext.get()
+    if context is not None:
+        context.run_results.clear()
+        context.task_run_assets.clear()
+
+
+def summary_table(result: dict[str, Any]) -> str:
+    """What each method comes to, as Markdown."""
+    lines = [*(f"- {line}" for line in result["words"]), ""] if result["words"] else []
+    lines += [
+        "| method | reduction at 98 % | times the Oracle | regret | mean hours |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for row in result["summary"]:
+        cells = (
+            row["method"].replace("|", "\\|"),
+            f"{row['reduction_at_0.98']:.1%}",
+            f"{row['oracle_ratio_at_0.98']:.2f}",
+            f"{row['regret_auc']:.3f}",
+            f"{row['hours_to_0.98']:,.2f}",
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)

@@ -1,0 +1,87 @@
+"""The `lamps evaluate` command: a thin way into its flow."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from lamps_cli.options import json_option
+from lamps_core.errors import BadInput
+
+
+@click.command(
+    epilog="Example: lamps evaluate --curves runs/curves --methods untrained --policy runs/policy.zip "
+    "--out runs/evaluation"
+)
+@click.option("--curves", required=True, help="Folder of learning curves of several datasets.")
+@click.option("--out", required=True, help="Folder of the results; run again with the same one, it resumes.")
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    help="Folder or zip of a trained policy, judged on the datasets that it was not trained on.",
+)
+@click.option(
+    "--methods",
+    default="",
+    help="Names with commas, or untrained or all.  [default: every untrained one and the default algorithm]",
+)
+@click.option(
+    "--folds",
+    type=click.Choice(["loo"]),
+    default="loo",
+    show_default=True,
+    help="loo: each dataset is held out in its turn.",
+)
+@click.option("--repeats", default=5, show_default=True, help="Of each fold, each with a seed of its own.")
+@click.option("--objectives", default="test_loss,train_seconds", show_default=True, help="What to minimise.")
+@click.option("--bound", "bounds", multiple=True, help="Upper bound of an objective: train_seconds=3600.")
+@click.option(
+    "--seed", default=0, show_default=True, help="Of the first repeat; each further one has the next."
+)
+@click.option(
+    "--train-seconds", type=float, help="Longest training, in each fold and repeat.  [default: no limit]"
+)
+@click.option(
+    "--train-steps", type=int, help="Environment steps of a training.  [default: the algorithm's own]"
+)
+@click.option("--gpu-hour-price", default=3.67, show_default=True, help="Dollars, for the cost.")
+@click.option("--parallel", type=int, help="Processes at once.  [default: one a core]")
+@json_option
+def evaluate(as_json: bool, policies: tuple[str, ...], bounds: tuple[str, ...], **parameters: Any) -> None:
+    """Replay recorded curves: which method finds the front soonest on a dataset it has not seen?"""
+    for path in policies:
+        if "," in path or not path.strip():
+            raise BadInput(
+                f"--policy {path!r}: give each policy an option of its own, its path without commas"
+            )
+    result = _run(parameters | {"policies": ",".join(policies), "bounds": ",".join(bounds)})
+    if as_json:
+        print(json.dumps(result, indent=2))
+        return
+    from lamps_cli.tables import print_evaluation
+
+    print_evaluation(result)
+
+
+def _run(parameters: dict[str, Any]) -> dict[str, Any]:
+    from lamps_cli.evaluate_live import evaluation_display
+    from lamps_cli.server import prefect_server, quieten_prefect
+    from lamps_core.progress import listening
+
+    quieten_prefect()
+    from flows.evaluate import evaluate as flow
+    from flows.evaluate import evaluation_request
+    from lamps_core.evaluation_run import EvaluationRun
+
+    request = evaluation_request(**parameters)
+    with prefect_server() as wait_until_ready:
+        # Every complaint about the input comes before the wait for the server.
+        for notice in EvaluationRun(request).notices:
+            print(f"note: {notice}", file=sys.stderr)
+        wait_until_ready()
+        with evaluation_display() as display, listening(display.update):
+            return flow(**parameters)

@@ -1,0 +1,226 @@
+"""Fold rows -> what each method comes to: means, intervals, dollars, and who wins where, in words.
+
+Owns what a null counts as and which rows count. Pure functions of the rows; knows nothing of files or figures.
+
+A method that never reaches a share counts as one that ran everything: its seconds are those of the exhaustive
+search. This holds for the reduction (the contract), the ratio to the Oracle, the hours and who is first.
+Rows marked `seen` (a policy on a dataset it was trained on) count only for a policy that saw all datasets.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lamps_core.evaluation import KEY_SHARE
+from lamps_core.report_words import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import numpy.typing as npt
+
+    FloatArray = npt.NDArray[np.float64]
+
+Row = dict[str, Any]
+ORACLE = "oracle"
+# The one knows the answer; the other is what all are measured against, in an order that is an accident of names.
+REFERENCES = frozenset({ORACLE, "exhaustive"})
+KEY = str(KEY_SHARE)
+BARS = ("cheapest", "portfolio")  # that a trained policy has to beat, or it has no users
+_LEAST = 1e-9  # of the exhaustive cost: a search that reached everything for nothing has no ratio
+
+
+def counting(rows: Sequence[Row], method: str) -> list[Row]:
+    """The rows of a method that its summary is made of."""
+    of_method = [row for row in rows if row["method"] == method]
+    return [row for row in of_method if not row.get("seen")] or of_method
+
+
+def reached_seconds(row: Row) -> float:
+    """Seconds to 98 % of the hypervolume; those of everything where it was never reached."""
+    seconds = row["seconds_to"][KEY]
+    return float(row["exhaustive_seconds"] if seconds is None else seconds)
+
+
+def reduction(row: Row) -> float:
+    """The share of an exhaustive search's cost that was saved; a null counts as 1 - 1."""
+    return 1.0 - reached_seconds(row) / float(row["exhaustive_seconds"])
+
+
+def oracle_ratio(row: Row) -> float:
+    """Seconds to 98 % over the Oracle's on the same curves; both at least a billionth of everything."""
+    least = _LEAST * float(row["exhaustive_seconds"])
+    oracle = row["oracle_seconds_to_0.98"]
+    wanted = float(row["exhaustive_seconds"] if oracle is None else oracle)
+    return max(reached_seconds(row), least) / max(wanted, least)
+
+
+def summarise(rows: Sequence[Row], *, gpu_hour_price: float) -> list[Row]:
+    """One row a method, in the order in which they first appear.
+
+    Args:
+        rows: fold rows, with `oracle_seconds_to_0.98`.
+        gpu_hour_price: dollars.
+
+    Returns:
+        The contract's keys; means of the regret, of hours and dollars to 98 %, and of an exhaustive search's
+        on the same folds; 95 % intervals over repeats, None where the repeats cannot differ.
+    """
+    methods = dict.fromkeys(row["method"] for row in rows)
+    return [_method(counting(rows, method), method, gpu_hour_price) for method in methods]
+
+
+def _method(rows: Sequence[Row], method: str, price: float) -> Row:
+    reductions = _by_repeat(rows, [reduction(row) for row in rows])
+    ratios = _by_repeat(rows, [float(np.log(oracle_ratio(row))) for row in rows])
+    hours = float(np.mean([reached_seconds(row) for row in rows])) / 3600
+    everything = float(np.mean([row["exhaustive_seconds"] for row in rows])) / 3600
+    ratio_interval = interval(ratios)
+    return {
+        "method": method,
+        "reduction_at_0.98": float(np.mean([reduction(row) for row in rows])),
+        "oracle_ratio_at_0.98": float(np.exp(np.mean([np.log(oracle_ratio(row)) for row in rows]))),
+        "reduction_interval": _within_one(interval(reductions)),
+        "oracle_ratio_interval": [float(np.exp(end)) for end in ratio_interval] if ratio_interval else None,
+        "regret_auc": float(np.mean([row["regret_auc"] for row in rows])),
+        "regret_auc_interval": _within_one(interval(_by_repeat(rows, [row["regret_auc"] for row in rows]))),
+        "hours_to_0.98": hours,
+        "dollars_to_0.98": hours * price,
+        "exhaustive_hours": everything,
+        "exhaustive_dollars": everything * price,
+        "datasets": len({row["dataset"] for row in rows}),
+        "never_reached_0.98": sum(row["seconds_to"][KEY] is None for row in rows),
+        "seen": any(row.get("seen", False) for row in rows),
+    }
+
+
+def _by_repeat(rows: Sequence[Row], values: Sequence[float]) -> FloatArray:
+    """(repeats,) the mean over the folds of each repeat."""
+    repeats = sorted({row["repeat"] for row in rows})
+    grouped = ([v for row, v in zip(rows, values, strict=True) if row["repeat"] == r] for r in repeats)
+    return np.array([np.mean(group) for group in grouped])
+
+
+def interval(values: npt.ArrayLike) -> list[float] | None:
+    """The 95 % confidence interval of a mean, by Student's t.
+
+    Args:
+        values: (r,) one a repeat.
+
+    Returns:
+        [low, high]; None where there is one repeat, or all are equal: nothing was random.
+
+    >>> [round(end, 6) for end in interval([1.0, 2.0, 3.0])]
+    [-0.484138, 4.484138]
+    >>> interval([1.0, 1.0]) is None
+    True
+    """
+    found = np.asarray(values, dtype=np.float64)
+    if len(found) < 2 or np.ptp(found) <= 1e-12 * abs(found[0]):
+        return None
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(len(found) - 1, 0.975) * found.std(ddof=1) / np.sqrt(len(found)))
+    return [float(found.mean()) - half, float(found.mean()) + half]
+
+
+def _within_one(ends: list[float] | None) -> list[float] | None:
+    """An interval of something that is never below 0 or above 1, cut there: with two repeats it is wide."""
+    return [min(max(end, 0.0), 1.0) for end in ends] if ends else None
+
+
+def mean_seconds(rows: Iterable[Row]) -> dict[str, dict[str, float]]:
+    """Dataset -> method -> seconds to 98 %, the mean over repeats; without the rows that were seen."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for row in rows:
+        if not row.get("seen"):
+            found.setdefault(row["dataset"], {}).setdefault(row["method"], []).append(reached_seconds(row))
+    return {
+        dataset: {method: float(np.mean(seconds)) for method, seconds in methods.items()}
+        for dataset, methods in found.items()
+    }
+
+
+def first_on(rows: Iterable[Row]) -> dict[str, list[str]]:
+    """Method -> the datasets on which no other is faster to 98 %, references apart; ties count for each."""
+    wins: dict[str, list[str]] = {}
+    for dataset, methods in mean_seconds(rows).items():
+        feasible = {method: seconds for method, seconds in methods.items() if method not in REFERENCES}
+        if not feasible:
+            continue
+        best = min(feasible.values())
+        for method, seconds in feasible.items():
+            wins.setdefault(method, [])
+            if seconds <= best * (1.0 + 1e-9):
+                wins[method].append(dataset)
+    return wins
+
+
+def in_words(rows: Sequence[Row], *, learned: Iterable[str], gpu_hour_price: float) -> list[str]:
+    """Who wins where, and for how many dollars.
+
+    Args:
+        rows: fold rows.
+        learned: methods that were trained, on the other datasets or elsewhere.
+        gpu_hour_price: dollars.
+    """
+    told = [_firsts(rows)]
+    told += [line for method in learned for line in _against_bars(rows, method)]
+    told += [_dollars(rows, gpu_hour_price)]
+    return [line for line in told if line]
+
+
+def _firsts(rows: Sequence[Row]) -> str:
+    datasets = len(mean_seconds(rows))
+    wins = sorted(((m, won) for m, won in first_on(rows).items() if won), key=lambda pair: -len(pair[1]))
+    parts = [f"{method} on {len(won)} of {datasets} ({', '.join(won)})" for method, won in wins]
+    if not parts:
+        return ""
+    apart = [name for name in dict.fromkeys(row["method"] for row in rows) if name in REFERENCES]
+    told = f" ({' and '.join(apart)} apart)" if apart else ""
+    return f"First to 98 % of the hypervolume{told}: {'; '.join(parts)}."
+
+
+def _against_bars(rows: Sequence[Row], method: str) -> list[str]:
+    means = [methods for methods in mean_seconds(rows).values() if method in methods]
+    parts = []
+    for bar in BARS:
+        both = [methods for methods in means if bar in methods]
+        if both:
+            faster = sum(methods[method] < methods[bar] for methods in both)
+            parts.append(f"faster than {bar} on {faster} of {counted(len(both), 'dataset')}")
+    return [f"{method} is {' and '.join(parts)}."] if parts else []
+
+
+def _dollars(rows: Sequence[Row], price: float) -> str:
+    """The paper's sentence (Section 6.2): what the dearest dataset costs, searched whole and by the best method."""
+    means = mean_seconds(rows)
+    everything = {
+        dataset: float(np.mean([row["exhaustive_seconds"] for row in rows if row["dataset"] == dataset]))
+        for dataset in means
+    }
+    summary = [row for row in summarise(rows, gpu_hour_price=price) if row["method"] not in REFERENCES]
+    if not means or not summary:
+        return ""
+    best = max(summary, key=lambda row: float(row["reduction_at_0.98"]))["method"]
+    judged = [dataset for dataset in means if best in means[dataset]]
+    if not judged:
+        return ""
+    dearest = max(judged, key=lambda dataset: everything[dataset])
+    whole, reached = everything[dearest] / 3600, means[dearest][best] / 3600
+    return (
+        f"On {dearest}, the dearest, an exhaustive search takes {hours_told(whole)} h (${whole * price:,.2f} at "
+        f"${price:,.2f} an hour); {best}, the quickest on average, reaches 98 % in {hours_told(reached)} h "
+        f"(${reached * price:,.2f}, {1.0 - reached / whole:.1%} less)."
+    )
+
+
+def hours_told(hours: float) -> str:
+    """Hours with a digit behind the point, or three that say something.
+
+    >>> hours_told(2118.66), hours_told(0.0123456)
+    ('2,118.7', '0.0123')
+    """
+    return f"{hours:,.1f}" if hours >= 100 else f"{hours:.3g}"
