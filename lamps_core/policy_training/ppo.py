@@ -1,0 +1,325 @@
+"""Proximal policy optimisation with invalid actions masked, for hundreds of searches at once.
+
+Schulman et al., "Proximal Policy Optimization Algorithms", 2017; Huang and Ontanon, "A Closer Look at Invalid
+Action Masking in Policy Gradient Algorithms", 2022. The algorithm, its network and its buffer are those of
+sb3-contrib's MaskablePPO; what is here is the same mathematics with less around it: a test holds an update of
+both equal. Rollouts are written into the buffer as whole arrays, minibatches are taken by index, the masked
+softmax is written out, and all weights are one vector, so that Adam and the gradient's norm are one call each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+from sb3_contrib import MaskablePPO
+from torch.nn import functional
+
+from lamps_core.errors import BadInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from stable_baselines3.common.buffers import RolloutBuffer
+    from stable_baselines3.common.callbacks import BaseCallback
+    from stable_baselines3.common.vec_env import VecEnv
+    from torch import Tensor
+
+Settings = TypeVar("Settings")
+
+MASKED = -1e8  # logit of an action that cannot be chosen, as in sb3-contrib
+
+
+@dataclass(frozen=True, kw_only=True)
+class PPOSettings:
+    """Hyperparameters. Those of Appendix B.2 are the defaults; it names no others.
+
+    Attributes:
+        learning_rate: of Adam.
+        minibatch_size: samples in one update.
+        epochs: passes over a rollout.
+        discount: gamma.
+        gae_lambda: of generalised advantage estimation.
+        clip_range: of the probability ratio.
+        value_coefficient: c_1.
+        entropy_coefficient: c_2.
+        rollout_steps: of each episode between two trainings.
+        episodes_each: at once on each task; with `rollout_steps` 2048 samples of a task, as in stable-baselines3.
+        most_gradient_norm: above which a gradient is shortened, as in stable-baselines3.
+        widths: hidden units of each layer, of the policy and of the value network alike, as there.
+    """
+
+    learning_rate: float = 1e-4
+    minibatch_size: int = 256
+    epochs: int = 15
+    discount: float = 0.99
+    gae_lambda: float = 0.97
+    clip_range: float = 0.2
+    value_coefficient: float = 0.5
+    entropy_coefficient: float = 0.23
+    rollout_steps: int = 128
+    episodes_each: int = 16
+    most_gradient_norm: float = 0.5
+    widths: tuple[int, ...] = (64, 64)
+
+    def as_arguments(self) -> dict[str, Any]:
+        """As MaskablePPO takes them."""
+        return {
+            "learning_rate": self.learning_rate,
+            "batch_size": self.minibatch_size,
+            "n_epochs": self.epochs,
+            "gamma": self.discount,
+            "gae_lambda": self.gae_lambda,
+            "clip_range": self.clip_range,
+            "vf_coef": self.value_coefficient,
+            "ent_coef": self.entropy_coefficient,
+            "n_steps": self.rollout_steps,
+            "max_grad_norm": self.most_gradient_norm,
+            "policy_kwargs": {"net_arch": {"pi": list(self.widths), "vf": list(self.widths)}},
+        }
+
+
+def changed(defaults: Settings, changes: Mapping[str, Any]) -> Settings:
+    """Settings with some fields changed.
+
+    Raises:
+        BadInput: one that there is not.
+    """
+    known = {one.name for one in fields(defaults)}  # type: ignore[arg-type]
+    if unknown := sorted(set(changes) - known):
+        raise BadInput(f"there is no setting {unknown[0]} (there are {', '.join(sorted(known))})")
+    told = {name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()}
+    return type(defaults)(**{**vars(defaults), **told})
+
+
+class FlatWeights:
+    """The weights of a network as one vector and their gradients as another, and Adam on it.
+
+    Elementwise, Adam on one vector is Adam on its parts.
+
+    Attributes:
+        optimizer: Adam.
+    """
+
+    def __init__(self, parameters: Iterable[torch.nn.Parameter], *, learning_rate: float) -> None:
+        """Take over parameters: they become views of the vector.
+
+        Args:
+            parameters: of one device and type.
+            learning_rate: of Adam.
+        """
+        own = list(parameters)
+        self.vector = torch.nn.Parameter(torch.cat([one.detach().reshape(-1) for one in own]))
+        self.vector.grad = self.gradient = torch.zeros_like(self.vector.data)
+        place = 0
+        for one in own:
+            part = slice(place, place + one.numel())
+            one.data = self.vector.data[part].view(one.shape)
+            one.grad = self.gradient[part].view(one.shape)
+            place = part.stop
+        # Epsilon as in stable-baselines3, which has it from the first implementation of PPO.
+        self.optimizer = torch.optim.Adam([self.vector], lr=learning_rate, eps=1e-5, fused=True)
+
+    def descend(self, loss: Tensor, *, most_norm: float) -> None:
+        """One step down the gradient, shortened where it is longer than `most_norm`."""
+        self.gradient.zero_()
+        loss.backward()
+        shrink_(self.gradient, most_norm)
+        self.optimizer.step()
+
+
+def shrink_(gradient: Tensor, most_norm: float) -> None:
+    """Shorten (..., P) gradients to a norm of at most `most_norm`, in place, as torch's clip_grad_norm_ does."""
+    norm = torch.linalg.vector_norm(gradient, dim=-1, keepdim=True)
+    gradient.mul_((most_norm / (norm + 1e-6)).clamp_(max=1.0))
+
+
+def masked_log_softmax(logits: Tensor, mask: Tensor) -> Tensor:
+    """(..., m) log probabilities of the actions; those that are masked have none (Huang and Ontanon)."""
+    return functional.log_softmax(logits.masked_fill(~mask, MASKED), dim=-1)
+
+
+def entropy_of(log_probabilities: Tensor) -> Tensor:
+    """(...) -sum p log p; a masked action's p is 0."""
+    return -(log_probabilities.exp() * log_probabilities).sum(-1)
+
+
+def standardised(advantages: Tensor) -> Tensor:
+    """(..., B) advantages of a minibatch with mean 0 and deviation 1, as in stable-baselines3."""
+    mean, deviation = advantages.mean(-1, keepdim=True), advantages.std(-1, keepdim=True)
+    return (advantages - mean) / (deviation + 1e-8)
+
+
+def clipped_surrogate(log_ratio: Tensor, advantages: Tensor, clip_range: float) -> Tensor:
+    """(...) the negated L^CLIP of Schulman et al., equation 7, of (..., B) samples."""
+    ratio = log_ratio.exp()
+    clipped = ratio.clamp(1.0 - clip_range, 1.0 + clip_range)
+    return -torch.minimum(advantages * ratio, advantages * clipped).mean(-1)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A rollout as the update reads it: S = steps * episodes samples, step by step.
+
+    Attributes:
+        observations: (S, size).
+        masks: (S, m).
+        actions: (S,).
+        log_probabilities: (S,) of the actions when they were taken.
+        advantages: (S,).
+        returns: (S,) targets of the value network.
+    """
+
+    observations: Tensor
+    masks: Tensor
+    actions: Tensor
+    log_probabilities: Tensor
+    advantages: Tensor
+    returns: Tensor
+
+    @classmethod
+    def of(cls, buffer: Any) -> Samples:
+        """From the buffer of stable-baselines3, without a copy of the observations."""
+        return cls(
+            observations=torch.from_numpy(buffer.observations).flatten(0, 1),
+            masks=torch.from_numpy(buffer.action_masks).flatten(0, 1).bool(),
+            actions=torch.from_numpy(buffer.actions).flatten().long(),
+            log_probabilities=torch.from_numpy(buffer.log_probs).flatten(),
+            advantages=torch.from_numpy(buffer.advantages).flatten(),
+            returns=torch.from_numpy(buffer.returns).flatten(),
+        )
+
+    def take(self, index: Tensor) -> Samples:
+        """Some of them, (...) by index."""
+        return Samples(*(getattr(self, one.name)[index] for one in fields(self)))
+
+
+class MaskedPPO(MaskablePPO):
+    """MaskablePPO on a `VectorSearchEnvironment`, on this host's CPU.
+
+    Attributes:
+        generator: of the actions and the minibatches.
+        told: scalars of the last rollout and training.
+    """
+
+    def __init__(self, environment: VecEnv, settings: PPOSettings, *, seed: int) -> None:
+        """Make the networks.
+
+        Args:
+            environment: a `VectorSearchEnvironment`, or any that has its `observations`, `masks` and `advance`.
+            settings: hyperparameters.
+            seed: of the weights, the actions and the minibatches.
+        """
+        self.settings = settings
+        self.generator = torch.Generator().manual_seed(seed)
+        self.told: dict[str, float] = {}
+        super().__init__("MlpPolicy", environment, seed=seed, device="cpu", **settings.as_arguments())
+
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        self.weights = FlatWeights(self.policy.parameters(), learning_rate=self.settings.learning_rate)
+
+    def states(self) -> dict[str, FlatWeights]:
+        """Everything that learns, by name, for checkpoints."""
+        return {"policy": self.weights}
+
+    def outputs(self, observations: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, m) logits and (B,) values of (B, size) observations."""
+        policy = self.policy
+        logits = policy.action_net(policy.mlp_extractor.policy_net(observations))
+        values = policy.value_net(policy.mlp_extractor.value_net(observations))
+        return logits, values.squeeze(-1)
+
+    def act(self, observations: Tensor, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(E,) actions drawn from the policy, their log probabilities and the values of what is seen."""
+        logits, values = self.outputs(observations)
+        logs = masked_log_softmax(logits, masks)
+        # The largest of log p + Gumbel noise is a draw from p.
+        noise = torch.empty_like(logs).exponential_(generator=self.generator).log_()
+        actions = (logs - noise).argmax(-1)
+        return actions, logs.gather(-1, actions[:, None]).squeeze(-1), values
+
+    def collect_rollouts(
+        self,
+        env: VecEnv,
+        callback: BaseCallback,
+        rollout_buffer: RolloutBuffer,
+        n_rollout_steps: int,
+        use_masking: bool = True,
+    ) -> bool:
+        """Fill the buffer; False where the callback ends the training."""
+        environment: Any = env
+        buffer: Any = rollout_buffer
+        buffer.reset()
+        callback.on_rollout_start()
+        if not callback.on_step():
+            return False
+        starts, ended = self._last_episode_starts, []
+        with torch.no_grad():
+            for step in range(n_rollout_steps):
+                buffer.observations[step] = environment.observations
+                buffer.action_masks[step] = environment.masks
+                buffer.episode_starts[step] = starts
+                actions, logs, values = self.act(
+                    torch.from_numpy(buffer.observations[step]), torch.from_numpy(environment.masks)
+                )
+                buffer.values[step], buffer.log_probs[step] = values.numpy(), logs.numpy()
+                buffer.actions[step] = actions.numpy()[:, None]
+                buffer.rewards[step], starts = environment.advance(actions.numpy())
+                ended.append(buffer.rewards[step][starts])
+            _, last = self.outputs(torch.from_numpy(environment.observations))
+        buffer.pos, buffer.full = n_rollout_steps, True
+        self._last_obs, self._last_episode_starts = environment.observations, starts
+        self.num_timesteps += n_rollout_steps * env.num_envs
+        buffer.compute_returns_and_advantage(last_values=last, dones=starts)
+        finished = np.concatenate(ended)
+        self.told = {"episodes": float(len(finished)), "earned": float(finished.mean()) if len(finished) else 0.0}
+        callback.on_rollout_end()
+        return True
+
+    def train(self) -> None:
+        """Learn from the rollout in the buffer."""
+        samples, sums = Samples.of(self.rollout_buffer), torch.zeros(3)
+        count = 0
+        for _ in range(self.settings.epochs):
+            order = torch.randperm(len(samples.actions), generator=self.generator)
+            for index in order.split(self.settings.minibatch_size):
+                sums += self.update(samples.take(index))
+                count += 1
+        self._n_updates += self.settings.epochs
+        names = ("policy_loss", "value_loss", "entropy")
+        self.told |= dict(zip(names, (sums / count).tolist(), strict=True))
+
+    def update(self, batch: Samples) -> Tensor:
+        """One step of Adam on a minibatch; returns (3,) its policy loss, value loss and entropy."""
+        settings = self.settings
+        logits, values = self.outputs(batch.observations)
+        logs = masked_log_softmax(logits, batch.masks)
+        # The clipped surrogate objective, L^CLIP.
+        taken = logs.gather(-1, batch.actions[:, None]).squeeze(-1)
+        advantages = standardised(batch.advantages)
+        policy_loss = clipped_surrogate(taken - batch.log_probabilities, advantages, settings.clip_range)
+        # The value network's squared error, L^VF.
+        value_loss = functional.mse_loss(values, batch.returns)
+        # The entropy bonus, S.
+        entropy = entropy_of(logs).mean()
+        # Schulman et al., equation 9, negated.
+        loss = policy_loss + settings.value_coefficient * value_loss - settings.entropy_coefficient * entropy
+        self.weights.descend(loss, most_norm=settings.most_gradient_norm)
+        return torch.stack([policy_loss.detach(), value_loss.detach(), entropy.detach()])
+
+
+def actor_weights(model: MaskablePPO) -> dict[str, np.ndarray]:
+    """The weights that decide, by name: what a policy file keeps."""
+    return {
+        name: tensor.detach().numpy().copy()
+        for name, tensor in model.policy.state_dict().items()
+        if name.startswith(("mlp_extractor.policy_net.", "action_net."))
+    }
+
+
+def layer_names(hidden: Sequence[int]) -> list[str]:
+    """The layers of an actor, first to last, as `actor_weights` names them; a layer of tanh stands between two."""
+    return [f"mlp_extractor.policy_net.{2 * index}" for index in range(len(hidden))] + ["action_net"]
