@@ -6,6 +6,8 @@ Owns the names. Each algorithm has a file of its own.
 from __future__ import annotations
 
 import difflib
+import importlib
+import importlib.util
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -66,8 +68,34 @@ class Algorithm:
 
 
 def algorithms() -> dict[str, Algorithm]:
-    """All of them; imports torch."""
-    raise NotImplementedError
+    """All of them; nothing heavy is imported before one is used."""
+    found = [
+        Algorithm(
+            "distral", "Distral on PPO, the paper's: a policy distilled from one a dataset", _distral, _pool
+        ),
+        Algorithm("ppo", "PPO of one policy on all datasets", _ppo, _pool),
+    ]
+    if importlib.util.find_spec("lamps_core.policy_training.imitation") is not None:
+        found.insert(0, importlib.import_module("lamps_core.policy_training.imitation").IMITATION)
+    return {one.name: one for one in found}
+
+
+def _distral(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
+    from lamps_core.policy_training.pool_training import train_distral
+
+    return train_distral(tasks, seed=seed, run=run)
+
+
+def _ppo(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
+    from lamps_core.policy_training.pool_training import train_ppo
+
+    return train_ppo(tasks, seed=seed, run=run)
+
+
+def _pool(file: PolicyFile, *, name: str) -> Policy:
+    from lamps_core.policies.pool import PoolPolicy
+
+    return PoolPolicy(file, name=name)
 
 
 def algorithm(name: str) -> Algorithm:

@@ -96,9 +96,7 @@ class PoolLayout:
                 tasks.epoch_cost,
             )
         ]
-        scale = self._scale(
-            losses=known[0], step_seconds=known[1], parameters=known[2], epoch_cost=known[3]
-        )
+        scale = self._scale(losses=known[0], step_seconds=known[1], parameters=known[2], epoch_cost=known[3])
         steps = np.where(absent[:, None], -1, np.arange(tasks.values.shape[2])[:, None])  # (T, L, m)
         return self._features(tasks.values.transpose(0, 2, 1, 3), steps, scale[:, None])
 
@@ -128,7 +126,9 @@ class PoolLayout:
                 told[..., index] = np.arcsinh(told[..., index]) / COMPRESSION
         rows = (steps + 1) / STEPS
         seen = np.concatenate([told, rows[..., None]], axis=-1)
-        return np.where(rows[..., None] > 0, np.nan_to_num(seen, posinf=0.0, neginf=0.0), 0.0).astype(np.float32)
+        return np.where(rows[..., None] > 0, np.nan_to_num(seen, posinf=0.0, neginf=0.0), 0.0).astype(
+            np.float32
+        )
 
 
 def _first(curves: tuple[tuple[float, ...], ...]) -> FloatArray:

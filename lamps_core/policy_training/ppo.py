@@ -10,7 +10,7 @@ softmax is written out, and all weights are one vector, so that Adam and the gra
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from torch.nn import functional
 from lamps_core.errors import BadInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from stable_baselines3.common.buffers import RolloutBuffer
     from stable_baselines3.common.callbacks import BaseCallback
@@ -100,15 +100,21 @@ class FlatWeights:
     Elementwise, Adam on one vector is Adam on its parts.
 
     Attributes:
+        vector: (P,) all weights.
+        gradient: (P,) of the last loss.
         optimizer: Adam.
     """
 
-    def __init__(self, parameters: Iterable[torch.nn.Parameter], *, learning_rate: float) -> None:
+    def __init__(
+        self, parameters: Iterable[torch.nn.Parameter], *, learning_rate: float, networks: int = 1
+    ) -> None:
         """Take over parameters: they become views of the vector.
 
         Args:
             parameters: of one device and type.
             learning_rate: of Adam.
+            networks: T, where every parameter is that of T networks, by its first dimension: each network's
+                gradient is then shortened by itself.
         """
         own = list(parameters)
         self.vector = torch.nn.Parameter(torch.cat([one.detach().reshape(-1) for one in own]))
@@ -119,21 +125,21 @@ class FlatWeights:
             one.data = self.vector.data[part].view(one.shape)
             one.grad = self.gradient[part].view(one.shape)
             place = part.stop
+        # (T, p) gradients of each network; all of the vector at once, where there is one.
+        parts = [one.grad for one in own] if networks > 1 else [self.gradient]
+        self._by_network = [part.view(networks, -1) for part in parts if part is not None]
         # Epsilon as in stable-baselines3, which has it from the first implementation of PPO.
         self.optimizer = torch.optim.Adam([self.vector], lr=learning_rate, eps=1e-5, fused=True)
 
-    def descend(self, loss: Tensor, *, most_norm: float) -> None:
-        """One step down the gradient, shortened where it is longer than `most_norm`."""
-        self.gradient.zero_()
-        loss.backward()
-        shrink_(self.gradient, most_norm)
+    def follow_gradient(self, *, most_norm: float) -> None:
+        """One step of Adam down the gradient, shortened where it is longer than `most_norm`; then forget it."""
+        norms = [torch.linalg.vector_norm(part, dim=1) for part in self._by_network]
+        norm = torch.linalg.vector_norm(torch.stack(norms), dim=0)
+        shrink = (most_norm / (norm + 1e-6)).clamp_(max=1.0)[:, None]  # as torch's clip_grad_norm_
+        for part in self._by_network:
+            part.mul_(shrink)
         self.optimizer.step()
-
-
-def shrink_(gradient: Tensor, most_norm: float) -> None:
-    """Shorten (..., P) gradients to a norm of at most `most_norm`, in place, as torch's clip_grad_norm_ does."""
-    norm = torch.linalg.vector_norm(gradient, dim=-1, keepdim=True)
-    gradient.mul_((most_norm / (norm + 1e-6)).clamp_(max=1.0))
+        self.gradient.zero_()
 
 
 def masked_log_softmax(logits: Tensor, mask: Tensor) -> Tensor:
@@ -200,9 +206,12 @@ class MaskedPPO(MaskablePPO):
     """MaskablePPO on a `VectorSearchEnvironment`, on this host's CPU.
 
     Attributes:
+        losses: names of what an update tells.
         generator: of the actions and the minibatches.
         told: scalars of the last rollout and training.
     """
+
+    losses: ClassVar = ("policy_loss", "value_loss", "entropy")
 
     def __init__(self, environment: VecEnv, settings: PPOSettings, *, seed: int) -> None:
         """Make the networks.
@@ -275,22 +284,24 @@ class MaskedPPO(MaskablePPO):
         self.num_timesteps += n_rollout_steps * env.num_envs
         buffer.compute_returns_and_advantage(last_values=last, dones=starts)
         finished = np.concatenate(ended)
-        self.told = {"episodes": float(len(finished)), "earned": float(finished.mean()) if len(finished) else 0.0}
+        self.told["episodes"] = float(len(finished))
+        if len(finished):
+            self.told["earned"] = float(finished.mean())
         callback.on_rollout_end()
         return True
 
     def train(self) -> None:
         """Learn from the rollout in the buffer."""
-        samples, sums = Samples.of(self.rollout_buffer), torch.zeros(3)
-        count = 0
+        samples, told = Samples.of(self.rollout_buffer), []
         for _ in range(self.settings.epochs):
-            order = torch.randperm(len(samples.actions), generator=self.generator)
-            for index in order.split(self.settings.minibatch_size):
-                sums += self.update(samples.take(index))
-                count += 1
+            told += [self.update(samples.take(index)) for index in self.minibatches(len(samples.actions))]
         self._n_updates += self.settings.epochs
-        names = ("policy_loss", "value_loss", "entropy")
-        self.told |= dict(zip(names, (sums / count).tolist(), strict=True))
+        means = torch.stack(told).mean(0).tolist()
+        self.told |= dict(zip(self.losses, means, strict=True))
+
+    def minibatches(self, samples: int) -> Iterable[Tensor]:
+        """(B,) indices of each minibatch of a pass over S samples, in a new order."""
+        return torch.randperm(samples, generator=self.generator).split(self.settings.minibatch_size)
 
     def update(self, batch: Samples) -> Tensor:
         """One step of Adam on a minibatch; returns (3,) its policy loss, value loss and entropy."""
@@ -307,19 +318,6 @@ class MaskedPPO(MaskablePPO):
         entropy = entropy_of(logs).mean()
         # Schulman et al., equation 9, negated.
         loss = policy_loss + settings.value_coefficient * value_loss - settings.entropy_coefficient * entropy
-        self.weights.descend(loss, most_norm=settings.most_gradient_norm)
+        loss.backward()
+        self.weights.follow_gradient(most_norm=settings.most_gradient_norm)
         return torch.stack([policy_loss.detach(), value_loss.detach(), entropy.detach()])
-
-
-def actor_weights(model: MaskablePPO) -> dict[str, np.ndarray]:
-    """The weights that decide, by name: what a policy file keeps."""
-    return {
-        name: tensor.detach().numpy().copy()
-        for name, tensor in model.policy.state_dict().items()
-        if name.startswith(("mlp_extractor.policy_net.", "action_net."))
-    }
-
-
-def layer_names(hidden: Sequence[int]) -> list[str]:
-    """The layers of an actor, first to last, as `actor_weights` names them; a layer of tanh stands between two."""
-    return [f"mlp_extractor.policy_net.{2 * index}" for index in range(len(hidden))] + ["action_net"]

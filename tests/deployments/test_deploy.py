@@ -11,11 +11,12 @@ from tests.prefect_site import CHECKOUT, PrefectSite
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FLOWS = ("campaign", "fingerprint", "search")
+FLOWS = ("campaign", "fingerprint", "search", "train_policy")
 NEEDED = {
     "campaign": {"datasets": "reviews.csv", "models": "zoo/bert-tiny", "curves": "/tmp/curves"},
     "fingerprint": {"model": "zoo/bert-tiny", "curves": "/tmp/curves"},
     "search": {"dataset": "reviews.csv", "input_col": "text", "target_col": "label", "out": "/tmp/out"},
+    "train_policy": {"curves": "/tmp/curves", "out": "/tmp/policy"},
 }
 
 
@@ -68,6 +69,7 @@ def editable(fact: dict[str, Any]) -> bool:
         ("campaign", {"max_train_rows": 1.5}, "1.5 is not valid"),
         ("fingerprint", {"retry_failed": "perhaps"}, "'perhaps' is not of type 'boolean'"),
         ("search", {"precision": "fp8"}, "'fp8' is not one of ['auto', 'fp32', 'bf16']"),
+        ("train_policy", {"algorithm": "sarsa"}, "'sarsa' is not one of ['imitation', 'distral', 'ppo']"),
         ("search", {"max_epochs": None}, "None is not of type 'integer'"),
     ],
 )

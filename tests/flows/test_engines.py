@@ -192,5 +192,6 @@ def test_what_a_step_waits_for_is_said_in_numbers() -> None:
 
 
 def test_flows_import_no_torch_which_would_cost_every_command_seconds() -> None:
-    code = "import sys, flows.campaign, flows.fingerprint, flows.search; sys.exit('torch' in sys.modules)"
+    names = "flows.campaign, flows.fingerprint, flows.search, flows.train_policy"
+    code = f"import sys, {names}; sys.exit('torch' in sys.modules or 'gymnasium' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_supported
 
@@ -96,7 +96,7 @@ def test_no_episode_earns_more_than_one_of_the_front_alone(task: Task, equation:
     while not ended:
         choice = generator.choice(np.flatnonzero(environment.action_masks()))
         _, reward, ended, _, _ = environment.step(choice)
-    assert 0.0 <= reward <= 1.0 + 1e-9
+    assert reward <= 1.0 + 1e-9
 
 
 def test_gymnasium_finds_nothing_wrong(three: Task) -> None:
@@ -125,6 +125,7 @@ def test_a_task_without_anything_to_search_for_is_refused(tmp_path: Path) -> Non
         SearchEnvironment(task)
 
 
+@settings(max_examples=30)
 @given(st.lists(searchable_task, min_size=1, max_size=3), st.integers(1, 2), st.integers(0, 99))
 def test_hundreds_of_episodes_at_once_are_as_many_single_ones(
     tasks: list[Task], each: int, seed: int
@@ -136,7 +137,7 @@ def test_hundreds_of_episodes_at_once_are_as_many_single_ones(
     assert is_masking_supported(together)
     np.testing.assert_array_equal(observed, [single.reset()[0] for single in singles])
     generator = np.random.default_rng(seed)
-    for _ in range(25):
+    for _ in range(20):
         masks = get_action_masks(together)
         np.testing.assert_array_equal(masks, [single.action_masks() for single in singles])
         actions = np.array([generator.choice(np.flatnonzero(mask)) for mask in masks])

@@ -74,7 +74,16 @@ def test_actions_are_drawn_with_the_probabilities_of_the_policy() -> None:
 
 def test_the_defaults_are_those_of_the_paper() -> None:
     told = PPOSettings().as_arguments()
-    named = ("learning_rate", "batch_size", "n_epochs", "gamma", "gae_lambda", "clip_range", "vf_coef", "ent_coef")
+    named = (
+        "learning_rate",
+        "batch_size",
+        "n_epochs",
+        "gamma",
+        "gae_lambda",
+        "clip_range",
+        "vf_coef",
+        "ent_coef",
+    )
     assert [told[name] for name in named] == [1e-4, 256, 15, 0.99, 0.97, 0.2, 0.5, 0.23]
 
 
