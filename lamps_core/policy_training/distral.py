@@ -154,7 +154,7 @@ class Distral(MaskedPPO):
         """One step of Adam on a minibatch of each task; (4,) means over the tasks of what `losses` names."""
         settings = self.distral
         logits, values, shared = self.task_outputs(batch.observations)
-        task_logs, distilled_logs = (masked_log_softmax(told, batch.masks) for told in (logits, shared))
+        task_logs, distilled_logs = (masked_log_softmax(told, batch.closed) for told in (logits, shared))
         # The rewards R_i of equation 1, by the clipped surrogate of each task's policy.
         taken = task_logs.gather(-1, batch.actions[..., None]).squeeze(-1)
         advantages = standardised(batch.advantages)

@@ -142,9 +142,9 @@ class FlatWeights:
         self.gradient.zero_()
 
 
-def masked_log_softmax(logits: Tensor, mask: Tensor) -> Tensor:
-    """(..., m) log probabilities of the actions; those that are masked have none (Huang and Ontanon)."""
-    return functional.log_softmax(logits.masked_fill(~mask, MASKED), dim=-1)
+def masked_log_softmax(logits: Tensor, closed: Tensor) -> Tensor:
+    """(..., m) log probabilities of the actions; those that are closed have none (Huang and Ontanon)."""
+    return functional.log_softmax(logits.masked_fill(closed, MASKED), dim=-1)
 
 
 def entropy_of(log_probabilities: Tensor) -> Tensor:
@@ -171,7 +171,7 @@ class Samples:
 
     Attributes:
         observations: (S, size).
-        masks: (S, m).
+        closed: (S, m) which actions were masked.
         actions: (S,).
         log_probabilities: (S,) of the actions when they were taken.
         advantages: (S,).
@@ -179,7 +179,7 @@ class Samples:
     """
 
     observations: Tensor
-    masks: Tensor
+    closed: Tensor
     actions: Tensor
     log_probabilities: Tensor
     advantages: Tensor
@@ -190,7 +190,7 @@ class Samples:
         """From the buffer of stable-baselines3, without a copy of the observations."""
         return cls(
             observations=torch.from_numpy(buffer.observations).flatten(0, 1),
-            masks=torch.from_numpy(buffer.action_masks).flatten(0, 1).bool(),
+            closed=torch.from_numpy(buffer.action_masks).flatten(0, 1) == 0,
             actions=torch.from_numpy(buffer.actions).flatten().long(),
             log_probabilities=torch.from_numpy(buffer.log_probs).flatten(),
             advantages=torch.from_numpy(buffer.advantages).flatten(),
@@ -199,7 +199,9 @@ class Samples:
 
     def take(self, index: Tensor) -> Samples:
         """Some of them, (...) by index."""
-        return Samples(*(getattr(self, one.name)[index] for one in fields(self)))
+        # index_select copies whole rows, four times as fast as an index in brackets.
+        chosen = (getattr(self, one.name).index_select(0, index.flatten()) for one in fields(self))
+        return Samples(*(one.unflatten(0, index.shape) for one in chosen))
 
 
 class MaskedPPO(MaskablePPO):
@@ -244,7 +246,7 @@ class MaskedPPO(MaskablePPO):
     def act(self, observations: Tensor, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(E,) actions drawn from the policy, their log probabilities and the values of what is seen."""
         logits, values = self.outputs(observations)
-        logs = masked_log_softmax(logits, masks)
+        logs = masked_log_softmax(logits, ~masks)
         # The largest of log p + Gumbel noise is a draw from p.
         noise = torch.empty_like(logs).exponential_(generator=self.generator).log_()
         actions = (logs - noise).argmax(-1)
@@ -307,7 +309,7 @@ class MaskedPPO(MaskablePPO):
         """One step of Adam on a minibatch; returns (3,) its policy loss, value loss and entropy."""
         settings = self.settings
         logits, values = self.outputs(batch.observations)
-        logs = masked_log_softmax(logits, batch.masks)
+        logs = masked_log_softmax(logits, batch.closed)
         # The clipped surrogate objective, L^CLIP.
         taken = logs.gather(-1, batch.actions[:, None]).squeeze(-1)
         advantages = standardised(batch.advantages)

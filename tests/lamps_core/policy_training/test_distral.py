@@ -122,13 +122,13 @@ def test_without_rewards_the_distilled_policy_and_those_of_the_tasks_become_one(
     size = distral.observation_space.shape[0]
     batch = Samples(
         observations=torch.randn(3, 16, size, generator=generator),
-        masks=torch.rand(3, 16, 8, generator=generator) < 0.8,
+        closed=torch.rand(3, 16, 8, generator=generator) < 0.2,
         actions=torch.zeros(3, 16, dtype=torch.long),
         log_probabilities=torch.zeros(3, 16),
         advantages=torch.zeros(3, 16),
         returns=torch.zeros(3, 16),
     )
-    batch.masks[..., 0] = True
+    batch.closed[..., 0] = False
     with torch.no_grad():
         for task in range(3):
             distral.task_logits.biases[-1][task, 0, task] = 3.0
@@ -143,7 +143,7 @@ def test_a_task_policy_that_earns_moves_the_distilled_one() -> None:
     size = distral.observation_space.shape[0]
     batch = Samples(
         observations=torch.zeros(3, 16, size),
-        masks=torch.ones(3, 16, 8, dtype=torch.bool),
+        closed=torch.zeros(3, 16, 8, dtype=torch.bool),
         actions=torch.arange(16).remainder(8).expand(3, 16),
         log_probabilities=torch.full((3, 16), -np.log(8.0)),
         advantages=(torch.arange(16).remainder(8) == 2).float().expand(3, 16),
