@@ -96,18 +96,12 @@ def steps_a_second(name: str, model: Any, rounds: int) -> float:
         between = time.process_time()
         model.train()
         count = model.num_timesteps - steps
-        measured.append(
-            (
-                count / (time.process_time() - before),
-                (between - before) / count,
-                time.process_time() - between,
-            )
-        )
-    speeds = sorted(one[0] for one in measured[1:])
-    middle = speeds[len(speeds) // 2]
-    rollout = 1e6 * np.median([one[1] for one in measured[1:]])
+        measured.append((count / (time.process_time() - before), (between - before) / count))
+    middle = float(np.median([one[0] for one in measured[1:]]))
+    rollout = 1e6 * float(np.median([one[1] for one in measured[1:]]))
     print(
-        f"{name:20s} {middle:8,.0f} steps a second; a step: {rollout:6.0f} us rollout, {1e6 / middle - rollout:6.0f} us update"
+        f"{name:20s} {middle:8,.0f} steps a second; a step: {rollout:6.0f} us rollout, "
+        f"{1e6 / middle - rollout:6.0f} us update"
     )
     return middle
 
@@ -133,7 +127,7 @@ class _PlainRounds(BaseCallback):
 
 def seconds_to_score(name: str, tasks: Sequence[Task], score: float, limit: float) -> float | None:
     """Wall seconds until greedy searches on the datasets kept out reach a score; None if they do not in time."""
-    began, reached = time.monotonic(), []
+    began, reached = time.monotonic(), list[float]()
     run = TrainingRun(seconds=limit, steps=10**9, patience=10**9)
 
     def tell(_: float, scalars: Any) -> None:
@@ -179,7 +173,7 @@ def compare_quality(tasks: Sequence[Task], limit: float) -> None:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--curves", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quality-seconds", type=float, default=0.0)

@@ -9,7 +9,7 @@ import difflib
 import importlib
 import importlib.util
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from lamps_core.errors import BadInput
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lamps_core.policy_file import PolicyFile
     from lamps_core.policy_training.training_run import TrainingRun
 
-DEFAULT_ALGORITHM = "imitation"
+DEFAULT_ALGORITHM: Final = "imitation"
 
 
 class Train(Protocol):

@@ -99,7 +99,7 @@ class Distral(MaskedPPO):
     The critic in `policy` has no part in it.
     """
 
-    losses: ClassVar = ("policy_loss", "value_loss", "entropy", "kl")
+    losses: ClassVar[tuple[str, ...]] = ("policy_loss", "value_loss", "entropy", "kl")
 
     def __init__(self, environment: VecEnv, settings: DistralSettings, *, seed: int, tasks: int) -> None:
         """Make the networks.
@@ -112,7 +112,7 @@ class Distral(MaskedPPO):
         """
         super().__init__(environment, settings, seed=seed)
         self.distral, self.tasks = settings, tasks
-        inputs, actions = self.observation_space.shape[0], int(self.action_space.n)  # type: ignore[index, attr-defined]
+        inputs, actions = self.observation_space.shape[0], int(self.action_space.n)
         self.task_logits = StackedNetwork(tasks, [inputs, *settings.widths, actions], last_gain=0.01)
         self.task_values = StackedNetwork(tasks, [inputs, *settings.widths, 1], last_gain=1.0)
         self.task_weights = FlatWeights(
@@ -140,7 +140,7 @@ class Distral(MaskedPPO):
 
     def minibatches(self, samples: int) -> Iterable[Tensor]:
         """(T, B) indices: each task's policy has minibatches of its own, and all learn at once."""
-        episodes = self.env.num_envs  # type: ignore[union-attr]
+        episodes = self.env.num_envs
         each = episodes // self.tasks
         steps = torch.arange(samples // episodes)[:, None] * episodes
         of_a_task = (steps + torch.arange(each)).flatten()

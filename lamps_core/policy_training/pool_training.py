@@ -62,7 +62,7 @@ def _train(tasks: Sequence[Task], defaults: PPOSettings, *, seed: int, run: Trai
         rounds = Rounds(run, environment.layout, Validation(judging, pool) if judging else None)
         left = rounds.resume(model)
         if left > 0:
-            model.learn(left, callback=rounds, reset_num_timesteps=False, log_interval=None)  # type: ignore[arg-type]
+            model.learn(left, callback=rounds, reset_num_timesteps=False, log_interval=None)
     return PolicyFile(
         _card(model, tasks, environment.layout, seed=seed), run.best_weights or weights_of(model)
     )

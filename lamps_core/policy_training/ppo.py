@@ -213,7 +213,7 @@ class MaskedPPO(MaskablePPO):
         told: scalars of the last rollout and training.
     """
 
-    losses: ClassVar = ("policy_loss", "value_loss", "entropy")
+    losses: ClassVar[tuple[str, ...]] = ("policy_loss", "value_loss", "entropy")
 
     def __init__(self, environment: VecEnv, settings: PPOSettings, *, seed: int) -> None:
         """Make the networks.
@@ -267,7 +267,8 @@ class MaskedPPO(MaskablePPO):
         callback.on_rollout_start()
         if not callback.on_step():
             return False
-        starts, ended = self._last_episode_starts, []
+        starts: Any = self._last_episode_starts  # type: ignore[has-type]
+        ended = []
         with torch.no_grad():
             for step in range(n_rollout_steps):
                 buffer.observations[step] = environment.observations

@@ -40,10 +40,8 @@ def test_a_policy_is_trained_and_the_result_is_json(curves: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--exclude-dataset", "dataset-9"], "no such dataset; did you mean dataset-"),
         (["--exclude-dataset", "dataset-1,dataset-2"], "give the option once for each dataset"),
-        (["--algorithm", "pppo"], "did you mean ppo?"),
-        (["--warm-start", "nowhere"], "there is no such policy"),
+        (["--exclude-dataset", "dataset-9"], "no such dataset; did you mean dataset-"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(

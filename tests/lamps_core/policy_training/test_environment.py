@@ -86,7 +86,7 @@ def test_equation_5_takes_lambda_for_every_candidate_that_was_fine_tuned(three: 
 @given(searchable_task, st.sampled_from(["5", "7"]))
 def test_no_episode_earns_more_than_one_of_the_front_alone(task: Task, equation: str) -> None:
     environment = SearchEnvironment(task, equation=equation, optimum=1.0)  # type: ignore[arg-type]
-    front = [index for index in np.flatnonzero(task.on_front) for _ in range(task.rows[index] - 1)]
+    front = [int(index) for index in np.flatnonzero(task.on_front) for _ in range(task.rows[index] - 1)]
     rewards, ended = run(environment, front)
     assert ended
     assert rewards[-1] == pytest.approx(1.0)

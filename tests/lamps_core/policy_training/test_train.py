@@ -189,9 +189,12 @@ def test_an_interrupted_training_goes_on_only_as_it_was_asked_for(
     with pytest.raises(KeyboardInterrupt), listening(interrupt), training.opened():
         training.run()
     assert not (tmp_path / "policy").exists()
-    for change in ({"seed": 1}, {"algorithm": "ppo"}, {"exclude": ("dataset-1",)}, {"settings": {}}):
+    changes: tuple[dict[str, Any], ...] = (
+        {"seed": 1}, {"algorithm": "ppo"}, {"exclude": ("dataset-1",)}, {"settings": {}}
+    )  # fmt: skip
+    for change in changes:
         with pytest.raises(BadInput, match="interrupted training with other"):
-            Training(replace(request, **change))  # type: ignore[arg-type]
+            Training(replace(request, **change))
     assert trained(replace(request, steps=300))["settings"]["environment_steps"] >= 300
     assert sorted(path.name for path in tmp_path.iterdir()) == ["policy"]
 
