@@ -4,7 +4,8 @@ Schulman et al., "Proximal Policy Optimization Algorithms", 2017; Huang and Onta
 Action Masking in Policy Gradient Algorithms", 2022. The algorithm, its network and its buffer are those of
 sb3-contrib's MaskablePPO; what is here is the same mathematics with less around it: a test holds an update of
 both equal. Rollouts are written into the buffer as whole arrays, minibatches are taken by index, the masked
-softmax is written out, and all weights are one vector, so that Adam and the gradient's norm are one call each.
+softmax and the gradient (`ppo_gradient`) are written out, and all weights are one vector, so that Adam and the
+gradient's norm are one call each.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 import torch
 from sb3_contrib import MaskablePPO
+from torch import nn
 from torch.nn import functional
 
 from lamps_core.errors import BadInput
+from lamps_core.policy_training.ppo_gradient import backward, forward, logit_gradient, surrogate_gradient
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -231,6 +234,9 @@ class MaskedPPO(MaskablePPO):
     def _setup_model(self) -> None:
         super()._setup_model()
         self.weights = FlatWeights(self.policy.parameters(), learning_rate=self.settings.learning_rate)
+        network = self.policy.mlp_extractor
+        self._actor = [*_linear(network.policy_net), self.policy.action_net]
+        self._critic = [*_linear(network.value_net), self.policy.value_net]
 
     def states(self) -> dict[str, FlatWeights]:
         """Everything that learns, by name, for checkpoints."""
@@ -238,10 +244,7 @@ class MaskedPPO(MaskablePPO):
 
     def outputs(self, observations: Tensor) -> tuple[Tensor, Tensor]:
         """(B, m) logits and (B,) values of (B, size) observations."""
-        policy = self.policy
-        logits = policy.action_net(policy.mlp_extractor.policy_net(observations))
-        values = policy.value_net(policy.mlp_extractor.value_net(observations))
-        return logits, values.squeeze(-1)
+        return forward(self._actor, observations)[0], forward(self._critic, observations)[0].squeeze(-1)
 
     def act(self, observations: Tensor, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(E,) actions drawn from the policy, their log probabilities and the values of what is seen."""
@@ -306,21 +309,28 @@ class MaskedPPO(MaskablePPO):
         """(B,) indices of each minibatch of a pass over S samples, in a new order."""
         return torch.randperm(samples, generator=self.generator).split(self.settings.minibatch_size)
 
+    @torch.no_grad()
     def update(self, batch: Samples) -> Tensor:
         """One step of Adam on a minibatch; returns (3,) its policy loss, value loss and entropy."""
-        settings = self.settings
-        logits, values = self.outputs(batch.observations)
+        settings, size = self.settings, len(batch.actions)
+        logits, actor_inputs = forward(self._actor, batch.observations)
+        values, critic_inputs = forward(self._critic, batch.observations)
         logs = masked_log_softmax(logits, batch.closed)
-        # The clipped surrogate objective, L^CLIP.
-        taken = logs.gather(-1, batch.actions[:, None]).squeeze(-1)
-        advantages = standardised(batch.advantages)
-        policy_loss = clipped_surrogate(taken - batch.log_probabilities, advantages, settings.clip_range)
+        actions = batch.actions[:, None]
+        # The clipped surrogate objective, L^CLIP, and the entropy bonus, S, of Schulman et al., equation 9.
+        log_ratio = logs.gather(-1, actions).squeeze(-1) - batch.log_probabilities
+        policy_loss, in_taken = surrogate_gradient(
+            log_ratio, standardised(batch.advantages), settings.clip_range
+        )
+        entropy, in_logits = logit_gradient(logs, actions, in_taken, settings.entropy_coefficient)
+        backward(self._actor, actor_inputs, in_logits)
         # The value network's squared error, L^VF.
-        value_loss = functional.mse_loss(values, batch.returns)
-        # The entropy bonus, S.
-        entropy = entropy_of(logs).mean()
-        # Schulman et al., equation 9, negated.
-        loss = policy_loss + settings.value_coefficient * value_loss - settings.entropy_coefficient * entropy
-        loss.backward()
+        error = values - batch.returns[:, None]
+        backward(self._critic, critic_inputs, error * (2.0 * settings.value_coefficient / size))
         self.weights.follow_gradient(most_norm=settings.most_gradient_norm)
-        return torch.stack([policy_loss.detach(), value_loss.detach(), entropy.detach()])
+        return torch.stack([policy_loss, error.square().mean(), entropy])
+
+
+def _linear(network: nn.Module) -> list[nn.Linear]:
+    """The layers of a network that have weights; what stands between them is tanh."""
+    return [layer for layer in network.children() if isinstance(layer, nn.Linear)]
