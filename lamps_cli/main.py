@@ -20,6 +20,7 @@ from lamps_cli.options import json_option
 from lamps_cli.registry import datasets, models
 from lamps_cli.search import search
 from lamps_cli.simulate import simulate
+from lamps_cli.train_policy import train_policy
 from lamps_core import __version__
 from lamps_core.errors import BadInput, LampsError
 
@@ -60,7 +61,7 @@ def cli() -> None:
     """Which pretrained language model should I fine-tune on my dataset?"""
 
 
-for command in (search, campaign, fingerprint, simulate, evaluate, models, datasets):
+for command in (search, campaign, fingerprint, train_policy, evaluate, simulate, models, datasets):
     cli.add_command(command)
 
 

@@ -102,6 +102,20 @@ def print_evaluation(result: dict[str, Any]) -> None:
     console.print(f"report: {result['report']}", markup=False, highlight=False)
 
 
+def print_policy(result: dict[str, Any]) -> None:
+    """What a training came to, and where the policy lies."""
+    console = Console(soft_wrap=True)
+    score = result["validation_score"]
+    judged = "" if score is None else f", score on datasets kept out {score:.3f}"
+    console.print(
+        f"{result['algorithm']} on {len(result['datasets'])} datasets, {result['candidates']} candidates: "
+        f"{result['seconds']:.0f} s{judged}",
+        markup=False,
+        highlight=False,
+    )
+    console.print(f"policy: {result['policy']}", markup=False, highlight=False)
+
+
 def print_plan(plan: dict[str, Any]) -> None:
     """What a campaign would run, and what it is expected to cost."""
     console = Console(soft_wrap=True)

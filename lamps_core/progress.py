@@ -1,4 +1,4 @@
-"""What a search, a campaign or an evaluation says about itself while it runs, and to whom.
+"""What a search, a campaign, a training or an evaluation says about itself while it runs, and to whom.
 
 Owns the events and the way to their one listener. Does not know how they are shown: a command sets a listener,
 the work publishes, and a listener that breaks never stops it.
@@ -122,6 +122,25 @@ class EvaluationProgress:
     message: str = ""
 
 
+@dataclass(frozen=True)
+class TrainingProgress:
+    """The training of a policy at one moment.
+
+    Attributes:
+        policy: where it will lie.
+        algorithm: by name.
+        datasets: how many it learns from.
+        share_done: 0 to 1.
+        scalars: by name, what the last round of learning came to.
+    """
+
+    policy: str
+    algorithm: str
+    datasets: int
+    share_done: float
+    scalars: dict[str, float]
+
+
 listener: ContextVar[Callable[[Any], None] | None] = ContextVar("lamps_progress", default=None)
 """Who is told. A new thread starts without one: run it in `contextvars.copy_context()` to keep it."""
 
@@ -136,7 +155,7 @@ def listening(tell: Callable[[Any], None]) -> Iterator[None]:
         listener.reset(token)
 
 
-def publish(progress: SearchProgress | CampaignProgress | EvaluationProgress) -> None:
+def publish(progress: SearchProgress | CampaignProgress | TrainingProgress | EvaluationProgress) -> None:
     """Tell the listener, if there is one; what it raises is logged and goes no further."""
     tell = listener.get()
     if tell is None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import defaultdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hypothesis import strategies as st
 
 from lamps_core.curves import write_curve
-from lamps_core.meta_dataset import Task
+from lamps_core.meta_dataset import Task, read_tasks
 from lamps_core.objectives import parse_objectives
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 
 def curve_rows(
@@ -77,6 +78,13 @@ def family_rows(datasets: int, candidates: int, *, seed: int = 0, steps: int = 5
             )
             rows += [{**row, "parameters": int(10 ** size[candidate])} for row in told]
     return rows
+
+
+def family_tasks(datasets: int, candidates: int, *, seed: int = 0, steps: int = 5) -> tuple[Task, ...]:
+    """`family_rows` as tasks."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_meta_dataset(Path(folder), family_rows(datasets, candidates, seed=seed, steps=steps))
+        return read_tasks(Path(folder), parse_objectives())
 
 
 @st.composite

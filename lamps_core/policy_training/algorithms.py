@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from lamps_core.errors import BadInput
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lamps_core.policy_file import PolicyFile
     from lamps_core.policy_training.training_run import TrainingRun
 
-DEFAULT_ALGORITHM = "imitation"
+DEFAULT_ALGORITHM: Final = "imitation"
 
 
 class Train(Protocol):
@@ -66,8 +66,45 @@ class Algorithm:
 
 
 def algorithms() -> dict[str, Algorithm]:
-    """All of them; imports torch."""
-    return {}
+    """All of them; nothing heavy is imported before one is used."""
+    found = (
+        Algorithm("forecast", "forecasts how each curve goes on; the best gain per second", _forecast, _forecasts),
+        Algorithm(
+            "distral", "Distral on PPO, the paper's: a policy distilled from one a dataset", _distral, _pool
+        ),
+        Algorithm("ppo", "PPO of one policy on all datasets", _ppo, _pool),
+    )
+    return {one.name: one for one in found}
+
+
+def _forecast(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
+    from lamps_core.policy_training.forecast import train
+
+    return train(tasks, seed=seed, run=run)
+
+
+def _forecasts(file: PolicyFile, *, name: str) -> Policy:
+    from lamps_core.policy_training.forecast import load
+
+    return load(file, name=name)
+
+
+def _distral(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
+    from lamps_core.policy_training.pool_training import train_distral
+
+    return train_distral(tasks, seed=seed, run=run)
+
+
+def _ppo(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
+    from lamps_core.policy_training.pool_training import train_ppo
+
+    return train_ppo(tasks, seed=seed, run=run)
+
+
+def _pool(file: PolicyFile, *, name: str) -> Policy:
+    from lamps_core.policies.pool import PoolPolicy
+
+    return PoolPolicy(file, name=name)
 
 
 def algorithm(name: str) -> Algorithm:

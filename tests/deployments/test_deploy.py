@@ -11,12 +11,13 @@ from tests.prefect_site import CHECKOUT, PrefectSite
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FLOWS = ("campaign", "evaluate", "fingerprint", "search")
+FLOWS = ("campaign", "evaluate", "fingerprint", "search", "train-policy")
 NEEDED = {
     "campaign": {"datasets": "reviews.csv", "models": "zoo/bert-tiny", "curves": "/tmp/curves"},
     "evaluate": {"curves": "/tmp/curves", "out": "/tmp/out"},
     "fingerprint": {"model": "zoo/bert-tiny", "curves": "/tmp/curves"},
     "search": {"dataset": "reviews.csv", "input_col": "text", "target_col": "label", "out": "/tmp/out"},
+    "train-policy": {"curves": "/tmp/curves", "out": "/tmp/policy"},
 }
 
 
@@ -71,6 +72,7 @@ def editable(fact: dict[str, Any]) -> bool:
         ("evaluate", {"folds": "kfold"}, "'loo' was expected"),
         ("evaluate", {"repeats": 0}, "0 is less than the minimum of 1"),
         ("search", {"precision": "fp8"}, "'fp8' is not one of ['auto', 'fp32', 'bf16']"),
+        ("train-policy", {"algorithm": "sarsa"}, "'sarsa' is not one of ['forecast', 'distral', 'ppo']"),
         ("search", {"max_epochs": None}, "None is not of type 'integer'"),
     ],
 )

@@ -1,0 +1,133 @@
+"""The train-policy flow: a policy that learns from recorded curves which candidate to go on with.
+
+The flow's parameters are the form a person fills in in the Prefect UI, so they are flat and described.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+from prefect import flow
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    update_progress_artifact,
+)
+
+from flows.dead_runs import crash_dead_runs
+from flows.form import Positive
+from lamps_core.errors import BadInput
+from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
+from lamps_core.policy_training.algorithms import DEFAULT_ALGORITHM
+from lamps_core.policy_training.train import Training, TrainingRequest
+from lamps_core.progress import TrainingProgress, listener, listening
+
+ARTIFACT_SECONDS = 5.0  # the least between two updates of the progress artifact: each is a call to the server
+Algorithm = Literal["forecast", "distral", "ppo"]
+
+
+@flow(name="train-policy", flow_run_name="train {algorithm} on {curves}", persist_result=False)
+def train_policy(
+    curves: str,
+    out: str,
+    algorithm: Algorithm = DEFAULT_ALGORITHM,
+    exclude_datasets: str = "",
+    steps: Positive | None = None,
+    seconds: float | None = None,
+    objectives: str = DEFAULT_OBJECTIVES,
+    bounds: str = "",
+    seed: int = 0,
+    warm_start: str | None = None,
+) -> dict[str, Any]:
+    """Train a policy on a folder of learning curves (Section 5 of the paper).
+
+    Args:
+        curves: Folder of the curves, an absolute path.
+        out: Where the policy is written: a folder, or a file that ends in .zip; an absolute path.
+        algorithm: What trains it: forecast of how curves go on, the paper's distral, or ppo alone.
+        exclude_datasets: Datasets to leave out, with commas.
+        steps: Steps in the environment; None for the algorithm's default.
+        seconds: Seconds to train for at most; None for no limit.
+        objectives: Columns to minimise, with commas.
+        bounds: Upper bounds of objectives such as train_seconds=3600, with commas.
+        seed: Fixes the weights that the training begins with, and all that it draws.
+        warm_start: A policy of distral or ppo to begin with; None for random weights.
+
+    Returns:
+        Where the policy is, what it was trained on, and its score on datasets kept out of the training.
+
+    Raises:
+        BadInput: an argument cannot be used; nothing was run.
+    """
+    training = Training(training_request(**locals()))
+    with training.opened():
+        crash_dead_runs(training.folder)  # the folder is ours: whoever had it is gone
+        artifact = create_progress_artifact(0.0, description=f"training of {out}")
+        with listening(_Progress(artifact).update):
+            result = training.run()
+        update_progress_artifact(artifact, progress=100.0)
+    create_markdown_artifact(
+        policy_table(result), key="lamps-policy", description="The policy that was trained"
+    )
+    return result
+
+
+def training_request(*, curves: str, out: str, **rest: Any) -> TrainingRequest:
+    """The flow's flat parameters as what `lamps_core` takes.
+
+    Raises:
+        BadInput: one that cannot be parsed.
+    """
+    if not out.strip():  # as a path it would be the current folder
+        raise BadInput("--out names no place: give one, such as runs/policy")
+    return TrainingRequest(
+        curves=Path(curves),
+        out=Path(out),
+        algorithm=rest.get("algorithm", DEFAULT_ALGORITHM),
+        exclude=_names(rest.get("exclude_datasets")),
+        steps=rest.get("steps"),
+        seconds=rest.get("seconds"),
+        objectives=parse_objectives(
+            rest.get("objectives", DEFAULT_OBJECTIVES), bounds=_names(rest.get("bounds"))
+        ),
+        seed=rest.get("seed", 0),
+        warm_start=Path(rest["warm_start"]) if rest.get("warm_start") else None,
+    )
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    """What stands between commas."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+class _Progress:
+    """Keeps the artifact, and tells whoever listens to the flow."""
+
+    def __init__(self, artifact: Any) -> None:
+        self._artifact, self._told_at, self._outer = artifact, time.monotonic(), listener.get()
+
+    def update(self, event: TrainingProgress) -> None:
+        if self._outer is not None:
+            self._outer(event)
+        if time.monotonic() - self._told_at > ARTIFACT_SECONDS:
+            update_progress_artifact(self._artifact, progress=100 * event.share_done)
+            self._told_at = time.monotonic()
+
+
+def policy_table(result: dict[str, Any]) -> str:
+    """What a training came to, as Markdown."""
+    score = result["validation_score"]
+    rows = {
+        "policy": result["policy"],
+        "algorithm": result["algorithm"],
+        "objectives": ", ".join(result["objectives"]),
+        "datasets": ", ".join(result["datasets"]),
+        "candidates": result["candidates"],
+        "seconds": f"{result['seconds']:.0f}",
+        "score on datasets kept out": "none were" if score is None else f"{score:.3f}",
+    }
+    lines = ["| | |", "| --- | --- |"]
+    lines += [f"| {name} | {str(value).replace('|', chr(92) + '|')} |" for name, value in rows.items()]
+    return "\n".join(lines)

@@ -1,0 +1,68 @@
+"""The `lamps train-policy` command: a thin way into its flow."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from lamps_cli.options import json_option
+from lamps_core.errors import BadInput
+
+
+@click.command(
+    name="train-policy",
+    epilog="Example: lamps train-policy --curves runs/curves --out runs/policy --seconds 600",
+)
+@click.option("--curves", required=True, help="Folder of learning curves, as lamps campaign leaves it.")
+@click.option(
+    "--out", required=True, help="The policy: a folder, or a .zip; run again after Ctrl-C, it goes on."
+)
+@click.option(
+    "--algorithm",
+    default="imitation",
+    show_default=True,
+    help="imitation, distral (the paper's) or ppo.",
+)
+@click.option("--exclude-dataset", "exclude_datasets", multiple=True, help="Leave a dataset out; repeatable.")
+@click.option("--steps", type=int, help="Steps in the environment.  [default: the algorithm's]")
+@click.option("--seconds", type=float, help="Train for so long at most.")
+@click.option("--objectives", default="test_loss,train_seconds", show_default=True, help="What to minimise.")
+@click.option("--bound", "bounds", multiple=True, help="Upper bound of an objective: train_seconds=3600.")
+@click.option("--seed", default=0, show_default=True, help="Of the weights and all that is drawn.")
+@click.option("--warm-start", help="A policy to begin with.")
+@json_option
+def train_policy(
+    as_json: bool, exclude_datasets: tuple[str, ...], bounds: tuple[str, ...], **parameters: Any
+) -> None:
+    """Train a policy on recorded curves: which candidate to go on with, and when to leave one."""
+    for name in exclude_datasets:
+        if "," in name:
+            raise BadInput(f"--exclude-dataset {name}: give the option once for each dataset")
+    parameters["exclude_datasets"] = ",".join(exclude_datasets)
+    parameters["bounds"] = ",".join(bounds)
+    result = _run(parameters)
+    if as_json:
+        print(json.dumps(result, indent=2))
+        return
+    from lamps_cli.tables import print_policy
+
+    print_policy(result)
+
+
+def _run(parameters: dict[str, Any]) -> dict[str, Any]:
+    from lamps_cli.server import prefect_server, quieten_prefect
+    from lamps_cli.training_live import training_display
+    from lamps_core.progress import listening
+
+    quieten_prefect()
+    from flows.train_policy import train_policy as flow
+    from flows.train_policy import training_request
+    from lamps_core.policy_training.train import Training
+
+    with prefect_server() as wait_until_ready:
+        Training(training_request(**parameters))  # every complaint comes before the wait for the server
+        wait_until_ready()
+        with training_display() as display, listening(display.update):
+            return flow(**parameters)

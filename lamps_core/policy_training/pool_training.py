@@ -1,0 +1,257 @@
+"""The two algorithms whose policy knows its candidates by name, `distral` and `ppo`, from tasks to a policy file.
+
+Owns what is the same for both: the environment of all tasks, rounds of learning between which the run is told,
+judged and kept, going on from a checkpoint, and what is written of the weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.callbacks import BaseCallback
+
+from lamps_core.errors import BadInput
+from lamps_core.policies.pool import NETWORK, PoolNetwork, layer_names
+from lamps_core.policy_file import PolicyCard, PolicyFile, fingerprint
+from lamps_core.policy_training.distral import Distral, DistralSettings
+from lamps_core.policy_training.environment import searchable
+from lamps_core.policy_training.ppo import MaskedPPO, PPOSettings, changed
+from lamps_core.policy_training.rewards import OPTIMUM
+from lamps_core.policy_training.task_batch import candidates_of
+from lamps_core.policy_training.validation import Validation, split_tasks
+from lamps_core.policy_training.vector_environment import VectorSearchEnvironment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lamps_core.meta_dataset import IntArray, Task
+    from lamps_core.policy_training.batched_search import BatchedSearch
+    from lamps_core.policy_training.observation import PoolLayout
+    from lamps_core.policy_training.training_run import TrainingRun
+
+STEPS = 2_000_000  # of the environment, unless the run says otherwise
+
+
+def train_ppo(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
+    """One policy for all tasks by PPO; with one task, the paper's single-task training (Appendix C)."""
+    return _train(tasks, PPOSettings(), seed=seed, run=run)
+
+
+def train_distral(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
+    """The policy that Distral distils from those of all tasks."""
+    return _train(tasks, DistralSettings(), seed=seed, run=run)
+
+
+def _train(tasks: Sequence[Task], defaults: PPOSettings, *, seed: int, run: TrainingRun) -> PolicyFile:
+    settings = changed(defaults, run.settings)
+    usable = [task for task in tasks if searchable(task)]
+    if not usable:
+        raise BadInput("no dataset has anything to search for: each curve on a front has a single row")
+    training, judging = split_tasks(usable, seed=seed)
+    pool = candidates_of(usable)
+    # A value network likes returns of about 1; people are told of 3000.
+    environment = VectorSearchEnvironment(
+        training, episodes_each=settings.episodes_each, candidates=pool, optimum=1.0
+    )
+    with _one_thread():
+        model = _model(environment, settings, tasks=len(training), seed=seed)
+        _begin(model, environment.layout, run)
+        rounds = Rounds(run, environment.layout, Validation(judging, pool) if judging else None)
+        left = rounds.resume(model)
+        if left > 0:
+            model.learn(left, callback=rounds, reset_num_timesteps=False, log_interval=None)
+    return PolicyFile(
+        _card(model, tasks, environment.layout, seed=seed), run.best_weights or weights_of(model)
+    )
+
+
+def _model(
+    environment: VectorSearchEnvironment, settings: PPOSettings, *, tasks: int, seed: int
+) -> MaskedPPO:
+    if isinstance(settings, DistralSettings):
+        return Distral(environment, settings, seed=seed, tasks=tasks)
+    return MaskedPPO(environment, settings, seed=seed)
+
+
+class _one_thread:  # noqa: N801 - reads as what it does
+    """Torch on one thread while the block runs: these networks are small, and a second thread only waits."""
+
+    def __enter__(self) -> None:
+        self._threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+
+    def __exit__(self, *_: object) -> None:
+        torch.set_num_threads(self._threads)
+
+
+class Rounds(BaseCallback):
+    """What happens between two rounds of learning: the run is told, the policy judged, a checkpoint kept."""
+
+    def __init__(self, run: TrainingRun, layout: PoolLayout, validation: Validation | None) -> None:
+        """Prepare.
+
+        Args:
+            run: what is told, and says when to end.
+            layout: of the observations.
+            validation: on tasks kept out; None to keep the last weights.
+        """
+        super().__init__()
+        self._run, self._layout, self._validation = run, layout, validation
+        self._steps = run.steps if run.steps is not None else STEPS
+        self._go_on, self._trained = True, False
+        self._table: Any = None
+
+    def resume(self, model: MaskedPPO) -> int:
+        """Go on from the last checkpoint; the episodes under way then begin anew.
+
+        Args:
+            model: changed in place.
+
+        Returns:
+            Steps that are left.
+
+        Raises:
+            BadInput: the checkpoint is of another network.
+        """
+        found = self._run.restored()
+        if found is not None:
+            state, counters = found
+            _restore(model, state)
+            model.num_timesteps = int(counters["environment_steps"])
+            self._go_on = bool(counters["go_on"])
+        return self._steps - model.num_timesteps if self._go_on and not self._run.out_of_time() else 0
+
+    def _on_rollout_start(self) -> None:
+        if self._trained:
+            self._end_round()
+        self._trained = True
+
+    def _on_step(self) -> bool:
+        return self._go_on
+
+    def _on_training_end(self) -> None:
+        if self._go_on:
+            self._end_round()
+        self._keep()
+
+    def _end_round(self) -> None:
+        model = self._model()
+        told = dict(model.told)
+        scalars = {
+            "environment_steps": float(model.num_timesteps),
+            "normalised_reward": OPTIMUM * told.pop("earned", 0.0),  # of the last rollout in which one ended
+            **told,
+        }
+        if self._validation is not None:
+            weights = weights_of(model)
+            scalars["validation_score"] = self._validation.score(self._chooser(weights))
+            self._go_on = self._run.judge(scalars["validation_score"], weights)
+        self._run.log(self._run.share_done(model.num_timesteps, self._steps), scalars)
+        self._go_on = self._go_on and not self._run.out_of_time()
+        if self._run.checkpoint_due():
+            self._keep()
+
+    def _keep(self) -> None:
+        model = self._model()
+        self._run.save(
+            _state(model),
+            {"environment_steps": model.num_timesteps, "go_on": self._go_on or self._run.out_of_time()},
+        )
+
+    def _chooser(self, weights: dict[str, np.ndarray]) -> Any:
+        """Greedy choices of a policy with these weights."""
+        network = PoolNetwork(
+            [(weights[weight], weights[bias]) for weight, bias in layer_names(len(weights) // 2)]
+        )
+
+        def choose(search: BatchedSearch) -> IntArray:
+            if self._table is None:
+                self._table = self._layout.table(search.tasks)
+            told = self._table[search.task[:, None], search.row, np.arange(search.row.shape[1])]
+            return network.best(told.reshape(len(told), -1), search.mask())
+
+        return choose
+
+    def _model(self) -> MaskedPPO:
+        model: Any = self.model
+        return model
+
+
+def weights_of(model: MaskedPPO) -> dict[str, np.ndarray]:
+    """The layers that decide, named as `policies.pool` reads them."""
+    network = model.policy.mlp_extractor.policy_net
+    layers = [layer for layer in network if isinstance(layer, torch.nn.Linear)] + [model.policy.action_net]
+    weights: dict[str, np.ndarray] = {}
+    for layer, (weight, bias) in zip(layers, layer_names(len(layers)), strict=True):
+        weights[weight] = layer.weight.detach().numpy().copy()
+        weights[bias] = layer.bias.detach().numpy().copy()
+    return weights
+
+
+def _begin(model: MaskedPPO, layout: PoolLayout, run: TrainingRun) -> None:
+    """Take over the weights of a policy to begin with.
+
+    Raises:
+        BadInput: it is of another network, other objectives or another list of candidates.
+    """
+    if run.warm_start is None:
+        return
+    card = run.warm_start.card
+    own = {"candidates": layout.candidates, "objectives": layout.objectives, "network": _network(model)}
+    for what, value in own.items():
+        if getattr(card, what) != value:
+            raise BadInput(
+                f"--warm-start: the policy by {card.algorithm} has other {what} than this training"
+            )
+    with torch.no_grad():
+        network = model.policy.mlp_extractor.policy_net
+        layers = [layer for layer in network if isinstance(layer, torch.nn.Linear)] + [
+            model.policy.action_net
+        ]
+        for layer, (weight, bias) in zip(layers, layer_names(len(layers)), strict=True):
+            layer.weight.copy_(torch.from_numpy(np.array(run.warm_start.weights[weight])))
+            layer.bias.copy_(torch.from_numpy(np.array(run.warm_start.weights[bias])))
+
+
+def _state(model: MaskedPPO) -> dict[str, torch.Tensor]:
+    """Weights, Adam's moments and the generator, as a checkpoint keeps them."""
+    state = {"generator": model.generator.get_state()}
+    for name, weights in model.states().items():
+        state[f"{name}.weights"] = weights.vector.detach().clone()
+        for part, moment in weights.optimizer.state.get(weights.vector, {}).items():
+            state[f"{name}.adam.{part}"] = moment.clone()
+    return state
+
+
+def _restore(model: MaskedPPO, state: dict[str, torch.Tensor]) -> None:
+    model.generator.set_state(state["generator"])
+    for name, weights in model.states().items():
+        kept = state.get(f"{name}.weights")
+        if kept is None or kept.shape != weights.vector.shape:
+            raise BadInput("the checkpoint is of another network: delete it to begin anew")
+        with torch.no_grad():
+            weights.vector.copy_(kept)
+        prefix = f"{name}.adam."
+        moments = {part.removeprefix(prefix): one for part, one in state.items() if part.startswith(prefix)}
+        if moments:
+            weights.optimizer.state[weights.vector] = moments
+
+
+def _network(model: MaskedPPO) -> dict[str, Any]:
+    return {"kind": NETWORK, "widths": list(model.settings.widths)}
+
+
+def _card(model: MaskedPPO, tasks: Sequence[Task], layout: PoolLayout, *, seed: int) -> PolicyCard:
+    return PolicyCard(
+        kind="pool",
+        algorithm="distral" if isinstance(model, Distral) else "ppo",
+        objectives=layout.objectives,
+        candidates=layout.candidates,
+        datasets=tuple(sorted({task.dataset for task in tasks})),
+        meta_dataset=fingerprint(tasks),
+        network=_network(model),
+        settings={**asdict(model.settings), "seed": seed, "environment_steps": model.num_timesteps},
+    )

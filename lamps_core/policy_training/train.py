@@ -1,0 +1,223 @@
+"""A policy from a folder of curves to a file: what `lamps train-policy` and its flow do.
+
+Owns what is asked for, what is refused, and where a training that was interrupted goes on: in a hidden folder
+beside `out`, which the finished policy leaves no trace of. Knows no algorithm.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import fcntl
+import json
+import os
+import shutil
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lamps_core.errors import BadInput
+from lamps_core.files import make_folder, write_json
+from lamps_core.meta_dataset import read_tasks
+from lamps_core.objectives import parse_objectives
+from lamps_core.policy_file import CARD, fingerprint, read_policy, write_policy
+from lamps_core.policy_training.algorithms import DEFAULT_ALGORITHM, algorithm
+from lamps_core.policy_training.training_run import CHECKPOINT, TrainingRun
+from lamps_core.progress import TrainingProgress, publish
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from lamps_core.meta_dataset import Task
+    from lamps_core.objectives import Objective
+    from lamps_core.policy_file import PolicyFile
+
+REQUEST, LOCK = "request.json", "lock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRequest:
+    """What is asked for.
+
+    Attributes:
+        curves: a folder of curves, or one file of them.
+        out: the policy: a folder, or a file that ends in `.zip`.
+        algorithm: by name.
+        exclude: datasets that are left out, as for a leave-one-out test.
+        objectives: to minimise, with their bounds.
+        steps: environment steps; None for the algorithm's default.
+        seconds: at most; None for no limit.
+        seed: of the training.
+        warm_start: a policy to begin with.
+        settings: hyperparameters that differ from the algorithm's defaults.
+    """
+
+    curves: Path
+    out: Path
+    algorithm: str = DEFAULT_ALGORITHM
+    exclude: tuple[str, ...] = ()
+    objectives: tuple[Objective, ...] = field(default_factory=parse_objectives)
+    steps: int | None = None
+    seconds: float | None = None
+    seed: int = 0
+    warm_start: Path | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Training:
+    """A training that was checked and can begin, or go on.
+
+    Attributes:
+        request: what was asked for.
+        tasks: what is trained on.
+        folder: of its checkpoints.
+    """
+
+    def __init__(self, request: TrainingRequest) -> None:
+        """Read the curves and check everything; nothing is written.
+
+        Raises:
+            BadInput: an argument cannot be used.
+        """
+        self.request = request
+        self._algorithm = algorithm(request.algorithm)
+        _check_limits(request)
+        _check_out(request.out)
+        self.tasks = _without(read_tasks(request.curves, request.objectives), request.exclude)
+        self._warm_start = read_policy(request.warm_start) if request.warm_start else None
+        self.folder = request.out.absolute().parent / f".{request.out.name}.training"
+        self._identity = self._facts()
+        if (self.folder / CHECKPOINT).exists():
+            _check_same(self.folder, json.loads((self.folder / REQUEST).read_text()), self._identity)
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[None]:
+        """Hold the training's folder while the block runs.
+
+        Raises:
+            BadInput: another process does, or it cannot be written.
+        """
+        try:
+            make_folder(self.folder)
+            file = (self.folder / LOCK).open("w")
+        except OSError as error:
+            raise BadInput(f"--out {self.request.out}: {error.strerror or error}") from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BadInput(f"another process trains {self.request.out}: wait for its end") from None
+            write_json(self.folder / REQUEST, self._identity)
+            yield
+
+    def run(self) -> dict[str, Any]:
+        """Train, or go on, and write the policy; called inside `opened`.
+
+        Returns:
+            Where the policy is, what it was trained on, and how good it became.
+        """
+        run = TrainingRun(
+            steps=self.request.steps,
+            seconds=self.request.seconds,
+            settings=self.request.settings,
+            folder=self.folder,
+            tell=self._tell,
+            warm_start=self._warm_start,
+        )
+        try:
+            policy = self._algorithm.train(self.tasks, seed=self.request.seed, run=run)
+        except BadInput:
+            if not (
+                self.folder / CHECKPOINT
+            ).exists():  # nothing was learned, so there is nothing to go on from
+                shutil.rmtree(self.folder, ignore_errors=True)
+            raise
+        finally:
+            run.close()
+        write_policy(self.request.out, policy)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return self._result(policy, run)
+
+    def _result(self, policy: PolicyFile, run: TrainingRun) -> dict[str, Any]:
+        card = policy.card
+        return {
+            "policy": str(self.request.out),
+            "algorithm": card.algorithm,
+            "kind": card.kind,
+            "objectives": list(card.objectives),
+            "datasets": list(card.datasets),
+            "candidates": len(card.candidates),
+            "seconds": run.spent_seconds(),
+            "validation_score": run.best_score,
+            "settings": card.settings,
+        }
+
+    def _tell(self, share_done: float, scalars: Mapping[str, float]) -> None:
+        publish(
+            TrainingProgress(
+                policy=str(self.request.out),
+                algorithm=self.request.algorithm,
+                datasets=len({task.dataset for task in self.tasks}),
+                share_done=share_done,
+                scalars=dict(scalars),
+            )
+        )
+
+    def _facts(self) -> dict[str, Any]:
+        """What must not change between two runs of a training; its length may."""
+        return {
+            "algorithm": self.request.algorithm,
+            "curves": fingerprint(self.tasks),
+            "objectives": [[one.column, one.bound] for one in self.request.objectives],
+            "seed": self.request.seed,
+            "settings": dict(self.request.settings),
+            "warm start": None if self._warm_start is None else self._warm_start.card.meta_dataset,
+        }
+
+
+def _without(tasks: tuple[Task, ...], exclude: tuple[str, ...]) -> tuple[Task, ...]:
+    """The tasks of the other datasets.
+
+    Raises:
+        BadInput: a dataset that is not there, or none is left.
+    """
+    known = sorted({task.dataset for task in tasks})
+    for name in exclude:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise BadInput(f"--exclude-dataset {name}: no such dataset{hint} (there are {', '.join(known)})")
+    left = tuple(task for task in tasks if task.dataset not in exclude)
+    if not left:
+        raise BadInput("--exclude-dataset leaves no dataset to train on")
+    return left
+
+
+def _check_limits(request: TrainingRequest) -> None:
+    if request.steps is not None and request.steps < 1:
+        raise BadInput(f"--steps must be at least 1, not {request.steps}")
+    if request.seconds is not None and not request.seconds > 0:
+        raise BadInput(f"--seconds must be more than zero, not {request.seconds:g}")
+
+
+def _check_out(out: Path) -> None:
+    """Refuse a place that holds something, or that cannot be written."""
+    if out.is_dir() and (out / CARD).is_file():
+        raise BadInput(f"--out {out}: there is a policy already: name another place, or delete it")
+    if out.is_dir() and (out.suffix.lower() == ".zip" or any(out.iterdir())):
+        raise BadInput(f"--out {out}: is a folder that holds something else: name another place")
+    if out.is_file():
+        raise BadInput(f"--out {out}: is there already: name another place, or delete it")
+    above = next(parent for parent in out.absolute().parents if parent.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise BadInput(f"--out {out} cannot be written: {above} does not allow it")
+
+
+def _check_same(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Raise BadInput if the folder holds a training that was asked for differently."""
+    for name, value in wanted.items():
+        if found.get(name) != value:
+            raise BadInput(
+                f"{folder} holds an interrupted training with other {name} ({found.get(name)}, now {value}): "
+                "give the same, choose another --out, or delete that folder"
+            )

@@ -1,0 +1,214 @@
+"""From a folder of curves to a policy on disk, without Prefect."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from lamps_core.errors import BadInput
+from lamps_core.meta_dataset import read_tasks
+from lamps_core.objectives import parse_objectives
+from lamps_core.policy_file import PolicyFile, read_policy, write_policy
+from lamps_core.policy_training import training_run
+from lamps_core.policy_training.algorithms import algorithm, algorithms
+from lamps_core.policy_training.train import Training, TrainingRequest
+from lamps_core.progress import TrainingProgress, listening
+from lamps_core.replay import ReplayedSearch, replay
+from tests.meta_datasets import family_rows, write_meta_dataset
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lamps_core.policies import Observation
+
+QUICK = {"rollout_steps": 16, "episodes_each": 2, "epochs": 2, "minibatch_size": 32, "widths": [8]}
+
+
+@pytest.fixture(scope="module")
+def curves(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_meta_dataset(tmp_path_factory.mktemp("curves"), family_rows(4, 6))
+
+
+def asked(curves: Path, out: Path, **changes: Any) -> TrainingRequest:
+    request = TrainingRequest(curves=curves, out=out, algorithm="distral", steps=200, settings=QUICK)
+    return replace(request, **changes)
+
+
+def trained(request: TrainingRequest) -> dict[str, Any]:
+    training = Training(request)
+    with training.opened():
+        return training.run()
+
+
+@pytest.fixture(scope="module")
+def policy(curves: Path, tmp_path_factory: pytest.TempPathFactory) -> PolicyFile:
+    out = tmp_path_factory.mktemp("policy") / "policy.zip"
+    trained(asked(curves, out, exclude=("dataset-2",)))
+    return read_policy(out)
+
+
+@pytest.mark.parametrize("name", ["distral", "ppo"])
+def test_a_policy_is_written_searches_and_leaves_nothing_beside_it(
+    curves: Path, tmp_path: Path, name: str
+) -> None:
+    events: list[TrainingProgress] = []
+    with listening(events.append):
+        told = trained(asked(curves, tmp_path / "policy", algorithm=name))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["policy"]
+    assert (told["algorithm"], told["kind"], told["candidates"]) == (name, "pool", 6)
+    assert told["datasets"] == [f"dataset-{index}" for index in range(4)]
+    assert 0.0 <= told["validation_score"] <= 1.0
+    assert [event.share_done for event in events] == sorted(event.share_done for event in events)
+    assert events[-1].share_done == 1.0
+    assert events[-1].datasets == 4
+    loaded = algorithm(name).load(read_policy(tmp_path / "policy"), name="mine")
+    assert loaded.name == "mine"
+    for task in read_tasks(curves, parse_objectives()):
+        assert replay(task, loaded).share[-1] == pytest.approx(1.0)
+
+
+def test_datasets_can_be_left_out(policy: PolicyFile) -> None:
+    assert policy.card.datasets == ("dataset-0", "dataset-1", "dataset-3")
+
+
+def permuted(observation: Observation, order: list[int]) -> Observation:
+    return replace(
+        observation,
+        names=tuple(observation.names[index] for index in order),
+        losses=tuple(observation.losses[index] for index in order),
+        step_seconds=tuple(observation.step_seconds[index] for index in order),
+        **{
+            name: getattr(observation, name)[order]
+            for name in ("objectives", "steps", "parameters", "epoch_cost", "complete", "mask")
+        },
+    )
+
+
+def test_a_loaded_policy_takes_its_candidates_in_any_order(policy: PolicyFile, curves: Path) -> None:
+    loaded = algorithm("distral").load(policy, name="mine")
+    search = ReplayedSearch(read_tasks(curves, parse_objectives())[0])
+    generator = np.random.default_rng(0)
+    for _ in range(12):
+        seen = search.observation()
+        order = generator.permutation(6).tolist()
+        chosen = loaded.select(seen)
+        assert order[loaded.select(permuted(seen, order))] == chosen
+        search.step(chosen)
+
+
+def test_a_loaded_policy_takes_some_of_its_candidates(policy: PolicyFile, curves: Path) -> None:
+    loaded = algorithm("distral").load(policy, name="mine")
+    seen = ReplayedSearch(read_tasks(curves, parse_objectives())[0]).observation()
+    few = permuted(seen, [4, 1])
+    assert loaded.select(few) in {0, 1}
+    assert loaded.select(replace(few, mask=np.array([False, True]))) == 1
+    with pytest.raises(BadInput, match="does not know the candidate other"):
+        loaded.select(replace(few, names=("other", seen.names[1])))
+
+
+def test_deciding_needs_no_torch(policy: PolicyFile, curves: Path, tmp_path: Path) -> None:
+    write_policy(tmp_path / "policy", policy)
+    code = f"""
+import sys
+from pathlib import Path
+from lamps_core.policy_file import read_policy
+from lamps_core.policy_training import training_run
+from lamps_core.policy_training.algorithms import algorithm
+algorithm("distral").load(read_policy(Path({str(tmp_path / "policy")!r})), name="mine")
+sys.exit("torch" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"network": {"kind": "mlp", "widths": [9]}}, "layer_0.bias is \\(8,\\)"),
+        ({"network": {"kind": "mlp", "widths": [8, 8]}}, "layer_1.bias is \\(6,\\)"),
+        ({"network": {"kind": "mlp"}}, "none of a pool policy's"),
+        ({"network": {"kind": "mlp", "widths": [0]}}, "not numbers of units"),
+        ({"kind": "universal"}, "none of a pool policy's"),
+        ({"objectives": ("test_loss",)}, "layer_0.weight is"),
+    ],
+)
+def test_weights_of_another_network_are_refused(
+    policy: PolicyFile, change: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(BadInput, match=said):
+        algorithm("distral").load(replace(policy, card=replace(policy.card, **change)), name="mine")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"exclude": ("dataset_2",)}, "no such dataset; did you mean dataset-2\\?"),
+        ({"exclude": tuple(f"dataset-{index}" for index in range(4))}, "leaves no dataset"),
+        ({"algorithm": "distrall"}, "did you mean distral\\?"),
+        ({"steps": 0}, "--steps must be at least 1"),
+        ({"seconds": float("nan")}, "--seconds must be more than zero"),
+        ({"seconds": 0.0}, "--seconds must be more than zero"),
+        ({"settings": {"gamma": 1.0}}, "no setting gamma"),
+        ({"objectives": parse_objectives("accuracy")}, "accuracy is null"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(
+    curves: Path, tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(BadInput, match=said):
+        trained(asked(curves, tmp_path / "policy", **change))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_is_taken_is_left_alone(curves: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "thesis.tex").write_text("")
+    (tmp_path / "policy.zip").write_text("")
+    for name, said in (("folder", "holds something else"), ("policy.zip", "is there already")):
+        with pytest.raises(BadInput, match=said):
+            Training(asked(curves, tmp_path / name))
+    with pytest.raises(BadInput, match="cannot be written"):
+        Training(asked(curves, tmp_path / "policy.zip" / "policy"))
+
+
+def test_an_interrupted_training_goes_on_only_as_it_was_asked_for(
+    curves: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_run, "CHECKPOINT_SECONDS", 0.0)
+    request = asked(curves, tmp_path / "policy")
+
+    def interrupt(event: TrainingProgress) -> None:
+        if event.share_done > 0.6:
+            raise KeyboardInterrupt
+
+    training = Training(request)
+    with pytest.raises(KeyboardInterrupt), listening(interrupt), training.opened():
+        training.run()
+    assert not (tmp_path / "policy").exists()
+    changes: tuple[dict[str, Any], ...] = (
+        {"seed": 1}, {"algorithm": "ppo"}, {"exclude": ("dataset-1",)}, {"settings": {}}
+    )  # fmt: skip
+    for change in changes:
+        with pytest.raises(BadInput, match="interrupted training with other"):
+            Training(replace(request, **change))
+    assert trained(replace(request, steps=300))["settings"]["environment_steps"] >= 300
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["policy"]
+
+
+def test_two_trainings_of_one_policy_do_not_mix(curves: Path, tmp_path: Path) -> None:
+    request = asked(curves, tmp_path / "policy")
+    with (
+        Training(request).opened(),
+        pytest.raises(BadInput, match="another process trains"),
+        Training(request).opened(),
+    ):
+        pass
+
+
+def test_the_algorithms_are_known_by_name() -> None:
+    assert {"distral", "ppo"} <= set(algorithms())
+    assert all(one.name == name and one.about for name, one in algorithms().items())
