@@ -23,6 +23,8 @@ from tests.small_disk import mounted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tests.warm_lamps import WarmLamps
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, prefect_url: str) -> Path:
@@ -318,14 +320,14 @@ def unknown_storage(_: Path) -> list[str]:
     ],
 )
 def test_what_cannot_be_used_is_named_in_one_line_and_nothing_is_changed(
-    copied: Path, spoil: Callable[[Path], list[str]], says: str
+    copied: Path, spoil: Callable[[Path], list[str]], says: str, warm_lamps: WarmLamps
 ) -> None:
     more = spoil(copied)
     before = {
         path: path.read_bytes() for path in copied.rglob("*") if path.is_file() and "lock" not in path.name
     }
     datasets = f"{copied}/first.csv,{copied}/second.csv"
-    ran = lamps(*campaign_arguments(datasets, MODELS, "curves", *more), cwd=copied)
+    ran = warm_lamps(*campaign_arguments(datasets, MODELS, "curves", *more), cwd=copied)
     assert ran.returncode == 2, ran.stderr
     lines = [line for line in ran.stderr.splitlines() if line.startswith("lamps: ")]
     assert len(lines) == 1

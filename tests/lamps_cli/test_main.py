@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,6 +36,8 @@ from tests.searches import (
 if TYPE_CHECKING:
     import subprocess
     from pathlib import Path
+
+    from tests.warm_lamps import WarmLamps
 
 EPOCHS = 12  # so that a search lasts for a few seconds
 LONG = ("--max-epochs", str(EPOCHS), "--patience", str(EPOCHS))
@@ -93,6 +94,8 @@ OTHER_COMMANDS: dict[str, tuple[list[str], str]] = {
     "report without a folder": (["report"], "Missing argument 'FOLDER'"),
 }
 
+COLD = {*OTHER_COMMANDS, "budget that is no budget", "missing file", "out that is a file"}
+
 
 def write_rows(path: Path, rows: list[tuple[str, str]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -118,8 +121,10 @@ class Refusals:
 
 
 @pytest.fixture(scope="module")
-def refusals(topics_csv: Path, tmp_path_factory: pytest.TempPathFactory, prefect_url: str) -> Refusals:
-    """Every bad input, three at a time: starting Python and its libraries is most of the work."""
+def refusals(
+    topics_csv: Path, tmp_path_factory: pytest.TempPathFactory, prefect_url: str, warm_lamps: WarmLamps
+) -> Refusals:
+    """Every bad input; `COLD` ones by the installed command, the others by forks that are quicker."""
     here = tmp_path_factory.mktemp("bad-input")
     write_rows(here / "one_class.csv", [("soup with bread", "food")] * 30)
     write_rows(here / "no_rows.csv", [])
@@ -138,12 +143,10 @@ def refusals(topics_csv: Path, tmp_path_factory: pytest.TempPathFactory, prefect
             topics_csv, here / f"out-{number}", *(w.format(here=here) for w in more)
         )
     before = contents(here)
-    with ThreadPoolExecutor(max_workers=3) as pool:
-        started = {
-            name: pool.submit(lamps, *arguments, cwd=here, prefect_url=prefect_url)
-            for name, arguments in commands.items()
-        }
-        runs = {name: future.result() for name, future in started.items()}
+    runs = {}
+    for name, arguments in commands.items():
+        run = lamps if name in COLD else warm_lamps
+        runs[name] = run(*arguments, cwd=here, prefect_url=prefect_url)
     return Refusals(runs, before, contents(here))
 
 
