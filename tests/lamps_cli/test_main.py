@@ -192,9 +192,9 @@ def test_a_search_prints_its_result_as_json_and_nothing_else_on_stdout(
 
 
 def test_a_search_for_people_prints_its_front_and_where_the_report_lies(
-    topics_csv: Path, tmp_path: Path, prefect_url: str
+    topics_csv: Path, tmp_path: Path, prefect_url: str, warm_lamps: WarmLamps
 ) -> None:
-    run = lamps(*search_arguments(topics_csv, "out"), cwd=tmp_path, prefect_url=prefect_url)
+    run = warm_lamps(*search_arguments(topics_csv, "out"), cwd=tmp_path, prefect_url=prefect_url)
     assert run.returncode == 0, run.stderr
     assert "topics: 8 steps" in run.stdout
     assert TINY in run.stdout
@@ -204,11 +204,11 @@ def test_a_search_for_people_prints_its_front_and_where_the_report_lies(
 
 
 def test_a_search_in_which_every_candidate_fails_is_exit_code_1_and_says_why(
-    topics_csv: Path, tmp_path: Path, prefect_url: str
+    topics_csv: Path, tmp_path: Path, prefect_url: str, warm_lamps: WarmLamps
 ) -> None:
     models = str(truncated_model(tmp_path / "broken"))
     arguments = search_arguments(topics_csv, "out", "--models", models, "--json")
-    run = lamps(*arguments, cwd=tmp_path, prefect_url=prefect_url)
+    run = warm_lamps(*arguments, cwd=tmp_path, prefect_url=prefect_url)
     assert run.returncode == 1
     assert run.stdout == ""
     assert "Traceback" not in run.stderr
@@ -217,7 +217,7 @@ def test_a_search_in_which_every_candidate_fails_is_exit_code_1_and_says_why(
 
 @pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_search_is_exit_code_130_leaves_no_process_and_goes_on_when_run_again(
-    topics_csv: Path, tmp_path: Path, prefect_url: str, how: signal.Signals
+    topics_csv: Path, tmp_path: Path, prefect_url: str, warm_lamps: WarmLamps, how: signal.Signals
 ) -> None:
     arguments = search_arguments(topics_csv, "out", *LONG, "--json")
     command = start_lamps(*arguments, cwd=tmp_path, prefect_url=prefect_url)
@@ -238,7 +238,7 @@ def test_an_interrupted_search_is_exit_code_130_leaves_no_process_and_goes_on_wh
     before = steps_on_record(tmp_path / "out")
     assert 3 <= len(before) < LONG_STEPS
 
-    run = lamps(*arguments, cwd=tmp_path, prefect_url=prefect_url)
+    run = warm_lamps(*arguments, cwd=tmp_path, prefect_url=prefect_url)
     assert run.returncode == 0, run.stderr
     assert json.loads((tmp_path / "out" / "result.json").read_text()) == json.loads(run.stdout)
     done = steps_on_record(tmp_path / "out")
@@ -298,25 +298,28 @@ def test_a_search_without_a_server_starts_one_for_itself_and_leaves_none_behind(
 # --- the other commands -------------------------------------------------------------------------------------------
 
 
-def test_report_writes_the_page_and_says_where(plain: Path, tmp_path: Path) -> None:
+def test_report_writes_the_page_and_says_where(plain: Path, tmp_path: Path, warm_lamps: WarmLamps) -> None:
     folder = tmp_path / "search"
     shutil.copytree(plain, folder)
     (folder / "report.html").unlink()
     run = lamps("report", "search", cwd=tmp_path)
     assert (run.returncode, run.stdout, run.stderr) == (0, "search/report.html\n", "")
     assert "zoo/bert-tiny" in (folder / "report.html").read_text(encoding="utf-8")
-    run = lamps("report", "search", "--json", cwd=tmp_path)
+    run = warm_lamps("report", "search", "--json", cwd=tmp_path)
     assert json.loads(run.stdout) == {"report": "search/report.html"}
 
 
-def test_doctor_fails_if_and_only_if_something_does_not_work(tmp_path: Path, prefect_url: str) -> None:
+def test_doctor_fails_if_and_only_if_something_does_not_work(
+    tmp_path: Path, prefect_url: str, warm_lamps: WarmLamps
+) -> None:
     run = lamps("doctor", "--json", cwd=tmp_path, prefect_url=prefect_url)
     checks = json.loads(run.stdout)
     assert {"name", "ok", "found", "mend"} <= set(checks[0])
+    assert len({check["name"] for check in checks}) == len(checks) >= 8
     broken = any(check["ok"] is False for check in checks)
     assert run.returncode == (1 if broken else 0)
     assert run.stderr == ("lamps: something above does not work\n" if broken else "")
-    shown = lamps("doctor", cwd=tmp_path, prefect_url=prefect_url)
+    shown = warm_lamps("doctor", cwd=tmp_path, prefect_url=prefect_url)
     assert shown.returncode == run.returncode
     assert all(check["name"].split()[0] in shown.stdout for check in checks)
 
