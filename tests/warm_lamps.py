@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lamps_cli.server import quieten_prefect
 from tests.lamps_command import environment
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class WarmLamps:
 
 def serve() -> None:
     """Fork for each line of the standard input, and answer with the exit code; ends with its input."""
+    quieten_prefect()
     for name in WARM:
         importlib.import_module(name)
     from lamps_cli.main import main
@@ -91,6 +93,7 @@ def _become(told: dict[str, Any]) -> None:
     os.chdir(told["cwd"])
     os.environ.clear()
     os.environ.update(told["environment"])
+    quieten_prefect()
     refresh_global_settings_context()
     sys.argv = ["lamps", *told["arguments"]]
 
