@@ -19,7 +19,9 @@ os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["DO_NOT_TRACK"] = "1"
 
 # A first example may pay for an import, and any for a busy machine: no test times anything.
-hypothesis.settings.register_profile("lamps", deadline=None)
+hypothesis.settings.register_profile(
+    "lamps", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("lamps")
 
 TOPICS = {

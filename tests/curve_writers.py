@@ -16,7 +16,8 @@ from lamps_core.prepared_data import load_prepared
 from lamps_core.shared_work import fetch_data
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from multiprocessing.synchronize import Event
 
 LAST = 3  # the complete step
 CHANGES = ("rename", "replace", "link", "unlink", "mkdir", "rmdir", "fsync")  # system calls of the os module
@@ -52,10 +53,12 @@ def seen_outside(folder: Path) -> dict[tuple[str, str, int, int], float]:
     return {key_of(told): told["test_loss"] for told in rows}
 
 
-def write_curves(folder: str, models: list[str], loss: float) -> None:
-    """Append every row of these curves, each curve in order."""
+def write_curves(folder: str, models: list[str], loss: float, looked: Sequence[Event]) -> None:
+    """Append every row of these curves, each curve in order; no step is begun before the last one was looked at."""
     store = CurveStore(Path(folder))
     for step in range(LAST + 1):
+        if step > 0:
+            looked[step - 1].wait()
         for model in models:
             store.append(row(step, model=model, loss=loss))
 
@@ -67,13 +70,24 @@ def compact_until_whole(folder: str, curves: int) -> None:
         done += store.compact()
 
 
-def read_until_whole(folder: str, curves: int, told: Any) -> None:
-    """Read without a pause, as pyarrow and as LAMPS; sends the times each was done, and pyarrow's misses."""
+def read_until_whole(folder: str, curves: int, looked: Sequence[Event], told: Any) -> None:
+    """Read without a pause; sends the times that pyarrow and LAMPS did, and pyarrow's misses.
+
+    A step of which a row was seen is told, and all of them at the end: who waits for this reader does not outlive it.
+    """
+    try:
+        told.send(dict(_looks(Path(folder), curves * (LAST + 1), looked)))
+    finally:
+        for event in looked:
+            event.set()
+
+
+def _looks(folder: Path, rows: int, looked: Sequence[Event]) -> Counter[str]:
     counted = Counter[str]()
     losses: dict[tuple[str, str, int, int], float] = {}
     while counted["whole"] < 2:
         try:
-            seen = seen_outside(Path(folder))
+            seen = seen_outside(folder)
             assert {key: seen[key] for key in seen if key in losses} == {
                 key: losses[key] for key in seen if key in losses
             }, "a row changed"
@@ -81,13 +95,15 @@ def read_until_whole(folder: str, curves: int, told: Any) -> None:
             counted["outside"] += 1
         except FileNotFoundError:
             counted["missed"] += 1
-        table = read_curves(Path(folder))
+        table = read_curves(folder)
         ours = {key_of(told): told["test_loss"] for told in table.to_pylist()}
         assert losses.items() <= ours.items(), f"gone: {sorted(losses.keys() - ours.keys())[:3]}"
         losses = ours
+        for step in {key[-1] for key in ours if key[-1] < len(looked)}:
+            looked[step].set()
         counted["ours"] += 1
-        counted["whole"] += len(ours) == curves * (LAST + 1)
-    told.send(dict(counted))
+        counted["whole"] += len(ours) == rows
+    return counted
 
 
 def fetch_and_read(work: str, here: str, rows: int) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 LAMPS = Path(sys.executable).with_name("lamps")
-DEADLINE_SECONDS = 180.0
+DEADLINE_SECONDS = 240.0
 
 
 def environment(home: Path, prefect_url: str | None) -> dict[str, str]:
@@ -101,7 +101,7 @@ def kill_family(pid: int) -> None:
                 continue
 
 
-def wait_for_end(processes: Iterable[psutil.Process], *, seconds: float = 30.0) -> None:
+def wait_for_end(processes: Iterable[psutil.Process], *, seconds: float = 120.0) -> None:
     """Until none of them runs any more; one that waits to be reaped does not run."""
     left = list(processes)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     Response = tuple[int, dict[str, str], bytes]  # status, headers, content
 
+HELD_SECONDS = 300.0  # longer than whatever waits for a slow answer
 COMPLETE = ("config.json", "tokenizer.json", "model.safetensors")
 
 
@@ -57,7 +58,7 @@ class Hub:
     def answer(self, path: str) -> tuple[int, dict[str, str], Any]:
         self.asked.append(path)
         if path.startswith("slow/"):
-            self.held.wait(20)
+            self.held.wait(HELD_SECONDS)
         return self.answers.get(path, (404, {"X-Error-Code": "RepoNotFound"}, {"error": "not found"}))
 
 
@@ -133,7 +134,7 @@ class HubUser:
     def ask(self, code: str, *arguments: str, **environment: str) -> Any:
         """What the code printed, as JSON."""
         process = self.start(code, *arguments, **environment)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=180)
         assert process.returncode == 0
         return json.loads(output)
 

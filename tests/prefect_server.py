@@ -80,7 +80,7 @@ class PrefectServer:
         code = self._process.poll()
         assert code is None, f"the Prefect server ended with exit code {code}"
         try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=5):
+            with urllib.request.urlopen(f"{self.url}/health", timeout=30):
                 return True
         except (urllib.error.URLError, OSError):
             return False

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CHECKOUT = Path(__file__).parents[1]
 PREFECT = Path(sys.executable).with_name("prefect")
 POOL = "lamps"
-HOOK_SECONDS = 120.0
+HOOK_SECONDS = 240.0
 
 
 @dataclass
@@ -92,7 +92,14 @@ class PrefectSite:
         return worker
 
     def api(self, method: str, path: str, body: Any = None) -> httpx.Response:
-        return httpx.request(method, self.url + path, json=body, timeout=30)
+        """An answer; one that only says that the database is locked is asked for again, as Prefect's client does."""
+
+        def answered() -> httpx.Response | None:
+            told = httpx.request(method, self.url + path, json=body, timeout=120)
+            return None if told.status_code == httpx.codes.SERVICE_UNAVAILABLE else told
+
+        found: httpx.Response = eventually(answered, what=f"an answer to {method} {path}")
+        return found
 
     def deployment(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = self.api("GET", f"/deployments/name/{name}/{name}").json()

@@ -18,6 +18,7 @@ from tests.searches import (
     OBJECTIVES,
     STEPS_EACH,
     TINY,
+    eventually,
     nan_model,
     quick_request,
     run_to_the_end,
@@ -74,7 +75,7 @@ def test_a_killed_worker_is_retried_and_the_result_is_as_if_it_had_lived(
     def kill_once(told: SearchProgress) -> None:
         trains = [step for step in told.running if (step.step, step.phase) == (2, "train")]
         if trains and not killed:
-            (worker,) = workers_of(os.getpid())
+            (worker,) = eventually(lambda: workers_of(os.getpid()), what="the worker")
             killed.append(worker.pid)
             os.kill(worker.pid, signal.SIGKILL)
 

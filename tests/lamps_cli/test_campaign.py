@@ -23,6 +23,10 @@ from tests.small_disk import mounted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tests.warm_lamps import WarmLamps
+
+FURTHER = "zoo/albert-tiny"
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, prefect_url: str) -> Path:
@@ -42,11 +46,11 @@ def copied(finished: Path, tmp_path: Path) -> Path:
     return tmp_path / "copied"
 
 
-def again(folder: Path, prefect_url: str, *more: str, models: str = MODELS) -> dict[str, Any]:
-    """The campaign once more, with some options changed; its result."""
+def again(folder: Path, prefect_url: str, run: WarmLamps, *, models: str = MODELS) -> dict[str, Any]:
+    """The campaign once more, perhaps of other models; its result."""
     datasets = f"{folder}/first.csv,{folder}/second.csv"
-    arguments = campaign_arguments(datasets, models, "curves", "--json", *more)
-    ran = lamps(*arguments, cwd=folder, prefect_url=prefect_url)
+    arguments = campaign_arguments(datasets, models, "curves", "--json")
+    ran = run(*arguments, cwd=folder, prefect_url=prefect_url)
     assert ran.returncode == 0, ran.stderr
     result: dict[str, Any] = json.loads(ran.stdout)
     return result
@@ -68,50 +72,36 @@ def test_a_finished_campaign_keeps_no_weights(finished: Path) -> None:
     assert list((finished / "curves" / ".lamps").rglob("*.safetensors")) == []
 
 
-def test_run_again_it_runs_nothing(copied: Path, prefect_url: str) -> None:
-    before = rows_of(copied / "curves")
-    result = again(copied, prefect_url)
-    assert (result["steps"], result["complete"]) == (0, 4)
-    assert rows_of(copied / "curves") == before
+@pytest.fixture(scope="module")
+def widened(
+    finished: Path, tmp_path_factory: pytest.TempPathFactory, prefect_url: str, warm_lamps: WarmLamps
+) -> tuple[Path, dict[str, Any]]:
+    """The finished campaign, run again with one more model: its curves, and its result."""
+    folder = tmp_path_factory.mktemp("widened") / "copied"
+    shutil.copytree(finished, folder, ignore=shutil.ignore_patterns("prefect-home"))
+    return folder / "curves", again(folder, prefect_url, warm_lamps, models=f"{MODELS},{FURTHER}")
 
 
-def test_a_further_model_and_dataset_run_alone(copied: Path, prefect_url: str) -> None:
-    before = rows_of(copied / "curves")
-    result = again(copied, prefect_url, models=f"{MODELS},zoo/albert-tiny")
+def test_a_further_model_runs_alone(finished: Path, widened: tuple[Path, dict[str, Any]]) -> None:
+    curves, result = widened
     assert (result["steps"], result["pairs"]) == (2 * STEPS_EACH, 6)
-    rows = rows_of(copied / "curves")
-    assert [row for row in rows if row["model"] != "zoo/albert-tiny"] == before
+    assert [row for row in rows_of(curves) if row["model"] != FURTHER] == rows_of(finished / "curves")
 
 
-def test_a_fingerprint_is_what_the_campaign_would_have_recorded(
-    copied: Path, prefect_url: str, tmp_path: Path
+def test_a_fingerprint_is_what_the_campaign_records_and_needs_no_dataset_file_any_more(
+    copied: Path, widened: tuple[Path, dict[str, Any]], prefect_url: str
 ) -> None:
-    ran = lamps(
-        "fingerprint", "--model", "zoo/albert-tiny", "--curves", "curves", "--json", cwd=copied, prefect_url=prefect_url
-    )  # fmt: skip
-    assert ran.returncode == 0, ran.stderr
-    assert json.loads(ran.stdout)["steps"] == 2 * STEPS_EACH
-    (tmp_path / "whole").mkdir()
-    datasets = f"{copied}/first.csv,{copied}/second.csv"
-    whole = lamps(
-        *campaign_arguments(datasets, f"{MODELS},zoo/albert-tiny", "curves"), cwd=tmp_path / "whole",
-        prefect_url=prefect_url,
-    )  # fmt: skip
-    assert whole.returncode == 0, whole.stderr
-    assert facts(copied / "curves") == facts(tmp_path / "whole" / "curves")
-
-
-def test_a_fingerprint_needs_no_dataset_file_any_more(copied: Path, prefect_url: str) -> None:
     for path in copied.glob("*.csv"):
         path.unlink()
-    ran = lamps(
-        "fingerprint", "--model", "zoo/albert-tiny", "--curves", "curves", cwd=copied, prefect_url=prefect_url
-    )
+    arguments = ("fingerprint", "--model", FURTHER, "--curves", "curves", "--json")
+    ran = lamps(*arguments, cwd=copied, prefect_url=prefect_url)
     assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["steps"] == 2 * STEPS_EACH
+    assert facts(copied / "curves") == facts(widened[0])
 
 
 def test_a_curve_whose_checkpoint_is_gone_is_made_again_from_its_start(
-    copied: Path, prefect_url: str
+    copied: Path, prefect_url: str, warm_lamps: WarmLamps
 ) -> None:
     whole = facts(copied / "curves")
     curves = copied / "curves"
@@ -122,27 +112,27 @@ def test_a_curve_whose_checkpoint_is_gone_is_made_again_from_its_start(
     for step in range(2):
         pq.write_table(rows.filter(rows["step"].to_numpy() == step), folder / f"step-{step:04}.parquet")
     complete.unlink()
-    result = again(copied, prefect_url)
+    result = again(copied, prefect_url, warm_lamps)
     assert result["steps"] == STEPS_EACH
     assert facts(curves) == whole
 
 
-def test_what_fails_is_recorded_and_the_rest_goes_on(tmp_path: Path, prefect_url: str) -> None:
-    models = f"{TINY},{truncated_model(tmp_path / 'cut')},{nan_model(tmp_path / 'poisoned')}"
-    datasets = write_datasets(tmp_path)
-    ran = lamps(
-        *campaign_arguments(datasets, models, "curves", "--json"), cwd=tmp_path, prefect_url=prefect_url
-    )
+def test_what_fails_is_recorded_and_the_rest_goes_on(
+    tmp_path: Path, prefect_url: str, warm_lamps: WarmLamps
+) -> None:
+    cut = truncated_model(tmp_path / "cut")
+    models = f"{TINY},{cut},{nan_model(tmp_path / 'poisoned')}"
+    dataset = write_datasets(tmp_path, ("first",))
+    arguments = campaign_arguments(dataset, models, "curves", "--json")
+    ran = lamps(*arguments, cwd=tmp_path, prefect_url=prefect_url)
     assert ran.returncode == 0, ran.stderr
     result = json.loads(ran.stdout)
-    assert (result["complete"], len(result["failed"])) == (2, 4)
+    assert (result["complete"], len(result["failed"])) == (1, 2)
     why = {row["model"]: row["error"] for row in result["failed"]}
     assert "cannot be loaded" in why["cut"]
     assert "evaluation loss is nan" in why["poisoned"]
-    failed = [row for row in rows_of(tmp_path / "curves") if row["status"] == "failed"]
-    assert {(row["dataset"], row["model"], row["error"]) for row in failed} == {
-        (row["dataset"], row["model"], row["error"]) for row in result["failed"]
-    }
+    failed = failed_rows(tmp_path / "curves")
+    assert {model: error for model, (error, _) in failed.items()} == why
 
     told = lamps("report", "curves", cwd=tmp_path)
     assert told.returncode == 0, told.stderr
@@ -150,30 +140,26 @@ def test_what_fails_is_recorded_and_the_rest_goes_on(tmp_path: Path, prefect_url
     assert "cannot be loaded" in page
     assert "evaluation loss is nan" in page
 
-    second = lamps(
-        *campaign_arguments(datasets, models, "curves", "--json"), cwd=tmp_path, prefect_url=prefect_url
-    )
+    second = warm_lamps(*arguments, cwd=tmp_path, prefect_url=prefect_url)
     assert (json.loads(second.stdout)["steps"], json.loads(second.stdout)["failed"]) == (0, result["failed"])
+    assert failed_rows(tmp_path / "curves") == failed
 
-    shutil.rmtree(tmp_path / "cut")
-    mended = f"{TINY},{truncated_model(tmp_path / 'cut')}"
-    tried = lamps(
-        *campaign_arguments(datasets, mended, "curves", "--json", "--retry-failed"),
-        cwd=tmp_path,
-        prefect_url=prefect_url,
-    )
-    assert len(json.loads(tried.stdout)["failed"]) == 2
-
-
-def test_every_pair_failing_is_a_failure(tmp_path: Path, prefect_url: str) -> None:
-    models = str(truncated_model(tmp_path / "cut"))
-    datasets = write_datasets(tmp_path)
-    ran = lamps(*campaign_arguments(datasets, models, "curves"), cwd=tmp_path, prefect_url=prefect_url)
-    assert ran.returncode == 1
-    assert "every pair failed" in ran.stderr
+    alone = campaign_arguments(dataset, str(cut), "curves", "--retry-failed")
+    tried = warm_lamps(*alone, cwd=tmp_path, prefect_url=prefect_url)
+    assert tried.returncode == 1
+    assert "every pair failed" in tried.stderr
+    later = failed_rows(tmp_path / "curves")
+    assert later["cut"] > failed["cut"]  # the same error, later
+    assert later["poisoned"] == failed["poisoned"]
 
 
-def test_the_plan_says_what_would_run_and_writes_nothing(tmp_path: Path) -> None:
+def failed_rows(curves: Path) -> dict[str, tuple[str, Any]]:
+    """The error and the time of each, by model, of one dataset."""
+    failed = [row for row in rows_of(curves) if row["status"] == "failed"]
+    return {row["model"]: (row["error"], row["created_at"]) for row in failed}
+
+
+def test_the_plan_says_what_would_run_and_writes_nothing(tmp_path: Path, warm_lamps: WarmLamps) -> None:
     datasets = write_datasets(tmp_path)
     ran = lamps(*campaign_arguments(datasets, MODELS, "curves", "--plan", "--json"), cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
@@ -183,40 +169,44 @@ def test_the_plan_says_what_would_run_and_writes_nothing(tmp_path: Path) -> None
     assert plan["device_hours"] == pytest.approx(sum(row["hours"] for row in plan["to_run"]))
     assert plan["disk_bytes"]["checkpoints"] > 0
     assert not (tmp_path / "curves").exists()
-    words = lamps(*campaign_arguments(datasets, MODELS, "curves", "--plan"), cwd=tmp_path)
+    words = warm_lamps(*campaign_arguments(datasets, MODELS, "curves", "--plan"), cwd=tmp_path)
     assert "4 curves asked for" in words.stdout
     assert "assumed speed" in words.stdout
     assert re.search(r"on rented GPUs \(A100 40 GB\) instead: .* of GPUs, \$\d", words.stdout)
 
 
-def test_the_plan_of_the_papers_candidates_needs_no_hub(tmp_path: Path) -> None:
+def test_the_plan_of_the_papers_candidates_needs_no_hub(tmp_path: Path, warm_lamps: WarmLamps) -> None:
     datasets = write_datasets(tmp_path)
     arguments = campaign_arguments(datasets, "paper", "curves")
-    planned = lamps(*arguments, "--plan", "--json", cwd=tmp_path)
+    planned = warm_lamps(*arguments, "--plan", "--json", cwd=tmp_path)
     assert planned.returncode == 0, planned.stderr
     plan = json.loads(planned.stdout)
     assert plan["asked"] == 140
     assert plan["rented"]["dollars"] == pytest.approx(3.67 * plan["rented"]["gpu_hours"])
     assert plan["rented"]["does_not_fit"] == []  # on up to eight GPUs together
     assert plan["disk_bytes"]["downloads"] > 50e9
-    ran = lamps(*arguments, cwd=tmp_path)  # what would load them does need it
+    ran = warm_lamps(*arguments, cwd=tmp_path)  # what would load them does need it
     assert ran.returncode == 2
     assert "hub" in ran.stderr
 
 
-def test_the_plan_of_a_finished_campaign_is_empty_and_knows_its_speed(finished: Path) -> None:
+def test_the_plan_of_a_finished_campaign_is_empty_and_knows_its_speed(
+    finished: Path, warm_lamps: WarmLamps
+) -> None:
     datasets = f"{finished}/first.csv,{finished}/second.csv"
-    ran = lamps(*campaign_arguments(datasets, MODELS, "curves", "--plan", "--json"), cwd=finished)
+    ran = warm_lamps(*campaign_arguments(datasets, MODELS, "curves", "--plan", "--json"), cwd=finished)
     plan = json.loads(ran.stdout)
     assert (plan["done"], plan["to_run"], plan["device_hours"]) == (4, [], 0)
     assert plan["speed_from_steps"] == 4 * (STEPS_EACH - 1)
 
 
-def test_a_plan_for_a_dask_cluster_without_workers_does_not_wait_for_ever(tmp_path: Path) -> None:
+def test_a_plan_for_a_dask_cluster_without_workers_does_not_wait_for_ever(
+    tmp_path: Path, warm_lamps: WarmLamps
+) -> None:
     datasets = write_datasets(tmp_path)
     with DaskCluster(tmp_path / "cluster", workers=0) as cluster:
         arguments = campaign_arguments(datasets, MODELS, "curves", "--engine", "dask", "--plan")
-        ran = lamps(*arguments, "--scheduler", cluster.address, cwd=tmp_path)
+        ran = warm_lamps(*arguments, "--scheduler", cluster.address, cwd=tmp_path)
     assert ran.returncode == 2, ran.stderr
     assert "has no worker with --resources GPU=1: start one with dask worker" in ran.stderr
     assert "Traceback" not in ran.stderr
@@ -318,14 +308,14 @@ def unknown_storage(_: Path) -> list[str]:
     ],
 )
 def test_what_cannot_be_used_is_named_in_one_line_and_nothing_is_changed(
-    copied: Path, spoil: Callable[[Path], list[str]], says: str
+    copied: Path, spoil: Callable[[Path], list[str]], says: str, warm_lamps: WarmLamps
 ) -> None:
     more = spoil(copied)
     before = {
         path: path.read_bytes() for path in copied.rglob("*") if path.is_file() and "lock" not in path.name
     }
     datasets = f"{copied}/first.csv,{copied}/second.csv"
-    ran = lamps(*campaign_arguments(datasets, MODELS, "curves", *more), cwd=copied)
+    ran = warm_lamps(*campaign_arguments(datasets, MODELS, "curves", *more), cwd=copied)
     assert ran.returncode == 2, ran.stderr
     lines = [line for line in ran.stderr.splitlines() if line.startswith("lamps: ")]
     assert len(lines) == 1
@@ -339,15 +329,17 @@ def test_what_cannot_be_used_is_named_in_one_line_and_nothing_is_changed(
     assert {path: kept.get(path) for path in before} == before
 
 
-def test_a_fingerprint_of_curves_that_do_not_say_how_they_were_made_is_refused(copied: Path) -> None:
+def test_a_fingerprint_of_curves_that_do_not_say_how_they_were_made_is_refused(
+    copied: Path, warm_lamps: WarmLamps
+) -> None:
     shutil.rmtree(copied / "curves" / ".lamps")
-    ran = lamps("fingerprint", "--model", TINY, "--curves", "curves", cwd=copied)
+    ran = warm_lamps("fingerprint", "--model", TINY, "--curves", "curves", cwd=copied)
     assert ran.returncode == 2
     assert "does not say how its curves were made" in ran.stderr
 
 
 def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
-    copied: Path, tmp_path: Path, prefect_url: str
+    copied: Path, tmp_path: Path, prefect_url: str, warm_lamps: WarmLamps
 ) -> None:
     folder = tmp_path / "stopped"
     folder.mkdir()
@@ -366,7 +358,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
     assert code == 130, (folder / "stderr").read_text()
     done = rows_of(folder / "curves")
     assert len(done) >= 3
-    assert lamps(*arguments, cwd=folder, prefect_url=prefect_url).returncode == 0
+    assert warm_lamps(*arguments, cwd=folder, prefect_url=prefect_url).returncode == 0
     assert [row for row in rows_of(folder / "curves") if row in done] == done
     assert facts(folder / "curves") == facts(copied / "curves")
 
@@ -378,26 +370,26 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_ends_the_campaign_in_one_line_and_it_goes_on_when_there_is_room(
-    small_disk: Path, copied: Path, prefect_url: str
+    small_disk: Path, copied: Path, prefect_url: str, warm_lamps: WarmLamps
 ) -> None:
     filler = small_disk / "filler"
     filler.write_bytes(b"0" * 5_600_000)
-    datasets = f"{copied}/first.csv,{copied}/second.csv"
-    arguments = campaign_arguments(datasets, MODELS, small_disk / "curves")
-    full = lamps(*arguments, cwd=copied, prefect_url=prefect_url)
+    arguments = campaign_arguments(f"{copied}/first.csv", TINY, small_disk / "curves")
+    full = warm_lamps(*arguments, cwd=copied, prefect_url=prefect_url)
     assert full.returncode in {1, 2}, full.stderr
     assert "Traceback" not in full.stderr
     last = full.stderr.strip().splitlines()[-1]
     assert str(small_disk) in last
     assert "space" in last or "free" in last
     filler.unlink()
-    assert lamps(*arguments, cwd=copied, prefect_url=prefect_url).returncode == 0
-    assert facts(small_disk / "curves") == facts(copied / "curves")
+    assert warm_lamps(*arguments, cwd=copied, prefect_url=prefect_url).returncode == 0
+    wanted = [row for row in facts(copied / "curves") if (row["dataset"], row["model"]) == ("first", TINY)]
+    assert facts(small_disk / "curves") == wanted
 
 
-def test_a_read_only_folder_is_named(small_disk: Path, copied: Path) -> None:
+def test_a_read_only_folder_is_named(small_disk: Path, copied: Path, warm_lamps: WarmLamps) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     datasets = f"{copied}/first.csv,{copied}/second.csv"
-    ran = lamps(*campaign_arguments(datasets, MODELS, small_disk / "curves"), cwd=copied)
+    ran = warm_lamps(*campaign_arguments(datasets, MODELS, small_disk / "curves"), cwd=copied)
     assert ran.returncode == 2, ran.stderr
     assert f"{small_disk}/curves cannot be written" in ran.stderr

@@ -73,7 +73,7 @@ def test_the_terminal_is_left_clean_by_ctrl_c() -> None:
     assert shown.rindex(SHOW_CURSOR) > shown.rindex("\x1b[?25l")
     for thread in threading.enumerate():
         if isinstance(thread, _RefreshThread):
-            thread.join(5)
+            thread.join(60)
             assert not thread.is_alive()
 
 

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,6 +36,8 @@ from tests.searches import (
 if TYPE_CHECKING:
     import subprocess
     from pathlib import Path
+
+    from tests.warm_lamps import WarmLamps
 
 EPOCHS = 12  # so that a search lasts for a few seconds
 LONG = ("--max-epochs", str(EPOCHS), "--patience", str(EPOCHS))
@@ -93,6 +94,8 @@ OTHER_COMMANDS: dict[str, tuple[list[str], str]] = {
     "report without a folder": (["report"], "Missing argument 'FOLDER'"),
 }
 
+COLD = {*OTHER_COMMANDS, "budget that is no budget", "missing file", "out that is a file"}
+
 
 def write_rows(path: Path, rows: list[tuple[str, str]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -118,8 +121,10 @@ class Refusals:
 
 
 @pytest.fixture(scope="module")
-def refusals(topics_csv: Path, tmp_path_factory: pytest.TempPathFactory, prefect_url: str) -> Refusals:
-    """Every bad input, three at a time: starting Python and its libraries is most of the work."""
+def refusals(
+    topics_csv: Path, tmp_path_factory: pytest.TempPathFactory, prefect_url: str, warm_lamps: WarmLamps
+) -> Refusals:
+    """Every bad input; `COLD` ones by the installed command, the others by forks that are quicker."""
     here = tmp_path_factory.mktemp("bad-input")
     write_rows(here / "one_class.csv", [("soup with bread", "food")] * 30)
     write_rows(here / "no_rows.csv", [])
@@ -138,12 +143,10 @@ def refusals(topics_csv: Path, tmp_path_factory: pytest.TempPathFactory, prefect
             topics_csv, here / f"out-{number}", *(w.format(here=here) for w in more)
         )
     before = contents(here)
-    with ThreadPoolExecutor(max_workers=3) as pool:
-        started = {
-            name: pool.submit(lamps, *arguments, cwd=here, prefect_url=prefect_url)
-            for name, arguments in commands.items()
-        }
-        runs = {name: future.result() for name, future in started.items()}
+    runs = {}
+    for name, arguments in commands.items():
+        run = lamps if name in COLD else warm_lamps
+        runs[name] = run(*arguments, cwd=here, prefect_url=prefect_url)
     return Refusals(runs, before, contents(here))
 
 
@@ -189,9 +192,9 @@ def test_a_search_prints_its_result_as_json_and_nothing_else_on_stdout(
 
 
 def test_a_search_for_people_prints_its_front_and_where_the_report_lies(
-    topics_csv: Path, tmp_path: Path, prefect_url: str
+    topics_csv: Path, tmp_path: Path, prefect_url: str, warm_lamps: WarmLamps
 ) -> None:
-    run = lamps(*search_arguments(topics_csv, "out"), cwd=tmp_path, prefect_url=prefect_url)
+    run = warm_lamps(*search_arguments(topics_csv, "out"), cwd=tmp_path, prefect_url=prefect_url)
     assert run.returncode == 0, run.stderr
     assert "topics: 8 steps" in run.stdout
     assert TINY in run.stdout
@@ -214,7 +217,7 @@ def test_a_search_in_which_every_candidate_fails_is_exit_code_1_and_says_why(
 
 @pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_search_is_exit_code_130_leaves_no_process_and_goes_on_when_run_again(
-    topics_csv: Path, tmp_path: Path, prefect_url: str, how: signal.Signals
+    topics_csv: Path, tmp_path: Path, prefect_url: str, warm_lamps: WarmLamps, how: signal.Signals
 ) -> None:
     arguments = search_arguments(topics_csv, "out", *LONG, "--json")
     command = start_lamps(*arguments, cwd=tmp_path, prefect_url=prefect_url)
@@ -235,7 +238,7 @@ def test_an_interrupted_search_is_exit_code_130_leaves_no_process_and_goes_on_wh
     before = steps_on_record(tmp_path / "out")
     assert 3 <= len(before) < LONG_STEPS
 
-    run = lamps(*arguments, cwd=tmp_path, prefect_url=prefect_url)
+    run = warm_lamps(*arguments, cwd=tmp_path, prefect_url=prefect_url)
     assert run.returncode == 0, run.stderr
     assert json.loads((tmp_path / "out" / "result.json").read_text()) == json.loads(run.stdout)
     done = steps_on_record(tmp_path / "out")
@@ -295,25 +298,28 @@ def test_a_search_without_a_server_starts_one_for_itself_and_leaves_none_behind(
 # --- the other commands -------------------------------------------------------------------------------------------
 
 
-def test_report_writes_the_page_and_says_where(plain: Path, tmp_path: Path) -> None:
+def test_report_writes_the_page_and_says_where(plain: Path, tmp_path: Path, warm_lamps: WarmLamps) -> None:
     folder = tmp_path / "search"
     shutil.copytree(plain, folder)
     (folder / "report.html").unlink()
     run = lamps("report", "search", cwd=tmp_path)
     assert (run.returncode, run.stdout, run.stderr) == (0, "search/report.html\n", "")
     assert "zoo/bert-tiny" in (folder / "report.html").read_text(encoding="utf-8")
-    run = lamps("report", "search", "--json", cwd=tmp_path)
+    run = warm_lamps("report", "search", "--json", cwd=tmp_path)
     assert json.loads(run.stdout) == {"report": "search/report.html"}
 
 
-def test_doctor_fails_if_and_only_if_something_does_not_work(tmp_path: Path, prefect_url: str) -> None:
+def test_doctor_fails_if_and_only_if_something_does_not_work(
+    tmp_path: Path, prefect_url: str, warm_lamps: WarmLamps
+) -> None:
     run = lamps("doctor", "--json", cwd=tmp_path, prefect_url=prefect_url)
     checks = json.loads(run.stdout)
     assert {"name", "ok", "found", "mend"} <= set(checks[0])
+    assert len({check["name"] for check in checks}) == len(checks) >= 8
     broken = any(check["ok"] is False for check in checks)
     assert run.returncode == (1 if broken else 0)
     assert run.stderr == ("lamps: something above does not work\n" if broken else "")
-    shown = lamps("doctor", cwd=tmp_path, prefect_url=prefect_url)
+    shown = warm_lamps("doctor", cwd=tmp_path, prefect_url=prefect_url)
     assert shown.returncode == run.returncode
     assert all(check["name"].split()[0] in shown.stdout for check in checks)
 

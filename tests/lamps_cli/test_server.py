@@ -51,7 +51,7 @@ def test_a_server_that_the_user_has_set_is_used_and_none_is_started(prefect_url:
     with temporary_settings({PREFECT_API_URL: prefect_url}), prefect_server() as wait_until_ready:
         wait_until_ready()
         assert servers() == before
-    with urllib.request.urlopen(f"{prefect_url}/health", timeout=10) as answer:
+    with urllib.request.urlopen(f"{prefect_url}/health", timeout=60) as answer:
         assert answer.status == 200  # it is the user's: it lives on
 
 
@@ -90,7 +90,7 @@ def test_a_temporary_server_answers_and_is_what_this_process_talks_to(
         (started,) = set(servers()) - before
         wait_until_ready()
         url = os.environ["PREFECT_API_URL"]
-        with urllib.request.urlopen(f"{url}/health", timeout=10) as answer:
+        with urllib.request.urlopen(f"{url}/health", timeout=60) as answer:
             assert answer.status == 200
         assert os.getsid(started.pid) == started.pid  # a Ctrl-C in our terminal is not its own
     wait_for_end([started])

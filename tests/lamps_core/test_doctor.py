@@ -3,7 +3,6 @@ from __future__ import annotations
 import re
 import socket
 import threading
-import time
 import tomllib
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -74,8 +73,11 @@ def named(checks: list[Check], name: str) -> Check:
     return next(check for check in checks if check.name == name)
 
 
-def test_every_check_answers_in_one_line_and_each_that_fails_says_how_to_mend_it(tmp_path: Path) -> None:
-    checks = run_checks(out=tmp_path)
+def test_every_check_answers_in_one_line_says_how_to_mend_what_fails_and_makes_nothing(
+    tmp_path: Path,
+) -> None:
+    checks = run_checks(out=tmp_path / "new" / "folder")
+    assert list(tmp_path.iterdir()) == []
     assert len({check.name for check in checks}) == len(checks) == 10
     for check in checks:
         assert check.found
@@ -84,11 +86,6 @@ def test_every_check_answers_in_one_line_and_each_that_fails_says_how_to_mend_it
     assert named(checks, "Python").ok is True
     assert "CPU cores" in named(checks, "Devices").found
     assert str(tmp_path / "cache") in named(checks, "Disk: LAMPS cache").found
-
-
-def test_nothing_is_made_by_looking(tmp_path: Path) -> None:
-    run_checks(out=tmp_path / "new" / "folder")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_prefect_server_that_answers_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,17 +156,16 @@ def test_a_check_that_hangs_or_breaks_is_reported_as_unknown() -> None:
     release = threading.Event()
 
     def hanging() -> Check:
-        release.wait(30)
+        release.wait(300)
         return Check("slow", True, "late", "")
 
     def breaking() -> Check:
         raise RuntimeError("ill")
 
-    began = time.monotonic()
-    waiting = doctor._start("slow", hanging, 0.05), doctor._start("broken", breaking, 5.0)
+    waiting = doctor._start("slow", hanging, 0.05), doctor._start("broken", breaking, 60.0)
     slow, broken = (finish() for finish in waiting)
+    assert not release.is_set()  # neither was waited for to its end
     release.set()
-    assert time.monotonic() - began < 5
     assert (slow.ok, broken.ok) == (None, None)
     assert "no answer" in slow.found
     assert "RuntimeError: ill" in broken.found

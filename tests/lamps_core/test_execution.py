@@ -56,7 +56,7 @@ def test_a_step_is_in_flight_while_it_runs_and_is_no_longer_when_it_is_done(step
     assert phases == ["load", "evaluate", "save"]
     seconds = [at for _, at in seen]
     assert seconds == sorted(seconds)
-    assert 0 < seconds[-1] <= record["step_seconds"] + 1.0
+    assert 0 < seconds[-1] <= record["step_seconds"] + 10.0
     assert metered.running == {}
     # Done, and not in what is spent before it is told: no second is missed or counted twice.
     assert metered.in_flight_seconds() == record["step_seconds"]
@@ -158,9 +158,9 @@ def test_closing_a_folder_ends_its_workers_and_the_step_that_runs(step: StepRequ
 
     before = set(workers_of(psutil.Process().pid))
     threading.Thread(target=work, daemon=True).start()
-    assert started.wait(60)
+    assert started.wait(180)
     mine = eventually(lambda: set(workers_of(psutil.Process().pid)) - before, what="a worker's start")
     execution.unregister("a folder")
-    assert ended.wait(60)
+    assert ended.wait(180)
     assert len(raised) == 1
     eventually(lambda: not any(worker.is_running() for worker in mine), what="the end of the workers")

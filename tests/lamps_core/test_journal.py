@@ -172,7 +172,7 @@ def test_a_second_process_is_told_that_the_folder_is_in_use_until_the_first_ends
     holder = context.Process(target=_hold, args=(path, theirs))
     holder.start()
     try:
-        assert ours.poll(60)
+        assert ours.poll(180)
         assert ours.recv() == "held"
         with pytest.raises(BadInput, match=f"{tmp_path} is in use by another lamps run"):
             Journal(path, HEADER)
@@ -206,7 +206,7 @@ def test_a_full_disk_leaves_whole_lines_and_room_to_go_on(tmp_path: Path) -> Non
     ours, theirs = context.Pipe()
     writer = context.Process(target=_append_until_full, args=(path, theirs))
     writer.start()
-    assert ours.poll(60)
+    assert ours.poll(180)
     count, said = ours.recv()
     assert ours.recv()[0] == count
     writer.join()

@@ -140,7 +140,7 @@ def opened(home: Path, hub: str, *names: str) -> subprocess.CompletedProcess[str
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=180,
     )
 
 

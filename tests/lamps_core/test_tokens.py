@@ -67,7 +67,7 @@ def test_padded_rows_are_what_the_tokenizer_makes_of_each_text(candidate: str, l
 
 
 @given(texts=st.lists(st.text(max_size=40), min_size=1, max_size=9), chunk=st.integers(1, 4))
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_rows_are_the_same_whatever_the_chunk_handed_to_the_tokenizer(
     monkeypatch: pytest.MonkeyPatch, texts: list[str], chunk: int
 ) -> None:

@@ -303,7 +303,7 @@ def test_a_process_killed_in_a_step_ends_its_group_at_once_and_the_next_call_suc
         match=rf"zoo/bert-tiny: process {slot + 1} of 2: killed by SIGKILL; last line of zoo--bert",
     ):
         pool.run_step(request, progress=killer)
-    assert time.monotonic() - killer.at < 10
+    assert time.monotonic() - killer.at < 60  # the other would wait for it for minutes
     assert killer.all_ended
     assert pids(pool) == []
     curve.step()
@@ -325,10 +325,11 @@ def test_a_group_of_which_one_hangs_is_ended_by_its_deadline_or_its_budget(
 ) -> None:
     losses = Curve(pool, topics).steps(1).losses
     request = topics.request(1, losses, gpus=2)
-    hung = Stop(pool, 1, signal.SIGSTOP)
-    with pytest.raises(WorkerDied, match=r"no answer within 5 s \(--step-timeout\)"):
-        pool.run_step(request, progress=hung, timeout_seconds=5)
-    assert hung.all_ended
+    hung = pids(pool)
+    os.kill(hung[1], signal.SIGSTOP)
+    with pytest.raises(WorkerDied, match=r"no answer within 0\.5 s \(--step-timeout\)"):
+        pool.run_step(request, timeout_seconds=0.5)
+    assert not any(psutil.pid_exists(pid) for pid in hung)
     halt = Stop(pool, 1, signal.SIGSTOP)
     with pytest.raises(BudgetSpent):
         pool.run_step(request, progress=halt, remaining_seconds=lambda: halt.at + 0.3 - time.monotonic())
@@ -342,12 +343,12 @@ def test_closing_the_pool_ends_the_group_under_way_and_the_request_that_waits(
     halt = Stop(pool, 1, signal.SIGSTOP)
     with ThreadPoolExecutor(2) as threads:
         under_way = threads.submit(pool.run_step, topics.request(1, losses, gpus=2), progress=halt)
-        assert halt.done.wait(60)
+        assert halt.done.wait(180)
         waiting = threads.submit(pool.run_step, topics.request(candidate="zoo/gpt2-tiny", gpus=2))
         pool.close()
         for step in (under_way, waiting):
             with pytest.raises(Interrupted):
-                step.result(timeout=20)
+                step.result(timeout=60)
     assert halt.all_ended
 
 
@@ -463,7 +464,7 @@ def test_a_step_of_two_slots_is_not_passed_by_small_ones(
 
     with ThreadPoolExecutor(3) as threads:
         steps = [threads.submit(run, "halted", 1, halt)]
-        assert halt.done.wait(60)  # it holds the first slot, the second is free
+        assert halt.done.wait(180)  # it holds the first slot, the second is free
         steps.append(threads.submit(run, "wide", 2))
         eventually(lambda: waiting(1), what="the wide step's wait")
         steps.append(threads.submit(run, "small", 1))

@@ -175,7 +175,7 @@ def test_two_processes_may_build_the_same_candidate_at_once(tmp_path: Path) -> N
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-    folders = {process.communicate("build\n", timeout=60)[0].strip() for process in processes}
+    folders = {process.communicate("build\n", timeout=180)[0].strip() for process in processes}
     assert [process.returncode for process in processes] == [0, 0]
     (folder,) = map(Path, folders)
     assert [path.name for path in folder.parent.iterdir()] == ["bert-tiny"]
