@@ -167,7 +167,7 @@ def compare_quality(tasks: Sequence[Task], limit: float) -> None:
             print(f"{name:20s} not reached")
             continue
         least = (plain or limit) / taken
-        goal = f"   (goal: {QUALITY_GOAL:.0f})" if name == "imitation" else ""
+        goal = f"   (goal: {QUALITY_GOAL:.0f})" if name == "forecast" else ""
         print(f"{name:20s} {taken:.0f} s, {'' if plain else 'more than '}{least:.1f} times as soon{goal}")
 
 

@@ -21,9 +21,9 @@ from lamps_core.errors import BadInput
 )
 @click.option(
     "--algorithm",
-    default="imitation",
+    default="forecast",
     show_default=True,
-    help="imitation, distral (the paper's) or ppo.",
+    help="forecast, distral (the paper's) or ppo.",
 )
 @click.option("--exclude-dataset", "exclude_datasets", multiple=True, help="Leave a dataset out; repeatable.")
 @click.option("--steps", type=int, help="Steps in the environment.  [default: the algorithm's]")

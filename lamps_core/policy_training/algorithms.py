@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lamps_core.policy_file import PolicyFile
     from lamps_core.policy_training.training_run import TrainingRun
 
-DEFAULT_ALGORITHM: Final = "imitation"
+DEFAULT_ALGORITHM: Final = "forecast"
 
 
 class Train(Protocol):
@@ -68,7 +68,9 @@ class Algorithm:
 def algorithms() -> dict[str, Algorithm]:
     """All of them; nothing heavy is imported before one is used."""
     found = (
-        Algorithm("forecast", "forecasts how each curve goes on; the best gain per second", _forecast, _forecasts),
+        Algorithm(
+            "forecast", "forecasts how each curve goes on; the best gain per second", _forecast, _forecasts
+        ),
         Algorithm(
             "distral", "Distral on PPO, the paper's: a policy distilled from one a dataset", _distral, _pool
         ),
