@@ -81,7 +81,7 @@ def search(
         out: Folder of the search, an absolute path; one that holds this search is resumed.
         models: Hub ids, folders or zoo names, with commas; a file with one a line; or a preset such as zoo-small.
         test_dataset: Another dataset to evaluate on; None for the dataset's own test split, or 20 % of its rows.
-        policy: What decides the next step: cheapest, zigzag, blind, mo_asha, ehvi or ats.
+        policy: What decides the next step: cheapest, zigzag, blind, mo_asha, ehvi, ats; or a trained one's path.
         budget: When to stop: 90s, 2h, 40steps or $50; None for no limit.
         gpu_hour_price: Dollars for an hour of a GPU, for costs.
         objectives: Columns to minimise, with commas.

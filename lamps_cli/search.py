@@ -29,7 +29,10 @@ from lamps_core.errors import BadInput
     "--models", default="zoo", show_default=True, help="Comma list, a file with one a line, or a preset."
 )
 @click.option(
-    "--policy", default="cheapest", show_default=True, help="cheapest, zigzag, blind, mo_asha, ehvi or ats."
+    "--policy",
+    default="cheapest",
+    show_default=True,
+    help="cheapest, zigzag, blind, mo_asha, ehvi or ats; or the folder or .zip of a trained one.",
 )
 @click.option("--budget", help="90s, 2h, 40steps or $50; without one, until every candidate is complete.")
 @click.option("--gpu-hour-price", default=3.67, show_default=True, help="Dollars, for a budget in dollars.")

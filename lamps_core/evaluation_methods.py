@@ -6,7 +6,6 @@ Owns the names and what is refused before anything runs. Does not replay or trai
 from __future__ import annotations
 
 import difflib
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lamps_core.meta_dataset import Task
-    from lamps_core.policy_file import PolicyFile
 
 Kind = Literal["untrained", "trained", "policy"]
 UNTRAINED, ALL = "untrained", "all"  # words of --methods
@@ -144,17 +142,9 @@ def _policy(path: str, tasks: Sequence[Task], taken: set[str]) -> Contender:
         random=False,
         about=f"{file.card.kind} policy, trained by {file.card.algorithm} on {len(file.card.datasets)} datasets",
         path=str(Path(path).resolve()),
-        weights=_digits_of(file),
+        weights=file.digest(),
         saw=file.card.datasets,
     )
-
-
-def _digits_of(file: PolicyFile) -> str:
-    told = hashlib.sha256(repr(file.card).encode())
-    for name, array in sorted(file.weights.items()):
-        told.update(f"{name}\0{array.dtype}\0{array.shape}\0".encode())
-        told.update(array.tobytes())
-    return told.hexdigest()[:16]
 
 
 def _told_of_seen(contender: Contender, tasks: Sequence[Task]) -> str | None:

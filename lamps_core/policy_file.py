@@ -99,6 +99,14 @@ class PolicyFile:
     card: PolicyCard
     weights: Mapping[str, np.ndarray]
 
+    def digest(self) -> str:
+        """Sixteen hex digits that change when the card or the weights do."""
+        told = hashlib.sha256(repr(self.card).encode())
+        for name, array in sorted(self.weights.items()):
+            told.update(f"{name}\0{array.dtype}\0{array.shape}\0".encode())
+            told.update(array.tobytes())
+        return told.hexdigest()[:16]
+
 
 def fingerprint(tasks: Sequence[Task]) -> str:
     """Sixteen hex digits that change when the curves do.

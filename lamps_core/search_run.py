@@ -18,7 +18,8 @@ from lamps_core.curves import CURVE_SCHEMA, write_curve
 from lamps_core.errors import BadInput
 from lamps_core.files import folder_fingerprint, write_json
 from lamps_core.journal import Journal
-from lamps_core.policies import load_policy
+from lamps_core.policies import POLICIES, load_policy
+from lamps_core.policy_file import read_policy
 from lamps_core.prepared_data import save_prepared
 from lamps_core.progress import RunningStep, SearchProgress, listener, publish
 from lamps_core.search import Action, CandidateState, Outcome, Search
@@ -47,7 +48,7 @@ class SearchRequest:
         objectives: what to minimise, with bounds.
         budget: when to stop.
         out: the folder of the search.
-        policy: name of the policy.
+        policy: name of the policy, or the path of a trained one.
         settings: how candidates are fine-tuned.
         parallel: steps at once; None is one a GPU, or one on a CPU.
         step_timeout_seconds: after which a step is taken for hung.
@@ -84,9 +85,14 @@ class SearchRun:
             raise BadInput(f"--parallel must be at least 1, not {request.parallel}")
         if request.step_timeout_seconds is not None and not request.step_timeout_seconds > 0:
             raise BadInput(f"--step-timeout must be more than zero, not {request.step_timeout_seconds:g}")
-        policy = load_policy(request.policy, seed=request.settings.seed, objectives=request.objectives)
         _check_out(request.out)
         self.candidates = {candidate.name: candidate for candidate in resolve_candidates(request.models)}
+        policy = load_policy(
+            request.policy,
+            seed=request.settings.seed,
+            objectives=request.objectives,
+            candidates=tuple(self.candidates),
+        )
         self.dataset = load_text_dataset(request.data)
         self.search = Search(
             list(self.candidates), policy=policy, objectives=request.objectives, budget=request.budget
@@ -121,7 +127,8 @@ class SearchRun:
         """What makes a search this search: budget and devices may change from run to run, these may not."""
         settings = asdict(self.request.settings)
         del settings["micro_batch_size"]
-        return {
+        trained = {} if self.request.policy in POLICIES else {"policy_weights": self._policy_digest()}
+        return trained | {
             "dataset": self.dataset.name,
             "dataset_fingerprint": self.dataset.fingerprint,
             "models": list(self.candidates),
@@ -136,6 +143,9 @@ class SearchRun:
             "selection": self.dataset.selection,
             "settings": settings,
         }
+
+    def _policy_digest(self) -> str:
+        return read_policy(Path(self.request.policy)).digest()
 
     def _resume(self) -> None:
         for event in self._journal.events:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from lamps_core.errors import BadInput
 from lamps_core.objectives import parse_objectives
+from lamps_core.policies.trained import load_trained, looks_like_a_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -74,22 +76,35 @@ class Policy(Protocol):
         ...
 
 
-def load_policy(name: str, *, seed: int = 0, objectives: Sequence[Objective] | None = None) -> Policy:
-    """The policy of that name, which a real search can use: none needs training, or to know the answers.
+def load_policy(
+    name: str,
+    *,
+    seed: int = 0,
+    objectives: Sequence[Objective] | None = None,
+    candidates: Sequence[str] = (),
+) -> Policy:
+    """The policy of that name, which a real search can use: none needs to know the answers.
 
     Args:
-        name: one of `POLICIES`.
+        name: one of `POLICIES`, or the path of a trained one.
         seed: of a random policy.
-        objectives: those of the observations, for a policy that extrapolates them; None for the default ones.
+        objectives: those of the observations, for a policy that reads them; None for the default ones.
+        candidates: of the search, which a trained policy may not know.
 
     Raises:
-        BadInput: no such policy.
+        BadInput: no such policy, or one that does not fit.
     """
+    asked = parse_objectives() if objectives is None else objectives
+    if name not in POLICIES and looks_like_a_path(name):
+        return load_trained(Path(name), candidates=candidates, objectives=asked)
     if name not in POLICIES:
         close = difflib.get_close_matches(name, POLICIES, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        raise BadInput(f"--policy {name}: no such policy{hint} (there are {', '.join(POLICIES)})")
-    return POLICIES[name](seed, parse_objectives() if objectives is None else objectives)
+        raise BadInput(
+            f"--policy {name}: no such policy{hint} (there are {', '.join(POLICIES)}, "
+            "and the folder or .zip of a trained one)"
+        )
+    return POLICIES[name](seed, asked)
 
 
 # Each is imported when asked for: `ehvi` alone brings 1.6 s of torch and BoTorch.

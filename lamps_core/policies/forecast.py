@@ -118,10 +118,11 @@ class ForecastPolicy:
         usable = (observation.steps >= 0) & (observation.mask | observation.complete)
         if not usable.any():
             usable = observation.steps >= 0
-        worst, best = mean[usable].max(axis=0), mean[usable].min(axis=0)
+        worst, best = np.nanmax(mean[usable], axis=0), np.nanmin(mean[usable], axis=0)
         reference = worst + 0.1 * (worst - best)
         scale = np.where(reference > best, reference - best, 1.0)
-        front = (mean[observation.complete] - reference) / scale
+        known = observation.complete & np.isfinite(mean).all(axis=1)
+        front = (mean[known] - reference) / scale
         points = (draws - reference) / scale  # (m, DRAWS, n)
         gain = hypervolume_gains(points.reshape(-1, points.shape[2]), front, np.zeros(points.shape[2]))
         return gain.reshape(points.shape[:2]).mean(axis=1), seconds

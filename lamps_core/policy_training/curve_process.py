@@ -215,6 +215,7 @@ def learn(curves: Curves, progress: FloatArray, *, seed: int) -> CurveProcess:
         _profile(curves, [other for other in range(count) if other != task] or [task])
         for task in range(count)
     ]
+    residuals = [_residual(one, profile) for one, profile in zip(curves.values, without, strict=True)]
     costs = np.stack([_centred(one, there) for one, there in zip(curves.log_cost, present, strict=True)])
     scale = float(costs[present].std()) or 1.0
     start = torch.tensor(START, dtype=torch.float64), torch.tensor(START_NOISE, dtype=torch.float64)
@@ -224,7 +225,7 @@ def learn(curves: Curves, progress: FloatArray, *, seed: int) -> CurveProcess:
         loss = PRIOR_WEIGHT * ((kernel - start[0]).square().sum() + (noise - start[1]).square().sum())
         for task in generator.choice(count, size=min(TASKS_AN_UPDATE, count), replace=False):
             candidate, entry = _some_state(curves.rows[task], curves.values.shape[2], generator)
-            residual = _residual(curves.values[task], without[task])[candidate, entry]
+            residual = residuals[task][candidate, entry]
             usable = np.isfinite(residual)
             points = _points(without[task], progress, costs[task] / scale, candidate[usable], entry[usable])
             loss = loss + _negative_log_likelihood(kernel, noise, points, torch.from_numpy(residual[usable]))

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from lamps_core.errors import BadInput
+from lamps_core.meta_dataset import Task, read_tasks
+from lamps_core.objectives import parse_objectives
+from lamps_core.policies import load_policy
+from lamps_core.policies.forecast import ForecastPolicy
+from lamps_core.policy_file import PolicyFile, read_policy, write_policy
+from lamps_core.policy_training.forecast import load, train
+from lamps_core.policy_training.training_run import TrainingRun
+from lamps_core.replay import ReplayedSearch, replay
+from tests.meta_datasets import curve_rows, family_rows, family_tasks, write_meta_dataset
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lamps_core.policies import Observation
+
+
+@pytest.fixture(scope="module")
+def tasks() -> tuple[Task, ...]:
+    return family_tasks(5, 12, seed=4)
+
+
+@pytest.fixture(scope="module")
+def trained(tasks: tuple[Task, ...]) -> PolicyFile:
+    """On all but the first dataset."""
+    return train(tasks[1:], seed=0, run=TrainingRun())
+
+
+def shuffled(observation: Observation, order: np.ndarray) -> Observation:
+    """The same search with its candidates in another order."""
+    told = {}
+    for field in dataclasses.fields(observation):
+        value = getattr(observation, field.name)
+        if isinstance(value, np.ndarray):
+            told[field.name] = value[order]
+        elif isinstance(value, tuple):
+            told[field.name] = tuple(value[index] for index in order)
+        else:
+            told[field.name] = value
+    return type(observation)(**told)
+
+
+def test_a_dataset_it_never_saw_is_searched_sooner_than_by_the_cheapest_first(
+    tasks: tuple[Task, ...], trained: PolicyFile
+) -> None:
+    ours = replay(tasks[0], load(trained, name="forecast")).seconds_to(0.98)
+    theirs = replay(tasks[0], load_policy("cheapest")).seconds_to(0.98)
+    assert ours is not None
+    assert theirs is not None
+    assert ours < 0.7 * theirs
+
+
+def test_what_lies_on_disk_decides_as_what_was_trained(
+    tmp_path: Path, tasks: tuple[Task, ...], trained: PolicyFile
+) -> None:
+    for path in (tmp_path / "policy", tmp_path / "policy.zip"):
+        write_policy(path, trained)
+        again = replay(tasks[0], load(read_policy(path), name="forecast"))
+        np.testing.assert_array_equal(
+            again.spent_seconds, replay(tasks[0], load(trained, name="forecast")).spent_seconds
+        )
+    assert trained.card.kind == "pool"
+    assert trained.card.datasets == tuple(task.dataset for task in tasks[1:])
+
+
+def test_the_order_of_the_candidates_changes_no_decision(
+    tasks: tuple[Task, ...], trained: PolicyFile
+) -> None:
+    policy, generator = load(trained, name="forecast"), np.random.default_rng(0)
+    search = ReplayedSearch(tasks[0])
+    for _ in range(12):
+        observation = search.observation()
+        order = generator.permutation(len(observation.names))
+        chosen = policy.select(observation)
+        assert order[policy.select(shuffled(observation, order))] == chosen
+        search.step(chosen)
+
+
+def test_any_of_its_candidates_may_be_left_out(tasks: tuple[Task, ...], trained: PolicyFile) -> None:
+    policy, observation = load(trained, name="forecast"), ReplayedSearch(tasks[0]).observation()
+    some = np.array([3, 1, 8])
+    assert 0 <= policy.select(shuffled(observation, some)) < len(some)
+
+
+def test_gains_and_seconds_are_finite_and_a_complete_candidate_gains_nothing(
+    tasks: tuple[Task, ...], trained: PolicyFile
+) -> None:
+    policy = load(trained, name="forecast")
+    assert isinstance(policy, ForecastPolicy)
+    search = ReplayedSearch(tasks[0])
+    while not search.complete[2]:
+        search.step(2)
+    gain, seconds = policy.outlook(search.observation())
+    assert np.isfinite(gain).all()
+    assert (gain >= 0).all()
+    assert (seconds > 0).all()
+    assert gain[2] == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("objectives", "bounds"),
+    [
+        ("test_loss", []),
+        ("test_loss,parameters", []),
+        ("accuracy,train_seconds", []),
+        ("test_loss,train_seconds,parameters", ["train_seconds=1000"]),
+    ],
+)
+def test_any_objectives_and_bounds_are_searched_to_the_end(
+    tmp_path: Path, objectives: str, bounds: list[str]
+) -> None:
+    rows = [{**row, "accuracy": float(np.exp(-row["test_loss"]))} for row in family_rows(4, 8)]
+    tasks = read_tasks(write_meta_dataset(tmp_path, rows), parse_objectives(objectives, bounds=bounds))
+    policy = load(train(tasks[1:], seed=0, run=TrainingRun()), name="forecast")
+    assert replay(tasks[0], policy).share[-1] == pytest.approx(1.0)
+
+
+def test_curves_of_unequal_length_some_of_them_never_complete_are_learned_from(tmp_path: Path) -> None:
+    generator = np.random.default_rng(1)
+    rows = []
+    for dataset in range(3):
+        for model in range(6):
+            count = int(generator.integers(2, 9))
+            losses = np.sort(generator.uniform(0.2, 2.0, count))[::-1].tolist()
+            if (dataset, model) == (1, 2):
+                continue  # never run
+            rows += curve_rows(f"d{dataset}", f"m{model}", losses=losses, complete=(dataset, model) != (2, 3))
+    tasks = read_tasks(write_meta_dataset(tmp_path, rows), parse_objectives())
+    policy = load(train(tasks[:2], seed=0, run=TrainingRun()), name="forecast")
+    assert replay(tasks[2], policy).share[-1] == pytest.approx(1.0)
+
+
+def test_weights_of_something_else_are_refused(trained: PolicyFile) -> None:
+    other = dataclasses.replace(trained, weights={"layer_0.weight": np.zeros((2, 2))})
+    with pytest.raises(BadInput, match="its weights are not those of a forecast"):
+        load(other, name="mine")
+    fewer = dataclasses.replace(
+        trained, card=dataclasses.replace(trained.card, candidates=trained.card.candidates[1:])
+    )
+    with pytest.raises(BadInput, match="are not of its candidates"):
+        load(fewer, name="mine")
