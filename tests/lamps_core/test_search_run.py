@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import shutil
@@ -14,13 +15,18 @@ import torch
 from lamps_core.budget import parse_budget
 from lamps_core.curve_reader import curves_by_key, read_curves
 from lamps_core.errors import BadInput
+from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
+from lamps_core.policy_file import read_policy, write_policy
+from lamps_core.policy_training.forecast import train
+from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.progress import SearchProgress, listener
 from lamps_core.search import Outcome
 from lamps_core.search_run import SearchRequest, SearchRun, describe
 from lamps_core.settings import FineTuningSettings
 from lamps_core.text_data import load_text_dataset
 from lamps_core.zoo import materialise
+from tests.meta_datasets import curve_rows, write_meta_dataset
 from tests.searches import (
     BETTER,
     OBJECTIVES,
@@ -511,3 +517,54 @@ def test_an_outcome_is_described_in_one_line() -> None:
         describe(Outcome(kind="cut", candidate="a", step=2, seconds=1.0))
         == "a step 2 stopped: the budget is spent"
     )
+
+
+# --- a trained policy ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Learned from made-up curves of the candidates of a quick search, on which the larger one is always worse."""
+    folder = tmp_path_factory.mktemp("trained")
+    rows = [
+        row | {"accuracy": 1.0 / (1.0 + row["test_loss"])}
+        for dataset in ("a", "b", "c")
+        for model, floor in ((TINY, 0.2), (BETTER, 0.9))
+        for row in curve_rows(dataset, model, losses=[floor + 1.0, floor + 0.3, floor])
+    ]
+    curves = read_tasks(write_meta_dataset(folder / "curves", rows), parse_objectives(OBJECTIVES))
+    write_policy(folder / "policy.zip", train(curves, seed=0, run=TrainingRun()))
+    return folder / "policy.zip"
+
+
+def test_a_trained_policy_searches_and_resumes_and_another_of_its_name_is_another_search(
+    topics_csv: Path, tmp_path: Path, trained_policy: Path
+) -> None:
+    policy = tmp_path / "mine.zip"
+    shutil.copy(trained_policy, policy)
+    request = quick_request(topics_csv, tmp_path / "out", policy=str(policy))
+    with SearchRun(request) as run:
+        assert run_steps(run, 3) == 3
+    result = run_to_the_end(request)
+    assert result["policy"] == "mine"
+    assert all(row["complete"] for row in result["candidates"])
+    file = read_policy(policy)
+    bent = {name: array + 0.5 for name, array in file.weights.items()}
+    write_policy(policy, dataclasses.replace(file, weights=bent))
+    with pytest.raises(BadInput, match="policy_weights"):
+        SearchRun(request)
+
+
+def test_a_policy_that_does_not_know_a_candidate_or_an_objective_is_refused_before_anything_runs(
+    topics_csv: Path, tmp_path: Path, trained_policy: Path
+) -> None:
+    for changes, named in (
+        ({"models": f"{TINY},zoo/bert-small"}, "does not know the candidate zoo/bert-small"),
+        ({"objectives": parse_objectives("test_loss")}, "is for the objectives"),
+        ({"policy": str(tmp_path / "none.zip")}, "there is no such policy"),
+    ):
+        with pytest.raises(BadInput, match=named):
+            SearchRun(
+                quick_request(topics_csv, tmp_path / "out", **({"policy": str(trained_policy)} | changes))
+            )
+        assert not (tmp_path / "out").exists()
