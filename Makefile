@@ -32,6 +32,8 @@ bench: setup
 	$(BIN)/python -m benchmarks.landmark_step
 	$(BIN)/python -m benchmarks.orchestration
 	$(BIN)/python -m benchmarks.campaign_scale
+	$(BIN)/python -m benchmarks.replay
+	$(BIN)/python -m benchmarks.policy_training
 
 lint: setup
 	$(BIN)/ruff check .
