@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from lamps_core.policy_training.threads import one_thread
+
 if TYPE_CHECKING:
     from lamps_core.meta_dataset import BoolArray, FloatArray, IntArray
 
@@ -119,6 +121,7 @@ class CurveProcess:
         """Everything learned, by name."""
         return {one.name: getattr(self, one.name) for one in fields(self)}
 
+    @one_thread()
     def forecast(
         self, values: FloatArray, row: IntArray, log_cost: FloatArray, complete: BoolArray
     ) -> Forecast:
@@ -200,6 +203,7 @@ def progress_of(seconds: FloatArray, rows: IntArray) -> FloatArray:
     return np.asarray(np.maximum.accumulate((position - position[0]) / (position[-1] - position[0])))
 
 
+@one_thread()
 def learn(curves: Curves, progress: FloatArray, *, seed: int) -> CurveProcess:
     """Fit the process to recorded curves, on the processor, in seconds.
 
