@@ -30,7 +30,8 @@ def site(prefect_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.mark.parametrize("name", FLOWS)
 def test_a_deployment_is_as_the_checkout_says(site: PrefectSite, name: str) -> None:
     found = site.deployment(name)
-    assert found["entrypoint"] == f"flows/{name}.py:{name}"
+    module = name.replace("-", "_")
+    assert found["entrypoint"] == f"flows/{module}.py:{module}"
     assert found["pull_steps"] == [
         {"prefect.deployments.steps.set_working_directory": {"directory": str(CHECKOUT)}}
     ]
