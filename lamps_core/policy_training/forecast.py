@@ -32,7 +32,13 @@ CONSTANT = 1e-9  # relative: a number that changes less along every curve is kno
 
 
 def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
-    """Fit one process to each number that is followed; see `algorithms.Train`."""
+    """Fit one process to each number that is followed; see `algorithms.Train`.
+
+    Raises:
+        BadInput: a policy to begin with was given.
+    """
+    if run.warm_start is not None:
+        raise BadInput("--warm-start: forecast begins with nothing and learns in seconds: leave it out")
     batch = stack(tasks)
     columns = tuple(objective.column for objective in tasks[0].objectives)
     numbers = _numbers(batch, columns)

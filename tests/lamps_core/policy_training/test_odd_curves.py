@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from lamps_core.errors import BadInput
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policy_training.algorithms import algorithm
 from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.replay import replay
-from tests.meta_datasets import family_rows, write_meta_dataset
+from tests.meta_datasets import family_rows, family_tasks, write_meta_dataset
+from tests.static_order import STATIC_ORDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +51,13 @@ ODD: dict[str, Callable[[Rows], Rows]] = {
         row for row in rows if not of_candidate_2(row) or row["step"] == 0
     ],
 }
+
+
+def test_forecast_refuses_a_policy_to_begin_with_rather_than_ignore_it() -> None:
+    tasks = family_tasks(2, 3)
+    file = STATIC_ORDER.train(tasks, seed=0, run=TrainingRun())
+    with pytest.raises(BadInput, match="--warm-start: forecast begins with nothing"):
+        algorithm("forecast").train(tasks, seed=0, run=TrainingRun(warm_start=file))
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
