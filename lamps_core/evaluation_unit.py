@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lamps_core import __version__
 from lamps_core.errors import BadInput
 from lamps_core.evaluation import fold_row
+from lamps_core.policies.known_first import KnownFirst
 from lamps_core.replay import replay
 
 if TYPE_CHECKING:
@@ -167,14 +168,19 @@ def _trained(
     began = time.monotonic()
     run = TrainingRun(steps=unit.limits.steps, seconds=unit.limits.seconds, folder=folder, tell=told)
     file = algorithm(name).train(others, seed=unit.seed + repeat, run=run)
-    file.card.check_fits(task.candidates, task.objectives, place=f"{name}, trained without {unit.dataset}")
+    known = set(file.card.candidates)
+    shared = [candidate for candidate in task.candidates if candidate in known]
+    file.card.check_fits(shared, task.objectives, place=f"{name}, trained without {unit.dataset}")
     about = {
         "method": name,
         "dataset": unit.dataset,
         "repeat": repeat,
         "training_seconds": time.monotonic() - began,
     }
-    return algorithm(name).load(file, name=name), [about | rewards.line()]
+    policy = algorithm(name).load(file, name=name)
+    if file.card.kind == "pool" and len(shared) < len(task.candidates):
+        policy = KnownFirst(policy, known)
+    return policy, [about | rewards.line()]
 
 
 class Rewards:

@@ -187,9 +187,17 @@ def _check_usable(place: str, task: Task) -> None:
         raise BadInput(f"{place}: no complete candidate is within the bounds: widen them")
     if task.hypervolume <= 0.0:
         raise BadInput(
-            f"{place}: its {int(task.complete.sum())} complete candidates span no hypervolume: "
+            f"{place}: its {int(task.complete.sum())} complete candidates span no hypervolume{_alike(task)}: "
             "add candidates that differ, or give every objective a bound"
         )
+
+
+def _alike(task: Task) -> str:
+    """The first objective without a bound in which all complete candidates are equal, in words; empty where none is."""
+    for objective, values in zip(task.objectives, task.final[task.complete].T, strict=True):
+        if objective.bound is None and np.ptp(values) == 0.0:
+            return f" (all have {objective.column} {objective.natural(values[0]):g})"
+    return ""
 
 
 def _column(curve: Curve, name: str) -> FloatArray:

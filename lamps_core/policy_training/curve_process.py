@@ -193,7 +193,7 @@ def progress_of(seconds: FloatArray, rows: IntArray) -> FloatArray:
     [0.0, 0.23, 0.42, 0.62, 0.81, 1.0]
     """
     spent = np.cumsum(seconds[:, :, 1:], axis=2)
-    curves = rows > 1
+    curves = (rows > 1) & (spent[:, :, -1:].sum(axis=2) > 0.0)  # one that cost nothing has no way to stand on
     if not curves.any():
         return np.linspace(0.0, 1.0, seconds.shape[2] + 1)
     share = np.log(np.maximum(spent[curves] / spent[curves][:, -1:], 1e-12)).mean(axis=0)  # (L - 1,), up to 0

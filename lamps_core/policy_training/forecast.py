@@ -16,6 +16,7 @@ from lamps_core.objectives import MAXIMISED
 from lamps_core.policies.forecast import SECONDS, Followed, ForecastPolicy, seconds_so_far
 from lamps_core.policy_file import PolicyCard, PolicyFile, fingerprint
 from lamps_core.policy_training.curve_process import CurveProcess, Curves, learn, progress_of
+from lamps_core.policy_training.one_thread import one_thread
 from lamps_core.policy_training.task_batch import stack
 
 if TYPE_CHECKING:
@@ -31,18 +32,25 @@ CONSTANT = 1e-9  # relative: a number that changes less along every curve is kno
 
 
 def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
-    """Fit one process to each number that is followed; see `algorithms.Train`."""
+    """Fit one process to each number that is followed; see `algorithms.Train`.
+
+    Raises:
+        BadInput: a policy to begin with was given.
+    """
+    if run.warm_start is not None:
+        raise BadInput("--warm-start: forecast begins with nothing and learns in seconds: leave it out")
     batch = stack(tasks)
     columns = tuple(objective.column for objective in tasks[0].objectives)
     numbers = _numbers(batch, columns)
     progress = progress_of(batch.step_seconds, batch.rows)
-    log_cost = np.log(batch.epoch_cost)
+    log_cost = np.log(np.where(batch.epoch_cost > 0.0, batch.epoch_cost, 1.0))
     weights: dict[str, np.ndarray] = {}
-    for index, (followed, values) in enumerate(numbers):
-        curves = Curves(values=followed.seen(values), rows=batch.rows, log_cost=log_cost)
-        process = learn(curves, progress, seed=seed)
-        weights |= {f"{followed.name}.{name}": array for name, array in process.arrays().items()}
-        run.log((index + 1) / len(numbers), {"numbers": float(index + 1)})
+    with one_thread():
+        for index, (followed, values) in enumerate(numbers):
+            curves = Curves(values=followed.seen(values), rows=batch.rows, log_cost=log_cost)
+            process = learn(curves, progress, seed=seed)
+            weights |= {f"{followed.name}.{name}": array for name, array in process.arrays().items()}
+            run.log((index + 1) / len(numbers), {"numbers": float(index + 1)})
     card = PolicyCard(
         kind="pool",
         algorithm=NAME,

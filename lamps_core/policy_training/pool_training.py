@@ -18,6 +18,7 @@ from lamps_core.policies.pool import NETWORK, PoolNetwork, layer_names
 from lamps_core.policy_file import PolicyCard, PolicyFile, fingerprint
 from lamps_core.policy_training.distral import Distral, DistralSettings
 from lamps_core.policy_training.environment import searchable
+from lamps_core.policy_training.one_thread import one_thread
 from lamps_core.policy_training.ppo import MaskedPPO, PPOSettings, changed
 from lamps_core.policy_training.rewards import OPTIMUM
 from lamps_core.policy_training.task_batch import candidates_of
@@ -56,7 +57,7 @@ def _train(tasks: Sequence[Task], defaults: PPOSettings, *, seed: int, run: Trai
     environment = VectorSearchEnvironment(
         training, episodes_each=settings.episodes_each, candidates=pool, optimum=1.0
     )
-    with _one_thread():
+    with one_thread():
         model = _model(environment, settings, tasks=len(training), seed=seed)
         _begin(model, environment.layout, run)
         rounds = Rounds(run, environment.layout, Validation(judging, pool) if judging else None)
@@ -74,17 +75,6 @@ def _model(
     if isinstance(settings, DistralSettings):
         return Distral(environment, settings, seed=seed, tasks=tasks)
     return MaskedPPO(environment, settings, seed=seed)
-
-
-class _one_thread:  # noqa: N801 - reads as what it does
-    """Torch on one thread while the block runs: these networks are small, and a second thread only waits."""
-
-    def __enter__(self) -> None:
-        self._threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-
-    def __exit__(self, *_: object) -> None:
-        torch.set_num_threads(self._threads)
 
 
 class Rounds(BaseCallback):

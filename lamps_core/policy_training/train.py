@@ -198,6 +198,8 @@ def _check_limits(request: TrainingRequest) -> None:
         raise BadInput(f"--steps must be at least 1, not {request.steps}")
     if request.seconds is not None and not request.seconds > 0:
         raise BadInput(f"--seconds must be more than zero, not {request.seconds:g}")
+    if not 0 <= request.seed < 2**31:
+        raise BadInput(f"--seed must be between 0 and {2**31 - 1}, not {request.seed}")
 
 
 def _check_out(out: Path) -> None:

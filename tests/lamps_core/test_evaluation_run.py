@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lamps_core.errors import BadInput, LampsError
 from lamps_core.evaluation_run import EvaluationRequest, EvaluationRun
-from lamps_core.evaluation_unit import run_unit
+from lamps_core.evaluation_unit import TrainingLimits, run_unit
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policy_file import read_policy, write_policy
@@ -23,7 +24,11 @@ from tests.pages import HOSTILE, Page
 from tests.static_order import STATIC_ORDER, train
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from lamps_core.meta_dataset import Task
+    from lamps_core.policy_file import PolicyFile
 
 OBJECTIVES = parse_objectives()
 DATASETS = 3
@@ -223,18 +228,23 @@ def test_a_policy_that_does_not_fit_is_refused_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.usefixtures("static_order")
-def test_a_failed_unit_leaves_the_others_and_is_tried_again(tmp_path: Path) -> None:
-    """A pool policy cannot play with a candidate that no training dataset has."""
-    rows = family_rows(3, 6)
-    lonely = [row for row in rows if row["model"] != "candidate-05" or row["dataset"] == "dataset-0"]
-    curves = write_meta_dataset(tmp_path / "curves", lonely)
+def test_a_failed_unit_leaves_the_others_and_is_tried_again(
+    curves: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_dataset_0(tasks: Sequence[Task], **rest: Any) -> PolicyFile:
+        if "dataset-0" not in {task.dataset for task in tasks}:
+            raise BadInput("nothing to learn from")
+        return train(tasks, **rest)
+
+    fussy = replace(STATIC_ORDER, train=with_dataset_0)
+    monkeypatch.setattr(algorithms, "algorithms", lambda: {fussy.name: fussy})
     asked = request(curves, tmp_path / "out", methods=("static-order", "cheapest"), repeats=1)
     run = EvaluationRun(asked)
     with run.opened():
         work(run)
         with pytest.raises(
-            LampsError, match=r"1 of 9 units failed; the first, static-order on dataset-0: .*05"
+            LampsError,
+            match="1 of 9 units failed; the first, static-order on dataset-0: nothing to learn from",
         ):
             run.finish()
     written = json.loads((tmp_path / "out" / "evaluation.json").read_text())
@@ -274,6 +284,27 @@ def test_missing_pairs_and_curves_of_unequal_length_are_evaluated(tmp_path: Path
     result = finished(request(curves, tmp_path / "out", methods=("untrained",), repeats=1))
     assert {row["dataset"] for row in result["folds"]} == {"dataset-0", "dataset-1", "dataset-2", "longer"}
     assert all(row["seconds_to"]["1.0"] is not None for row in result["folds"])
+
+
+@pytest.mark.parametrize("method", ["forecast", "ppo"])
+def test_a_candidate_of_one_dataset_alone_is_evaluated_there_too(tmp_path: Path, method: str) -> None:
+    """No training without that dataset can know it: it is taken after all others."""
+    rows = [
+        row
+        for row in family_rows(3, 6)
+        if row["model"] != "candidate-05" or row["dataset"] == "dataset-0"
+        if row["model"] != "candidate-04" or row["dataset"] == "dataset-1"
+    ]
+    rows = [row | {"test_loss": 0.01} if row["model"] == "candidate-05" else row for row in rows]
+    curves = write_meta_dataset(tmp_path / "curves", rows)
+    limits = TrainingLimits(steps=64)
+    result = finished(request(curves, tmp_path / "out", methods=(method,), repeats=1, limits=limits))
+    assert not result["failed"]
+    reached = {row["dataset"]: row for row in rows_of(result, method)}
+    assert set(reached) == {"dataset-0", "dataset-1", "dataset-2"}
+    # It is on the front of that dataset, so that nothing is reached before everything else has run.
+    seconds = reached["dataset-0"]["seconds_to"]["1.0"]
+    assert seconds == pytest.approx(reached["dataset-0"]["exhaustive_seconds"])
 
 
 def test_curves_that_cost_nothing_are_refused_by_name(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lamps_core.errors import BadInput
 from lamps_core.policies import POLICIES as LIVE
 from lamps_core.policies import Observation, Policy, load_policy
+from lamps_core.policies.known_first import KnownFirst
 from lamps_core.policies.ordered import zigzag_order
 
 POLICIES = ["cheapest", "zigzag", "blind"]
@@ -132,3 +133,34 @@ def test_a_policy_is_called_what_it_was_asked_for_by(name: str) -> None:
 def test_an_unknown_policy_is_refused_with_what_there_is(name: str, hint: str) -> None:
     with pytest.raises(BadInput, match=hint):
         load_policy(name)
+
+
+class Recorder:
+    """Chooses the last that may be chosen, and keeps what it was shown."""
+
+    name = "recorder"
+
+    def __init__(self) -> None:
+        self.shown: list[Observation] = []
+
+    def select(self, observation: Observation) -> int:
+        self.shown.append(observation)
+        return int(np.flatnonzero(observation.mask)[-1])
+
+
+def test_what_a_policy_does_not_know_comes_last_and_the_cheapest_of_it_first() -> None:
+    inner = Recorder()
+    policy = KnownFirst(inner, {"m1", "m3", "elsewhere"})
+    observation = seen([True] * 5, epoch_cost=[7.0, 1.0, 5.0, 1.0, 6.0])
+    assert choices(policy, observation) == [3, 1, 2, 4, 0]
+    assert policy.name == "recorder"
+    assert [shown.names for shown in inner.shown] == [("m1", "m3")] * 2
+    assert [shown.mask.tolist() for shown in inner.shown] == [[True, True], [True, False]]
+    assert inner.shown[0].parameters.tolist() == [1.0, 3.0]
+    assert all(len(value) == 2 for value in (inner.shown[0].losses, inner.shown[0].objectives))
+
+
+def test_a_policy_that_knows_nobody_is_never_asked() -> None:
+    inner = Recorder()
+    assert choices(KnownFirst(inner, {"elsewhere"}), seen([True, False, True])) == [0, 2]
+    assert inner.shown == []

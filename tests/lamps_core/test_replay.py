@@ -136,7 +136,17 @@ def test_a_curve_that_never_completes_costs_and_gains_nothing(tmp_path: Path) ->
     ("rows", "objectives", "said"),
     [
         (curve_rows("d", "a", losses=[2.0, 1.0], complete=False), OBJECTIVES, "no curve is complete"),
-        (curve_rows("d", "a", losses=[2.0, 1.0]), OBJECTIVES, "span no hypervolume"),
+        (
+            curve_rows("d", "a", losses=[2.0, 1.0]),
+            OBJECTIVES,
+            r"span no hypervolume \(all have test_loss 1\)",
+        ),
+        (
+            curve_rows("d", "a", losses=[2.0, 1.0], train=[0.0, 0.0])
+            + curve_rows("d", "b", losses=[2.0, 0.9], train=[0.0, 0.0]),
+            OBJECTIVES,
+            r"its 2 complete candidates span no hypervolume \(all have train_seconds 0\)",
+        ),
         (
             curve_rows("d", "a", losses=[2.0, 1.0]),
             parse_objectives(bounds=["test_loss=0.1"]),

@@ -1,0 +1,26 @@
+"""Torch on one thread while a policy is trained.
+
+The networks and matrices are small: a second thread gains nothing, and waits for its turn by turning in a circle,
+which on a machine with other work takes many times as long as the training itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """While the block runs; the number of before comes back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
