@@ -16,7 +16,6 @@ from lamps_core.objectives import MAXIMISED
 from lamps_core.policies.forecast import SECONDS, Followed, ForecastPolicy, seconds_so_far
 from lamps_core.policy_file import PolicyCard, PolicyFile, fingerprint
 from lamps_core.policy_training.curve_process import CurveProcess, Curves, learn, progress_of
-from lamps_core.policy_training.one_thread import one_thread
 from lamps_core.policy_training.task_batch import stack
 
 if TYPE_CHECKING:
@@ -45,12 +44,11 @@ def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
     progress = progress_of(batch.step_seconds, batch.rows)
     log_cost = np.log(np.where(batch.epoch_cost > 0.0, batch.epoch_cost, 1.0))
     weights: dict[str, np.ndarray] = {}
-    with one_thread():
-        for index, (followed, values) in enumerate(numbers):
-            curves = Curves(values=followed.seen(values), rows=batch.rows, log_cost=log_cost)
-            process = learn(curves, progress, seed=seed)
-            weights |= {f"{followed.name}.{name}": array for name, array in process.arrays().items()}
-            run.log((index + 1) / len(numbers), {"numbers": float(index + 1)})
+    for index, (followed, values) in enumerate(numbers):
+        curves = Curves(values=followed.seen(values), rows=batch.rows, log_cost=log_cost)
+        process = learn(curves, progress, seed=seed)
+        weights |= {f"{followed.name}.{name}": array for name, array in process.arrays().items()}
+        run.log((index + 1) / len(numbers), {"numbers": float(index + 1)})
     card = PolicyCard(
         kind="pool",
         algorithm=NAME,
