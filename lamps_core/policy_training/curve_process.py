@@ -203,7 +203,6 @@ def progress_of(seconds: FloatArray, rows: IntArray) -> FloatArray:
     return np.asarray(np.maximum.accumulate((position - position[0]) / (position[-1] - position[0])))
 
 
-@one_thread()
 def learn(curves: Curves, progress: FloatArray, *, seed: int) -> CurveProcess:
     """Fit the process to recorded curves, on the processor, in seconds.
 

@@ -16,6 +16,7 @@ from lamps_core.objectives import MAXIMISED
 from lamps_core.policies.forecast import SECONDS, Followed, ForecastPolicy, seconds_so_far
 from lamps_core.policy_file import PolicyCard, PolicyFile, fingerprint
 from lamps_core.policy_training.curve_process import CurveProcess, Curves, learn, progress_of
+from lamps_core.policy_training.one_thread import one_thread
 from lamps_core.policy_training.task_batch import stack
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ NAME = "forecast"
 CONSTANT = 1e-9  # relative: a number that changes less along every curve is known from its first row on
 
 
+@one_thread()
 def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
     """Fit one process to each number that is followed; see `algorithms.Train`.
 

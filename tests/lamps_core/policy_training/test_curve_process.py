@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,6 +16,10 @@ from lamps_core.policy_training.curve_process import (
     learn,
     progress_of,
 )
+from lamps_core.policy_training.one_thread import one_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 DATASETS, CANDIDATES, ROWS = 7, 24, 9
 HELD_OUT = DATASETS - 1
@@ -47,6 +52,13 @@ def curves() -> Curves:
 def progress() -> np.ndarray:
     seconds = np.tile(2.0 ** np.arange(ROWS), (DATASETS, CANDIDATES, 1))
     return progress_of(seconds, np.full((DATASETS, CANDIDATES), ROWS))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unthreaded() -> Iterator[None]:
+    """As when a policy is trained."""
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="module")
