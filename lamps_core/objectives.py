@@ -101,6 +101,15 @@ def parse_objectives(text: str = DEFAULT_OBJECTIVES, *, bounds: Sequence[str] = 
     return tuple(_objective(column, limits.get(column)) for column in columns)
 
 
+def bounds_of(objectives: Sequence[Objective]) -> tuple[float, ...]:
+    """f_max of each objective, minimised; infinite where there is none.
+
+    >>> bounds_of(parse_objectives("accuracy,train_seconds", bounds=["accuracy=0.9"]))
+    (-0.9, inf)
+    """
+    return tuple(math.inf if objective.bound is None else objective.bound for objective in objectives)
+
+
 def _objective(column: str, bound: float | None) -> Objective:
     maximise = column in MAXIMISED
     return Objective(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lamps_core import front
+from lamps_core.objectives import bounds_of
 from lamps_core.policies import Observation
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class ReplayedSearch:
             spent_seconds=self.spent_seconds,
             budget_share=0.0,
             curves=tuple(self._curves),
+            bounds=bounds_of(self.task.objectives),
         )
 
     def step(self, candidate: int) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from lamps_core import front
+from lamps_core.objectives import bounds_of
 from lamps_core.policies import Observation
 
 if TYPE_CHECKING:
@@ -183,6 +184,7 @@ class Search:
             spent_seconds=self.spent_seconds,
             budget_share=self.budget.share(self.spent_seconds, self.steps),
             curves=tuple(np.array(state.curve).reshape(-1, len(self.objectives)) for state in states),
+            bounds=bounds_of(self.objectives),
         )
 
     def values(self, state: CandidateState) -> list[float]:

@@ -43,6 +43,7 @@ class Observation:
         budget_share: share of the budget spent, 0 to 1; 0 without a budget.
         curves: (m,) of (steps + 1, n) minimised objectives after each step so far, the last row as in `objectives`;
             NaN where unknown. Empty where whoever observes keeps none: policies that read the past refuse that.
+        bounds: (n,) f_max of each objective, minimised; infinite where there is none. Empty where none has one.
     """
 
     names: tuple[str, ...]
@@ -58,6 +59,7 @@ class Observation:
     spent_seconds: float
     budget_share: float
     curves: tuple[np.ndarray, ...] = ()
+    bounds: tuple[float, ...] = ()
 
 
 class Policy(Protocol):

@@ -80,9 +80,8 @@ class ForecastPolicy:
         self._candidates = tuple(candidates)
         self._place = {candidate: index for index, candidate in enumerate(self._candidates)}
         self._objectives = tuple(objectives)
-        generator = np.random.default_rng(
-            0
-        )  # the same draws before every step: noise of its own decides nothing
+        # The same draws before every step: noise of its own decides nothing.
+        generator = np.random.default_rng(0)
         levels = next(iter(processes.values())).errors.shape[1]
         self._draws = np.stack(
             [
@@ -119,7 +118,8 @@ class ForecastPolicy:
         if not usable.any():
             usable = observation.steps >= 0
         worst, best = np.nanmax(mean[usable], axis=0), np.nanmin(mean[usable], axis=0)
-        reference = worst + 0.1 * (worst - best)
+        bounds = np.array(observation.bounds or [np.inf] * len(worst))
+        reference = np.where(np.isfinite(bounds), bounds, worst + 0.1 * (worst - best))
         scale = np.where(reference > best, reference - best, 1.0)
         known = observation.complete & np.isfinite(mean).all(axis=1)
         front = (mean[known] - reference) / scale

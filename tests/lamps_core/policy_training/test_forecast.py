@@ -41,7 +41,7 @@ def shuffled(observation: Observation, order: np.ndarray) -> Observation:
         value = getattr(observation, field.name)
         if isinstance(value, np.ndarray):
             told[field.name] = value[order]
-        elif isinstance(value, tuple):
+        elif isinstance(value, tuple) and len(value) == len(observation.names):
             told[field.name] = tuple(value[index] for index in order)
         else:
             told[field.name] = value
@@ -136,6 +136,15 @@ def test_curves_of_unequal_length_some_of_them_never_complete_are_learned_from(t
     tasks = read_tasks(write_meta_dataset(tmp_path, rows), parse_objectives())
     policy = load(train(tasks[:2], seed=0, run=TrainingRun()), name="forecast")
     assert replay(tasks[2], policy).share[-1] == pytest.approx(1.0)
+
+
+def test_what_is_forecast_beyond_a_bound_gains_nothing(tasks: tuple[Task, ...], trained: PolicyFile) -> None:
+    policy, observation = load(trained, name="forecast"), ReplayedSearch(tasks[0]).observation()
+    assert isinstance(policy, ForecastPolicy)
+    free, _ = policy.outlook(observation)
+    bound, _ = policy.outlook(dataclasses.replace(observation, bounds=(np.inf, 1e-3)))
+    assert (free > 0).sum() > 1
+    assert (bound == 0).all()
 
 
 def test_weights_of_something_else_are_refused(trained: PolicyFile) -> None:
