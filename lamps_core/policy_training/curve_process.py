@@ -69,9 +69,15 @@ class Profile:
 
 @dataclass(frozen=True)
 class Points:
-    """Places (candidate, entry) at which the process is looked at; all arrays are (p,), `factors` (p, FACTORS)."""
+    """Places (candidate, entry) at which the process is looked at.
+
+    All arrays are (p,) but for `factors` (p, FACTORS), `levels` (L + 1,), the progress of each entry, and `chosen`
+    (p, L + 1), which is 1 at the entry of a place.
+    """
 
     candidate: torch.Tensor
+    levels: torch.Tensor
+    chosen: torch.Tensor
     progress: torch.Tensor
     cost: torch.Tensor
     factors: torch.Tensor
@@ -315,7 +321,10 @@ def _points(
     effect = profile.effect[:, -1] - profile.effect[:, -1].mean()
     tensors = (progress[entry], cost[candidate], profile.factors[candidate], effect[candidate])
     return Points(
-        torch.from_numpy(candidate), *(torch.from_numpy(np.ascontiguousarray(one)) for one in tensors)
+        torch.from_numpy(candidate),
+        torch.from_numpy(progress),
+        torch.from_numpy(np.eye(len(progress))[entry]),
+        *(torch.from_numpy(np.ascontiguousarray(one)) for one in tensors),
     )
 
 
@@ -326,20 +335,22 @@ def _amplitudes(kernel: torch.Tensor, progress: torch.Tensor) -> torch.Tensor:
 
 def _covariance(kernel: torch.Tensor, first: Points, second: Points) -> torch.Tensor:
     """(p, q) without noise."""
-    distance = (first.progress[:, None] - second.progress[None]).abs()
+    # What depends on progress is computed once for each pair of entries: there are far fewer than pairs of points.
+    distance = (first.levels[:, None] - first.levels[None]).abs()
     scaled = 5**0.5 * distance / torch.exp(kernel[:, 2])[:, None, None]
-    matern = (1 + scaled + scaled.square() / 3) * torch.exp(-scaled)  # (5, p, q)
+    amplitude = _amplitudes(kernel, first.levels)
+    matern = (1 + scaled + scaled.square() / 3) * torch.exp(-scaled)  # (5, L + 1, L + 1)
+    by_entry = amplitude[:, :, None] * amplitude[:, None, :] * matern
     pairs = torch.stack(
         [
-            torch.ones_like(distance),
+            torch.ones(len(first.cost), len(second.cost), dtype=torch.float64),
             first.cost[:, None] * second.cost[None],
             first.factors @ second.factors.T,
             (first.candidate[:, None] == second.candidate[None]).double(),
             first.effect[:, None] * second.effect[None],
         ]
     )
-    amplitude = _amplitudes(kernel, first.progress), _amplitudes(kernel, second.progress)
-    return (amplitude[0][:, :, None] * amplitude[1][:, None, :] * matern * pairs).sum(0)
+    return (first.chosen @ by_entry @ second.chosen.T * pairs).sum(0)
 
 
 def _variance(kernel: torch.Tensor, points: Points) -> torch.Tensor:

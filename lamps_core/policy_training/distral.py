@@ -20,21 +20,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from lamps_core.policy_training.ppo import (
     FlatWeights,
     MaskedPPO,
     PPOSettings,
     Samples,
-    clipped_surrogate,
-    entropy_of,
     masked_log_softmax,
     standardised,
+)
+from lamps_core.policy_training.ppo_gradient import (
+    SideBySide,
+    logit_gradient,
+    parameters_in_order,
+    surrogate_gradient,
+    value_gradient,
 )
 
 if TYPE_CHECKING:
@@ -65,32 +70,18 @@ class DistralSettings(PPOSettings):
         return self.alpha / self.beta
 
 
-class StackedNetwork(nn.Module):
-    """T networks of one shape, layers of tanh between, computed together."""
+def drawn_network(sizes: Sequence[int], *, last_gain: float) -> list[nn.Linear]:
+    """The layers of a network, orthogonal with the gains of stable-baselines3.
 
-    def __init__(self, networks: int, sizes: Sequence[int], *, last_gain: float) -> None:
-        """Draw the weights, orthogonal with the gains of stable-baselines3.
-
-        Args:
-            networks: T.
-            sizes: units of each layer, inputs first.
-            last_gain: of the last layer; of the others, the square root of 2.
-        """
-        super().__init__()
-        gains = [math.sqrt(2.0)] * (len(sizes) - 2) + [last_gain]
-        self.matrices, self.biases = nn.ParameterList(), nn.ParameterList()
-        for gain, before, after in zip(gains, sizes, sizes[1:], strict=False):
-            drawn = [nn.init.orthogonal_(torch.empty(after, before), gain).T for _ in range(networks)]
-            self.matrices.append(nn.Parameter(torch.stack(drawn).contiguous()))
-            self.biases.append(nn.Parameter(torch.zeros(networks, 1, after)))
-
-    def forward(self, told: Tensor) -> Tensor:
-        """(T, B, outputs) from (T, B, inputs)."""
-        layers = list(zip(self.biases, self.matrices, strict=True))
-        for bias, matrix in layers[:-1]:
-            told = torch.baddbmm(bias, told, matrix).tanh_()
-        bias, matrix = layers[-1]
-        return torch.baddbmm(bias, told, matrix)
+    Args:
+        sizes: units of each layer, inputs first.
+        last_gain: of the last layer; of the others, the square root of 2.
+    """
+    layers = [nn.Linear(before, after) for before, after in pairwise(sizes)]
+    for layer in layers:
+        nn.init.orthogonal_(layer.weight, last_gain if layer is layers[-1] else math.sqrt(2.0))
+        nn.init.zeros_(layer.bias)
+    return layers
 
 
 class Distral(MaskedPPO):
@@ -113,13 +104,17 @@ class Distral(MaskedPPO):
         super().__init__(environment, settings, seed=seed)
         self.distral, self.tasks = settings, tasks
         inputs, actions = self.observation_space.shape[0], int(self.action_space.n)
-        self.task_logits = StackedNetwork(tasks, [inputs, *settings.widths, actions], last_gain=0.01)
-        self.task_values = StackedNetwork(tasks, [inputs, *settings.widths, 1], last_gain=1.0)
+        actor, critic = [inputs, *settings.widths, actions], [inputs, *settings.widths, 1]
+        self.task_layers = [
+            (drawn_network(actor, last_gain=0.01), drawn_network(critic, last_gain=1.0)) for _ in range(tasks)
+        ]
         self.task_weights = FlatWeights(
-            [*self.task_logits.parameters(), *self.task_values.parameters()],
+            [one for pair in self.task_layers for one in parameters_in_order(pair)],
             learning_rate=settings.learning_rate,
             networks=tasks,
         )
+        self.task_networks = SideBySide(*self.task_layers)
+        self.distilled = SideBySide([self.actor])
 
     def states(self) -> dict[str, FlatWeights]:
         """Everything that learns, by name, for checkpoints."""
@@ -127,16 +122,15 @@ class Distral(MaskedPPO):
 
     def outputs(self, observations: Tensor) -> tuple[Tensor, Tensor]:
         """(T * k, m) logits of each task's policy, (T * k,) values: of the k episodes of each task."""
-        by_task = observations.unflatten(0, (self.tasks, -1))
-        logits, values, _ = self.task_outputs(by_task)
-        return logits.flatten(0, 1), values.flatten()
+        logits, values, _ = self.task_outputs(observations)
+        return logits, values.squeeze(1)
 
     def task_outputs(self, observations: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(T, B, m) logits of each task's policy, (T, B) values, (T, B, m) logits of the distilled policy."""
-        shared = self.policy.action_net(self.policy.mlp_extractor.policy_net(observations))  # h
-        # Equation 9.
-        logits = self.distral.alpha * shared + self.distral.beta * self.task_logits(observations)
-        return logits, self.task_values(observations).squeeze(-1), shared
+        """(T * B, m) logits of each task's policy, (T * B, 1) values, (T * B, m) logits of the distilled policy."""
+        shared = self.distilled.forward(observations)[0]  # h
+        logits, values = self.task_networks.forward(observations)
+        torch.add(shared * self.distral.alpha, logits, alpha=self.distral.beta, out=logits)  # equation 9
+        return logits, values, shared
 
     def minibatches(self, samples: int) -> Iterable[Tensor]:
         """(T, B) indices: each task's policy has minibatches of its own, and all learn at once."""
@@ -150,29 +144,35 @@ class Distral(MaskedPPO):
         ]
         return torch.stack(orders).split(self.settings.minibatch_size, dim=1)
 
-    def update(self, batch: Samples) -> Tensor:
-        """One step of Adam on a minibatch of each task; (4,) means over the tasks of what `losses` names."""
-        settings = self.distral
+    @torch.no_grad()
+    def update(self, batch: Samples) -> tuple[float, ...]:
+        """One step of Adam on a minibatch of each task; means over the tasks of what `losses` names.
+
+        With p of a task's policy and q of the distilled one, d(KL) / d(z_j) = p_j (log(p_j / q_j) - KL) in the logits
+        z of p, and d(KL) / d(h_j) = q_j - p_j in those of q.
+        """
+        settings, size = self.distral, len(batch.actions) // self.tasks
         logits, values, shared = self.task_outputs(batch.observations)
-        task_logs, distilled_logs = (masked_log_softmax(told, batch.closed) for told in (logits, shared))
-        # The rewards R_i of equation 1, by the clipped surrogate of each task's policy.
-        taken = task_logs.gather(-1, batch.actions[..., None]).squeeze(-1)
-        advantages = standardised(batch.advantages)
-        policy_loss = clipped_surrogate(taken - batch.log_probabilities, advantages, settings.clip_range)
+        logs, distilled = (masked_log_softmax(one, batch.barred) for one in (logits, shared))
+        # The rewards R_i of equation 1 by the clipped surrogate, and -c_Ent log pi_i, the policy's entropy.
+        log_ratio = logs.gather(1, batch.actions).numpy()[:, 0] - batch.log_probabilities
+        advantages = standardised(batch.advantages.reshape(self.tasks, size)).ravel()
+        policy_loss, in_logs = surrogate_gradient(log_ratio, advantages, settings.clip_range, samples=size)
+        weight = settings.entropy_coefficient / size
+        entropy, chances = logit_gradient(logs, batch.actions, in_logs, weight, out=logits)
+        # -c_KL log(pi_i / pi_0) of equation 1. By pi_i it is the tie to the distilled policy; by pi_0 it is the
+        # distillation (equation 10).
+        apart, weight = logs.sub_(distilled), settings.kl_coefficient / size
+        kl = torch.mul(chances, apart, out=shared).sum(1, keepdim=True)
+        logits.add_(apart.sub_(kl).mul_(chances), alpha=weight)
+        torch.sub(distilled.exp_(), chances, out=shared)
+        # Equation 9 again: what reaches h and each f_i.
+        shared.mul_(weight).add_(logits, alpha=settings.alpha)
+        logits.mul_(settings.beta)
         # Each task's value network.
-        value_loss = functional.mse_loss(values, batch.returns, reduction="none").mean(-1)
-        # -c_Ent log pi_i of equation 1: the entropy of each task's policy.
-        entropy = entropy_of(task_logs).mean(-1)
-        # -c_KL log(pi_i / pi_0) of equation 1. By pi_i it is the tie to the distilled policy; by pi_0, whose
-        # gradient in h is c_KL (pi_0 - pi_i), it is the distillation (equation 10).
-        kl = (task_logs.exp() * (task_logs - distilled_logs)).sum(-1).mean(-1)
-        loss = (
-            policy_loss
-            + settings.value_coefficient * value_loss
-            - settings.entropy_coefficient * entropy
-            + settings.kl_coefficient * kl
-        )
-        loss.sum().backward()
+        value_loss = value_gradient(values, batch.returns, settings.value_coefficient / size)
+        self.task_networks.backward(batch.observations)
+        self.distilled.backward(batch.observations)
         for weights in self.states().values():
             weights.follow_gradient(most_norm=settings.most_gradient_norm)
-        return torch.stack([policy_loss, value_loss, entropy, kl]).detach().mean(-1)
+        return policy_loss, value_loss, entropy, float(kl.mean())

@@ -211,7 +211,7 @@ def _state(model: MaskedPPO) -> dict[str, torch.Tensor]:
     state = {"generator": model.generator.get_state()}
     for name, weights in model.states().items():
         state[f"{name}.weights"] = weights.vector.detach().clone()
-        for part, moment in weights.optimizer.state.get(weights.vector, {}).items():
+        for part, moment in weights.state.items():
             state[f"{name}.adam.{part}"] = moment.clone()
     return state
 
@@ -219,15 +219,15 @@ def _state(model: MaskedPPO) -> dict[str, torch.Tensor]:
 def _restore(model: MaskedPPO, state: dict[str, torch.Tensor]) -> None:
     model.generator.set_state(state["generator"])
     for name, weights in model.states().items():
-        kept = state.get(f"{name}.weights")
-        if kept is None or kept.shape != weights.vector.shape:
-            raise BadInput("the checkpoint is of another network: delete it to begin anew")
-        with torch.no_grad():
-            weights.vector.copy_(kept)
-        prefix = f"{name}.adam."
-        moments = {part.removeprefix(prefix): one for part, one in state.items() if part.startswith(prefix)}
-        if moments:
-            weights.optimizer.state[weights.vector] = moments
+        kept = {part: state.get(f"{name}.adam.{part}") for part in weights.state} | {
+            "": state.get(f"{name}.weights")
+        }
+        own = {**weights.state, "": weights.vector}
+        for part, into in own.items():
+            found = kept[part]
+            if found is None or found.shape != into.shape:
+                raise BadInput("the checkpoint is of another network: delete it to begin anew")
+            into.copy_(found)
 
 
 def _network(model: MaskedPPO) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from lamps_core.policies.pool import PoolPolicy
 from lamps_core.policy_training.distral import Distral, DistralSettings
 from lamps_core.policy_training.environment import SearchEnvironment
 from lamps_core.policy_training.pool_training import train_distral, train_ppo
-from lamps_core.policy_training.ppo import Samples
+from lamps_core.policy_training.ppo import Rollout, Samples, barred_by
 from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.policy_training.vector_environment import VectorSearchEnvironment
 from tests.meta_datasets import curve_rows, family_tasks, write_meta_dataset
@@ -102,7 +102,7 @@ def test_each_episode_is_acted_in_by_the_policy_of_its_task() -> None:
     distral = model()
     with torch.no_grad():
         for task in range(3):
-            distral.task_logits.biases[-1][task, 0, task] = 50.0
+            distral.task_layers[task][0][-1].bias[task] = 50.0
         masks = torch.ones(6, 8, dtype=torch.bool)
         actions, _, _ = distral.act(torch.zeros(6, distral.observation_space.shape[0]), masks)
     assert actions.tolist() == [0, 0, 1, 1, 2, 2]
@@ -121,17 +121,17 @@ def test_without_rewards_the_distilled_policy_and_those_of_the_tasks_become_one(
     generator = torch.Generator().manual_seed(0)
     size = distral.observation_space.shape[0]
     batch = Samples(
-        observations=torch.randn(3, 16, size, generator=generator),
-        closed=torch.rand(3, 16, 8, generator=generator) < 0.2,
-        actions=torch.zeros(3, 16, dtype=torch.long),
-        log_probabilities=torch.zeros(3, 16),
-        advantages=torch.zeros(3, 16),
-        returns=torch.zeros(3, 16),
+        observations=torch.randn(48, size, generator=generator),
+        barred=barred_by(torch.rand(48, 8, generator=generator) > 0.2),
+        actions=torch.zeros(48, 1, dtype=torch.long),
+        log_probabilities=np.zeros(48, dtype=np.float32),
+        advantages=np.zeros(48, dtype=np.float32),
+        returns=np.zeros(48, dtype=np.float32),
     )
-    batch.closed[..., 0] = False
+    batch.barred[..., 0] = 0.0
     with torch.no_grad():
         for task in range(3):
-            distral.task_logits.biases[-1][task, 0, task] = 3.0
+            distral.task_layers[task][0][-1].bias[task] = 3.0
     before = distral.update(batch)[3]
     for _ in range(150):
         after = distral.update(batch)[3]
@@ -142,14 +142,58 @@ def test_a_task_policy_that_earns_moves_the_distilled_one() -> None:
     distral = model(learning_rate=3e-3)
     size = distral.observation_space.shape[0]
     batch = Samples(
-        observations=torch.zeros(3, 16, size),
-        closed=torch.zeros(3, 16, 8, dtype=torch.bool),
-        actions=torch.arange(16).remainder(8).expand(3, 16),
-        log_probabilities=torch.full((3, 16), -np.log(8.0)),
-        advantages=(torch.arange(16).remainder(8) == 2).float().expand(3, 16),
-        returns=torch.zeros(3, 16),
+        observations=torch.zeros(48, size),
+        barred=torch.zeros(48, 8),
+        actions=torch.arange(48).remainder(8)[:, None],
+        log_probabilities=np.full(48, -np.log(8.0), dtype=np.float32),
+        advantages=(np.arange(48) % 8 == 2).astype(np.float32),
+        returns=np.zeros(48, dtype=np.float32),
     )
     for _ in range(30):
         distral.update(batch)
     logits = distral.policy.action_net(distral.policy.mlp_extractor.policy_net(torch.zeros(1, size)))
     assert logits.argmax() == 2
+
+
+def test_the_gradient_is_what_autograd_makes_of_equations_1_and_9() -> None:
+    distral = model(minibatch_size=32, most_gradient_norm=1e9)
+    distral.learn(1)
+    batch = Rollout(distral.rollout_buffer).take(next(iter(distral.minibatches(8 * 6))))
+    settings, size = distral.distral, len(batch.actions) // 3
+    with torch.no_grad():  # so that ratios are clipped on both sides, and pi_i is far from pi_0
+        for one in (distral.task_weights.vector, distral.weights.vector):
+            one.add_(torch.randn(one.shape, generator=distral.generator), alpha=0.05)
+    for weights in distral.states().values():
+        weights.gradient.zero_()
+    shared = network(distral.actor, batch.observations).chunk(3)
+    total = torch.zeros(())
+    for task, (actor, critic) in enumerate(distral.task_layers):
+        part = slice(task * size, (task + 1) * size)
+        barred, seen = batch.barred[part], batch.observations[part]
+        told = settings.alpha * shared[task] + settings.beta * network(actor, seen)
+        policy, distilled = (
+            torch.distributions.Categorical(logits=one + barred) for one in (told, shared[task])
+        )
+        advantages = torch.from_numpy(batch.advantages[part].copy())
+        advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+        logs = policy.log_prob(batch.actions[part, 0])
+        ratio = (logs - torch.from_numpy(batch.log_probabilities[part].copy())).exp()
+        assert 0 < ((ratio - 1).abs() > settings.clip_range).sum() < size
+        clipped = ratio.clamp(1 - settings.clip_range, 1 + settings.clip_range)
+        total = total - torch.minimum(ratio * advantages, clipped * advantages).mean()
+        total = total - settings.entropy_coefficient * policy.entropy().mean()
+        total = total + settings.kl_coefficient * torch.distributions.kl_divergence(policy, distilled).mean()
+        error = network(critic, seen)[:, 0] - torch.from_numpy(batch.returns[part].copy())
+        total = total + settings.value_coefficient * error.square().mean()
+    total.backward()
+    expected = {name: weights.gradient.clone() for name, weights in distral.states().items()}
+    distral.update(batch)
+    for name, weights in distral.states().items():
+        torch.testing.assert_close(weights.gradient, expected[name], rtol=1e-4, atol=1e-6)
+    assert expected["policy"].abs().max() > 1e-3
+
+
+def network(layers: Sequence[torch.nn.Linear], told: torch.Tensor) -> torch.Tensor:
+    for layer in layers[:-1]:
+        told = layer(told).tanh()
+    return layers[-1](told)

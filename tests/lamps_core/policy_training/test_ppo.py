@@ -32,7 +32,7 @@ def test_an_update_is_that_of_maskable_ppo_on_the_same_data() -> None:
         setattr(ours.rollout_buffer, name, getattr(theirs.rollout_buffer, name).copy())
     ours.rollout_buffer.action_masks = theirs.rollout_buffer.action_masks.copy()
     # Adam starts anew on both sides.
-    ours.weights.optimizer.state.clear()
+    ours.weights.forget()
     before = ours.weights.vector.detach().clone()
     ours.train()
     theirs.train()
