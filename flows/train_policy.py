@@ -48,8 +48,8 @@ def train_policy(
         out: Where the policy is written: a folder, or a file that ends in .zip; an absolute path.
         algorithm: What trains it: forecast of how curves go on, the paper's distral, or ppo alone.
         exclude_datasets: Datasets to leave out, with commas.
-        steps: Steps in the environment; None for the algorithm's default.
-        seconds: Seconds to train for at most; None for no limit.
+        steps: Environment steps of distral or ppo; None for the algorithm's default.
+        seconds: Longest training of distral or ppo; forecast takes seconds.
         objectives: Columns to minimise, with commas.
         bounds: Upper bounds of objectives such as train_seconds=3600, with commas.
         seed: Fixes the weights that the training begins with, and all that it draws.

@@ -26,12 +26,12 @@ from lamps_core.errors import BadInput
     help="forecast, distral (the paper's) or ppo.",
 )
 @click.option("--exclude-dataset", "exclude_datasets", multiple=True, help="Leave a dataset out; repeatable.")
-@click.option("--steps", type=int, help="Steps in the environment.  [default: the algorithm's]")
-@click.option("--seconds", type=float, help="Train for so long at most.")
+@click.option("--steps", type=int, help="Environment steps of distral or ppo.  [default: the algorithm's]")
+@click.option("--seconds", type=float, help="Longest training of distral or ppo; forecast takes seconds.")
 @click.option("--objectives", default="test_loss,train_seconds", show_default=True, help="What to minimise.")
 @click.option("--bound", "bounds", multiple=True, help="Upper bound of an objective: train_seconds=3600.")
 @click.option("--seed", default=0, show_default=True, help="Of the weights and all that is drawn.")
-@click.option("--warm-start", help="A policy to begin with.")
+@click.option("--warm-start", help="A policy of distral or ppo to begin with.")
 @json_option
 def train_policy(
     as_json: bool, exclude_datasets: tuple[str, ...], bounds: tuple[str, ...], **parameters: Any

@@ -40,6 +40,9 @@ START_NOISE = (-3.5, 0.0)
 PRIOR_WEIGHT = 0.02  # of the squared distance to START: it decides only where the curves say nothing
 JITTER = 1e-6
 UPDATES, LEARNING_RATE, TASKS_AN_UPDATE = 120, 0.05, 3
+AVERAGED = (
+    60  # of the last updates, whose numbers are averaged (Polyak and Juditsky 1992): each saw a few curves
+)
 MOST_CURVES = 60  # of a task in one update: the cost grows with their cube
 
 
@@ -230,7 +233,8 @@ def learn(curves: Curves, progress: FloatArray, *, seed: int) -> CurveProcess:
     start = torch.tensor(START, dtype=torch.float64), torch.tensor(START_NOISE, dtype=torch.float64)
     kernel, noise = (one.clone().requires_grad_() for one in start)
     optimiser = torch.optim.Adam([kernel, noise], lr=LEARNING_RATE)
-    for _ in range(UPDATES):
+    averages = [torch.zeros_like(one) for one in start]
+    for update in range(UPDATES):
         loss = PRIOR_WEIGHT * ((kernel - start[0]).square().sum() + (noise - start[1]).square().sum())
         for task in generator.choice(count, size=min(TASKS_AN_UPDATE, count), replace=False):
             candidate, entry = _some_state(curves.rows[task], curves.values.shape[2], generator)
@@ -241,12 +245,15 @@ def learn(curves: Curves, progress: FloatArray, *, seed: int) -> CurveProcess:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
+        if update >= UPDATES - AVERAGED:
+            for average, now in zip(averages, (kernel, noise), strict=True):
+                average.add_(now.detach() / AVERAGED)
     whole = _profile(curves, list(range(count)))
     learned = {
         "progress": progress,
         "cost_scale": np.array([scale]),
-        "kernel": kernel.detach().numpy(),
-        "noise": noise.detach().numpy(),
+        "kernel": averages[0].numpy(),
+        "noise": averages[1].numpy(),
     }
     judged = [_process(one, learned, np.zeros((STAGES, LEVELS))) for one in without]
     return _process(whole, learned, _errors(judged, curves, generator))
