@@ -39,33 +39,56 @@ def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_readmes_commands_are_the_ones_tested_here() -> None:
     assert [command[1] for command in readme_commands()] == [
-        "search", "search", "campaign", "report",
+        "search", "search", "campaign", "report", "train-policy", "evaluate", "search",
     ]  # fmt: skip
 
 
-def test_the_readmes_commands_run_in_its_order(
-    reviews: Path, prefect_url: str, warm_lamps: WarmLamps
-) -> None:
-    search, hub_search, campaign, report = readme_commands()
-    first = lamps(*search[1:], cwd=reviews, prefect_url=prefect_url)
+SEARCH, HUB_SEARCH, CAMPAIGN, REPORT, TRAINING, EVALUATION, BETTER = (
+    command[1:] for command in readme_commands()
+)
+
+
+@pytest.fixture(scope="module")
+def campaign(reviews: Path, prefect_url: str) -> Path:
+    """The folder after the README's campaign."""
+    curves = lamps(*CAMPAIGN, cwd=reviews, prefect_url=prefect_url)
+    assert curves.returncode == 0, curves.stderr
+    assert "8 of 8 curves complete" in curves.stdout
+    return reviews
+
+
+def test_the_readmes_searches_run(reviews: Path, prefect_url: str, warm_lamps: WarmLamps) -> None:
+    first = lamps(*SEARCH, cwd=reviews, prefect_url=prefect_url)
     assert first.returncode == 0, first.stderr
     result = json.loads((reviews / "runs/reviews/result.json").read_text(encoding="utf-8"))
     assert result["front"]
     assert all(
         (reviews / "runs/reviews" / row["path"] / "model.safetensors").is_file() for row in result["front"]
     )
+    assert warm_lamps("report", "runs/reviews", cwd=reviews).stdout.strip() == "runs/reviews/report.html"
 
-    again = warm_lamps(*search[1:], cwd=reviews, prefect_url=prefect_url)
+    again = warm_lamps(*SEARCH, cwd=reviews, prefect_url=prefect_url)
     assert again.returncode == 0, again.stderr
     assert json.loads((reviews / "runs/reviews/result.json").read_text(encoding="utf-8")) == result
 
-    offline = lamps(*hub_search[1:], cwd=reviews, prefect_url=prefect_url)
+    offline = lamps(*HUB_SEARCH, cwd=reviews, prefect_url=prefect_url)
     assert offline.returncode == 2
     assert "hub" in offline.stderr
     assert not (reviews / "runs/imdb").exists()
 
-    curves = lamps(*campaign[1:], cwd=reviews, prefect_url=prefect_url)
-    assert curves.returncode == 0, curves.stderr
-    assert "8 of 8 curves complete" in curves.stdout
-    assert lamps(*report[1:], cwd=reviews).stdout.strip() == "runs/curves/.lamps/report.html"
-    assert warm_lamps("report", "runs/reviews", cwd=reviews).stdout.strip() == "runs/reviews/report.html"
+
+def test_the_readmes_campaign_is_reported_learned_from_and_searched_with(
+    campaign: Path, prefect_url: str, warm_lamps: WarmLamps
+) -> None:
+    assert warm_lamps(*REPORT, cwd=campaign).stdout.strip() == "runs/curves/.lamps/report.html"
+    trained = warm_lamps(*TRAINING, cwd=campaign, prefect_url=prefect_url)
+    assert trained.returncode == 0, trained.stderr
+    judged = warm_lamps(*EVALUATION, cwd=campaign, prefect_url=prefect_url)
+    assert judged.returncode == 0, judged.stderr
+    told = json.loads((campaign / "runs/evaluation/evaluation.json").read_text(encoding="utf-8"))
+    assert {row["method"] for row in told["summary"]} >= {"oracle", "portfolio", "forecast"}
+    searched = warm_lamps(*BETTER, cwd=campaign, prefect_url=prefect_url)
+    assert searched.returncode == 0, searched.stderr
+    result = json.loads((campaign / "runs/better/result.json").read_text(encoding="utf-8"))
+    assert result["policy"] == "policy"
+    assert result["front"]
