@@ -61,6 +61,7 @@ def test_options_that_do_not_go_together_are_refused(options: dict[str, Any], sa
         engine_of(slots_of="any", **given)
 
 
+@pytest.mark.slow
 def test_a_dask_engine_follows_the_workers_that_come_and_go(tmp_path: Path) -> None:
     with DaskCluster(tmp_path, workers=0) as cluster:
         engine: DaskEngine = eventually(lambda: connected(cluster.address), what="the scheduler's start")
@@ -97,6 +98,7 @@ def is_gone(engine: DaskEngine) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_a_step_that_hangs_is_ended_on_a_dask_worker_too(tmp_path: Path, prefect_url: str) -> None:
     datasets = write_datasets(tmp_path, ("first",))
     with DaskCluster(tmp_path / "cluster", workers=1) as cluster:

@@ -100,6 +100,7 @@ def test_a_fingerprint_is_what_the_campaign_records_and_needs_no_dataset_file_an
     assert facts(copied / "curves") == facts(widened[0])
 
 
+@pytest.mark.slow
 def test_a_curve_whose_checkpoint_is_gone_is_made_again_from_its_start(
     copied: Path, prefect_url: str, warm_lamps: WarmLamps
 ) -> None:
@@ -200,6 +201,7 @@ def test_the_plan_of_a_finished_campaign_is_empty_and_knows_its_speed(
     assert plan["speed_from_steps"] == 4 * (STEPS_EACH - 1)
 
 
+@pytest.mark.slow
 def test_a_plan_for_a_dask_cluster_without_workers_does_not_wait_for_ever(
     tmp_path: Path, warm_lamps: WarmLamps
 ) -> None:
@@ -295,7 +297,9 @@ def unknown_storage(_: Path) -> list[str]:
         (unknown_model, "did you mean zoo/bert-tiny"),
         (unknown_dataset, "nowhere.csv"),
         (no_scheduler, "--scheduler"),
-        (dead_scheduler, "no Dask scheduler answers at tcp://127.0.0.1:9"),
+        pytest.param(
+            dead_scheduler, "no Dask scheduler answers at tcp://127.0.0.1:9", marks=pytest.mark.slow
+        ),
         (scheduler_with_a_key, "cluster's key"),
         (scheduler_of_no_engine, "--engine dask"),
         (no_slots, "--parallel must be at least 1"),
@@ -338,6 +342,7 @@ def test_a_fingerprint_of_curves_that_do_not_say_how_they_were_made_is_refused(
     assert "does not say how its curves were made" in ran.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
     copied: Path, tmp_path: Path, prefect_url: str, warm_lamps: WarmLamps
 ) -> None:
@@ -369,6 +374,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield place
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_campaign_in_one_line_and_it_goes_on_when_there_is_room(
     small_disk: Path, copied: Path, prefect_url: str, warm_lamps: WarmLamps
 ) -> None:
