@@ -172,7 +172,7 @@ def gigabytes(count: float) -> str:
     """A number of bytes for a person.
 
     >>> gigabytes(2.5e12), gigabytes(41_000_000)
-    ('2,500 GB', '0.04 GB')
+    ('2,500 GB', '0.041 GB')
     """
     value = count / 1e9
     return f"{value:,.0f} GB" if value >= 10 else f"{value:.2g} GB"

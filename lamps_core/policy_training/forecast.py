@@ -15,7 +15,8 @@ from lamps_core.errors import BadInput
 from lamps_core.objectives import MAXIMISED
 from lamps_core.policies.forecast import SECONDS, Followed, ForecastPolicy, seconds_so_far
 from lamps_core.policy_file import PolicyCard, PolicyFile, fingerprint
-from lamps_core.policy_training.curve_process import CurveProcess, Curves, learn, progress_of
+from lamps_core.policy_training.curve_learning import Curves, learn, progress_of
+from lamps_core.policy_training.curve_process import CurveProcess
 from lamps_core.policy_training.one_thread import one_thread
 from lamps_core.policy_training.task_batch import stack
 

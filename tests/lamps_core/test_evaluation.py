@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamps_core import evaluation, evaluation_summary, inline_svg
 from lamps_core.evaluation import fold_row, regret_auc
 from lamps_core.evaluation_methods import Contender
 from lamps_core.evaluation_summary import first_on, in_words, interval, summarise
@@ -25,13 +23,6 @@ from tests.meta_datasets import curve_rows, family_rows, made_task, write_meta_d
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def test_the_doctests_of_the_modules_hold() -> None:
-    for module in (evaluation, evaluation_summary, inline_svg):
-        result = doctest.testmod(module)
-        assert result.attempted >= 1
-        assert result.failed == 0
 
 
 # --- regret ----------------------------------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import doctest
 import itertools
 
 import numpy as np
@@ -8,18 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamps_core import landmarks
 from lamps_core.errors import BadInput
 from lamps_core.landmarks import landmark_rows, rows_of_step, stratified_order
 
 some_labels = st.lists(st.integers(-3, 9), max_size=120).map(lambda labels: np.array(labels, dtype=np.int64))
 seeds = st.integers(0, 2**31 - 1)
-
-
-def test_the_doctests_of_the_module_hold() -> None:
-    result = doctest.testmod(landmarks)
-    assert result.attempted >= 2
-    assert result.failed == 0
 
 
 @given(some_labels, seeds)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import doctest
 import itertools
 import json
 import math
@@ -11,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamps_core import label_layout, report_words
 from lamps_core.curves import write_curve
 from lamps_core.errors import BadInput
 from lamps_core.label_layout import Box, place_beside, spread
@@ -87,13 +85,6 @@ def search_folder(
     }
     (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
     return folder
-
-
-def test_the_doctests_of_the_modules_hold() -> None:
-    for module in (label_layout, report_words):
-        result = doctest.testmod(module)
-        assert result.attempted >= 1
-        assert result.failed == 0
 
 
 def test_a_report_says_what_the_search_found(tmp_path: Path) -> None:

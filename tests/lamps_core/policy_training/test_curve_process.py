@@ -8,14 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamps_core.policy_training.curve_process import (
-    LEVELS,
-    STAGES,
-    CurveProcess,
-    Curves,
-    learn,
-    progress_of,
-)
+from lamps_core.policy_training.curve_learning import LEVELS, Curves, learn, progress_of
+from lamps_core.policy_training.curve_process import STAGES, CurveProcess
 from lamps_core.policy_training.one_thread import one_thread
 
 if TYPE_CHECKING:
