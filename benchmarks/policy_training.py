@@ -29,7 +29,8 @@ from lamps_core.policy_training.algorithms import algorithms
 from lamps_core.policy_training.distral import Distral, DistralSettings
 from lamps_core.policy_training.environment import SearchEnvironment
 from lamps_core.policy_training.pool_training import Rounds
-from lamps_core.policy_training.ppo import MaskedPPO, PPOSettings
+from lamps_core.policy_training.ppo import MaskedPPO
+from lamps_core.policy_training.ppo_settings import PPOSettings
 from lamps_core.policy_training.task_batch import candidates_of
 from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.policy_training.validation import Validation, speed, split_tasks

@@ -40,6 +40,7 @@ def train_policy(
     bounds: str = "",
     seed: int = 0,
     warm_start: str | None = None,
+    settings: str = "",
 ) -> dict[str, Any]:
     """Train a policy on a folder of learning curves (Section 5 of the paper).
 
@@ -54,6 +55,7 @@ def train_policy(
         bounds: Upper bounds of objectives such as train_seconds=3600, with commas.
         seed: Fixes the weights that the training begins with, and all that it draws.
         warm_start: A policy of distral or ppo to begin with; None for random weights.
+        settings: Hyperparameters of distral or ppo such as entropy_coefficient=0.02, with commas.
 
     Returns:
         Where the policy is, what it was trained on, and its score on datasets kept out of the training.
@@ -94,7 +96,19 @@ def training_request(*, curves: str, out: str, **rest: Any) -> TrainingRequest:
         ),
         seed=rest.get("seed", 0),
         warm_start=Path(rest["warm_start"]) if rest.get("warm_start") else None,
+        settings=_settings(_names(rest.get("settings"))),
     )
+
+
+def _settings(given: tuple[str, ...]) -> dict[str, str]:
+    """`name=value` each, by name."""
+    told = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not equals or not value.strip():
+            raise BadInput(f"--set {one}: write it like entropy_coefficient=0.02")
+        told[name.strip()] = value.strip()
+    return told
 
 
 def _names(text: str | None) -> tuple[str, ...]:

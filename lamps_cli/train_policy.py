@@ -32,9 +32,16 @@ from lamps_core.errors import BadInput
 @click.option("--bound", "bounds", multiple=True, help="Upper bound of an objective: train_seconds=3600.")
 @click.option("--seed", default=0, show_default=True, help="Of the weights and all that is drawn.")
 @click.option("--warm-start", help="A policy of distral or ppo to begin with.")
+@click.option(
+    "--set", "settings", multiple=True, help="A hyperparameter of distral or ppo: epochs=10; repeatable."
+)
 @json_option
 def train_policy(
-    as_json: bool, exclude_datasets: tuple[str, ...], bounds: tuple[str, ...], **parameters: Any
+    as_json: bool,
+    exclude_datasets: tuple[str, ...],
+    bounds: tuple[str, ...],
+    settings: tuple[str, ...],
+    **parameters: Any,
 ) -> None:
     """Train a policy on recorded curves: which candidate to go on with, and when to leave one."""
     for name in exclude_datasets:
@@ -42,6 +49,7 @@ def train_policy(
             raise BadInput(f"--exclude-dataset {name}: give the option once for each dataset")
     parameters["exclude_datasets"] = ",".join(exclude_datasets)
     parameters["bounds"] = ",".join(bounds)
+    parameters["settings"] = ",".join(settings)
     result = _run(parameters)
     if as_json:
         print(json.dumps(result, indent=2))

@@ -26,14 +26,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import nn
 
-from lamps_core.policy_training.ppo import (
-    FlatWeights,
-    MaskedPPO,
-    PPOSettings,
-    Samples,
-    masked_log_softmax,
-    standardised,
-)
+from lamps_core.policy_training.ppo import FlatWeights, MaskedPPO, Samples, masked_log_softmax, standardised
 from lamps_core.policy_training.ppo_gradient import (
     SideBySide,
     logit_gradient,
@@ -41,6 +34,7 @@ from lamps_core.policy_training.ppo_gradient import (
     surrogate_gradient,
     value_gradient,
 )
+from lamps_core.policy_training.ppo_settings import PPOSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

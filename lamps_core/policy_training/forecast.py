@@ -37,10 +37,14 @@ def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
     """Fit one process to each number that is followed; see `algorithms.Train`.
 
     Raises:
-        BadInput: a policy to begin with was given.
+        BadInput: a policy to begin with was given, or settings.
     """
     if run.warm_start is not None:
         raise BadInput("--warm-start: forecast begins with nothing and learns in seconds: leave it out")
+    if run.settings:
+        raise BadInput(
+            f"--set {next(iter(run.settings))}: forecast has no settings: they are of distral and ppo"
+        )
     batch = stack(tasks)
     columns = tuple(objective.column for objective in tasks[0].objectives)
     numbers = _numbers(batch, columns)

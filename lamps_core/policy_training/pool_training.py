@@ -19,7 +19,8 @@ from lamps_core.policy_file import PolicyCard, PolicyFile, fingerprint
 from lamps_core.policy_training.distral import Distral, DistralSettings
 from lamps_core.policy_training.environment import searchable
 from lamps_core.policy_training.one_thread import one_thread
-from lamps_core.policy_training.ppo import MaskedPPO, PPOSettings, changed
+from lamps_core.policy_training.ppo import MaskedPPO
+from lamps_core.policy_training.ppo_settings import PPOSettings, changed
 from lamps_core.policy_training.rewards import OPTIMUM
 from lamps_core.policy_training.task_batch import candidates_of
 from lamps_core.policy_training.validation import Validation, split_tasks
@@ -55,7 +56,11 @@ def _train(tasks: Sequence[Task], defaults: PPOSettings, *, seed: int, run: Trai
     pool = candidates_of(usable)
     # A value network likes returns of about 1; people are told of 3000.
     environment = VectorSearchEnvironment(
-        training, episodes_each=settings.episodes_each, candidates=pool, optimum=1.0
+        training,
+        episodes_each=settings.episodes_each,
+        candidates=pool,
+        equation=settings.equation,
+        optimum=1.0,
     )
     with one_thread():
         model = _model(environment, settings, tasks=len(training), seed=seed)

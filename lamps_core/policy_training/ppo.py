@@ -10,8 +10,8 @@ gradient's norm are one call each.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ from sb3_contrib import MaskablePPO
 from torch import nn
 from torch.nn import functional
 
-from lamps_core.errors import BadInput
 from lamps_core.policy_training.ppo_gradient import (
     SideBySide,
     logit_gradient,
@@ -29,7 +28,7 @@ from lamps_core.policy_training.ppo_gradient import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from stable_baselines3.common.buffers import RolloutBuffer
     from stable_baselines3.common.callbacks import BaseCallback
@@ -37,73 +36,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from lamps_core.policy_training.ppo_gradient import Numbers
+    from lamps_core.policy_training.ppo_settings import PPOSettings
 
-Settings = TypeVar("Settings")
 
 BETAS, EPSILON = (0.9, 0.999), 1e-5  # of Adam, as in stable-baselines3
 MASKED = -1e8  # logit of an action that cannot be chosen, as in sb3-contrib
-
-
-@dataclass(frozen=True, kw_only=True)
-class PPOSettings:
-    """Hyperparameters. Those of Appendix B.2 are the defaults; it names no others.
-
-    Attributes:
-        learning_rate: of Adam.
-        minibatch_size: samples in one update.
-        epochs: passes over a rollout.
-        discount: gamma.
-        gae_lambda: of generalised advantage estimation.
-        clip_range: of the probability ratio.
-        value_coefficient: c_1.
-        entropy_coefficient: c_2.
-        rollout_steps: of each episode between two trainings.
-        episodes_each: at once on each task; with `rollout_steps` 2048 samples of a task, as in stable-baselines3.
-        most_gradient_norm: above which a gradient is shortened, as in stable-baselines3.
-        widths: hidden units of each layer, of the policy and of the value network alike, as there.
-    """
-
-    learning_rate: float = 1e-4
-    minibatch_size: int = 256
-    epochs: int = 15
-    discount: float = 0.99
-    gae_lambda: float = 0.97
-    clip_range: float = 0.2
-    value_coefficient: float = 0.5
-    entropy_coefficient: float = 0.23
-    rollout_steps: int = 128
-    episodes_each: int = 16
-    most_gradient_norm: float = 0.5
-    widths: tuple[int, ...] = (64, 64)
-
-    def as_arguments(self) -> dict[str, Any]:
-        """As MaskablePPO takes them."""
-        return {
-            "learning_rate": self.learning_rate,
-            "batch_size": self.minibatch_size,
-            "n_epochs": self.epochs,
-            "gamma": self.discount,
-            "gae_lambda": self.gae_lambda,
-            "clip_range": self.clip_range,
-            "vf_coef": self.value_coefficient,
-            "ent_coef": self.entropy_coefficient,
-            "n_steps": self.rollout_steps,
-            "max_grad_norm": self.most_gradient_norm,
-            "policy_kwargs": {"net_arch": {"pi": list(self.widths), "vf": list(self.widths)}},
-        }
-
-
-def changed(defaults: Settings, changes: Mapping[str, Any]) -> Settings:
-    """Settings with some fields changed.
-
-    Raises:
-        BadInput: one that there is not.
-    """
-    known = {one.name for one in fields(defaults)}  # type: ignore[arg-type]
-    if unknown := sorted(set(changes) - known):
-        raise BadInput(f"there is no setting {unknown[0]} (there are {', '.join(sorted(known))})")
-    told = {name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()}
-    return type(defaults)(**{**vars(defaults), **told})
 
 
 class FlatWeights:

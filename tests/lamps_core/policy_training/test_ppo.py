@@ -6,7 +6,10 @@ import torch
 from sb3_contrib import MaskablePPO
 
 from lamps_core.errors import BadInput
-from lamps_core.policy_training.ppo import MaskedPPO, PPOSettings, changed
+from lamps_core.policy_training.algorithms import algorithm
+from lamps_core.policy_training.ppo import MaskedPPO
+from lamps_core.policy_training.ppo_settings import PPOSettings, changed
+from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.policy_training.vector_environment import VectorSearchEnvironment
 from tests.meta_datasets import family_tasks
 
@@ -91,3 +94,33 @@ def test_an_unknown_setting_is_refused() -> None:
     with pytest.raises(BadInput, match="no setting learning_rat "):
         changed(PPOSettings(), {"learning_rat": 1.0})
     assert changed(PPOSettings(), {"widths": [8]}).widths == (8,)
+
+
+def test_settings_are_taken_as_a_user_writes_them() -> None:
+    told = changed(
+        PPOSettings(), {"epochs": "3", "entropy_coefficient": "0.02", "widths": "32x8", "equation": "5"}
+    )
+    assert (told.epochs, told.entropy_coefficient, told.widths, told.equation) == (3, 0.02, (32, 8), "5")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"epoch": "3"}, "there is no setting epoch"),
+        ({"epochs": "many"}, "setting epochs=many: write it like epochs=15"),
+        ({"epochs": "0"}, "must be a finite number above 0"),
+        ({"learning_rate": "nan"}, "must be a finite number"),
+        ({"widths": "64,64"}, "write it like widths=128x128"),
+        ({"equation": "6"}, "is none of 5, 7"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_by_name(changes: dict[str, str], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        changed(PPOSettings(), changes)
+
+
+@pytest.mark.parametrize("equation", ["5", "7"])
+def test_either_equation_is_a_reward_to_train_by(equation: str) -> None:
+    run = TrainingRun(steps=256, settings={"equation": equation, "episodes_each": "2", "epochs": "1"})
+    file = algorithm("ppo").train(family_tasks(2, 4), seed=0, run=run)
+    assert file.card.settings["equation"] == equation
