@@ -21,7 +21,15 @@ from tests.lamps_command import environment
 if TYPE_CHECKING:
     from types import TracebackType
 
-WARM = ("datasets", "flows.campaign", "flows.search", "lamps_core.campaign_run", "lamps_core.search_run")
+WARM = (
+    "datasets",
+    "flows.campaign",
+    "flows.evaluate",
+    "flows.search",
+    "flows.train_policy",
+    "lamps_core.campaign_run",
+    "lamps_core.search_run",
+)
 CHECKOUT = Path(__file__).parents[1]
 
 

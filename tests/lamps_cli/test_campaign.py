@@ -118,6 +118,7 @@ def test_a_curve_whose_checkpoint_is_gone_is_made_again_from_its_start(
     assert facts(curves) == whole
 
 
+@pytest.mark.slow
 def test_what_fails_is_recorded_and_the_rest_goes_on(
     tmp_path: Path, prefect_url: str, warm_lamps: WarmLamps
 ) -> None:

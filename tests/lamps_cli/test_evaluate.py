@@ -23,6 +23,8 @@ from tests.static_order import train
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.warm_lamps import WarmLamps
+
 DATASETS = 4
 UNITS = 3 * DATASETS  # of two methods, and of the Oracle that they are measured against
 
@@ -116,12 +118,14 @@ BAD_INPUT: dict[str, tuple[list[str], str]] = {
 
 
 @pytest.mark.parametrize("name", BAD_INPUT)
-def test_bad_input_ends_with_2_and_one_clear_line(here: Path, prefect_url: str, name: str) -> None:
+def test_bad_input_ends_with_2_and_one_clear_line(
+    here: Path, prefect_url: str, warm_lamps: WarmLamps, name: str
+) -> None:
     fewer = write_meta_dataset(here / "fewer", family_rows(2, 6))
     other = train(read_tasks(fewer, parse_objectives("test_loss")), seed=0, run=TrainingRun())
     write_policy(here / "other", other)
     more, says = BAD_INPUT[name]
-    ran = lamps(*arguments("--out", "refused", *more), cwd=here, prefect_url=prefect_url)
+    ran = warm_lamps(*arguments("--out", "refused", *more), cwd=here, prefect_url=prefect_url)
     assert (ran.returncode, ran.stdout) == (2, ""), ran.stderr
     assert says in ran.stderr
     assert len(ran.stderr.splitlines()) == 1

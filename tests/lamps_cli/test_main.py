@@ -246,6 +246,7 @@ def test_an_interrupted_search_is_exit_code_130_leaves_no_process_and_goes_on_wh
     assert len(set(done)) == len(done) == json.loads(run.stdout)["steps"] == LONG_STEPS
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_the_libraries_are_being_loaded_says_one_line(
     topics_csv: Path, tmp_path: Path, prefect_url: str
 ) -> None:
@@ -261,6 +262,7 @@ def test_ctrl_c_while_the_libraries_are_being_loaded_says_one_line(
     assert stderr.splitlines()[-1].startswith("lamps: interrupted")
 
 
+@pytest.mark.slow
 def test_workers_do_not_outlive_a_command_that_was_killed(
     topics_csv: Path, tmp_path: Path, prefect_url: str
 ) -> None:

@@ -17,6 +17,8 @@ from tests.searches import eventually
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.warm_lamps import WarmLamps
+
 
 @pytest.fixture
 def curves(tmp_path: Path) -> Path:
@@ -42,13 +44,15 @@ def test_a_policy_is_trained_and_the_result_is_json(curves: Path, tmp_path: Path
     [
         (["--exclude-dataset", "dataset-1,dataset-2"], "give the option once for each dataset"),
         (["--exclude-dataset", "dataset-9"], "no such dataset; did you mean dataset-"),
+        (["--set", "epoch=3"], "there is no setting epoch"),
+        (["--set", "epochs"], "--set epochs: write it like"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(
-    curves: Path, tmp_path: Path, prefect_url: str, options: list[str], said: str
+    curves: Path, tmp_path: Path, prefect_url: str, warm_lamps: WarmLamps, options: list[str], said: str
 ) -> None:
     given = ["--curves", str(curves), "--out", "policy", "--algorithm", "ppo", *options]
-    ran = lamps("train-policy", *given, cwd=tmp_path, prefect_url=prefect_url)
+    ran = warm_lamps("train-policy", *given, cwd=tmp_path, prefect_url=prefect_url)
     assert ran.returncode == 2
     assert said in ran.stderr
     assert len(ran.stderr.strip().splitlines()) == 1

@@ -139,6 +139,7 @@ def test_the_same_curves_give_the_same_bytes(folder: Path) -> None:
     assert write_report(folder).read_bytes() == first
 
 
+@pytest.mark.slow
 def test_seventy_candidates_on_nine_datasets_fit_on_a_page(tmp_path: Path) -> None:
     for dataset in range(9):
         for model in range(70):
