@@ -15,7 +15,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.errors import BadInput, Interrupted, LampsError, WorkerDied
-from lamps_core.worker_group import starting
+from lamps_core.worker_group import how_it_ended, starting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -134,12 +134,7 @@ class _Child:
                 tell(answer["share"])
         except (EOFError, OSError) as error:
             self._process.join(timeout=5)
-            code = self._process.exitcode
-            how = (
-                f"killed by {signal.Signals(-code).name}"
-                if code is not None and code < 0
-                else f"exit code {code}"
-            )
+            how = how_it_ended(self._process.exitcode)
             raise WorkerDied(f"the process of {unit.name} ended: {how}") from error
 
     def kill(self) -> None:

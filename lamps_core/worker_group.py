@@ -41,6 +41,15 @@ POLL_SECONDS = 0.1  # how far a budget or a deadline can be overrun
 PRELOAD = ["lamps_core.worker_preload"]
 
 
+def how_it_ended(code: int | None) -> str:
+    """The exit code of a process in words.
+
+    >>> how_it_ended(-9), how_it_ended(1)
+    ('killed by SIGKILL', 'exit code 1')
+    """
+    return f"killed by {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"
+
+
 @dataclass(frozen=True)
 class Watch:
     """What ends a request early, and who hears of its progress.
@@ -105,12 +114,7 @@ class _Process:
     def post_mortem(self) -> str:
         """How the worker ended, and the last line it logged."""
         self.process.join(timeout=5)
-        code = self.process.exitcode
-        how = (
-            f"killed by {signal.Signals(-code).name}"
-            if code is not None and code < 0
-            else f"exit code {code}"
-        )
+        how = how_it_ended(self.process.exitcode)
         lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
         return f"{how}; last line of {self.log.name}: {lines[-1][:200] if lines else '(nothing)'}"
 

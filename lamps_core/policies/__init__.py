@@ -7,7 +7,7 @@ index. Masking is the caller's: a candidate that may not be chosen is False in `
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -60,6 +60,22 @@ class Observation:
     budget_share: float
     curves: tuple[np.ndarray, ...] = ()
     bounds: tuple[float, ...] = ()
+
+    def of(self, places: Sequence[int] | np.ndarray) -> Observation:
+        """The same search seen of some candidates, in the order of their places; what was spent is spent."""
+        return replace(
+            self,
+            names=tuple(self.names[place] for place in places),
+            objectives=self.objectives[places],
+            steps=self.steps[places],
+            parameters=self.parameters[places],
+            epoch_cost=self.epoch_cost[places],
+            losses=tuple(self.losses[place] for place in places),
+            step_seconds=tuple(self.step_seconds[place] for place in places),
+            complete=self.complete[places],
+            mask=self.mask[places],
+            curves=tuple(self.curves[place] for place in places) if self.curves else (),
+        )
 
 
 class Policy(Protocol):

@@ -6,7 +6,6 @@ could have seen it. A search of a user refuses such a candidate (`policy_file`):
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +15,6 @@ from lamps_core.policies.ordered import ascending_cost
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from lamps_core.meta_dataset import IntArray
     from lamps_core.policies import Observation, Policy
 
 
@@ -41,23 +39,6 @@ class KnownFirst:
         """See `Policy`; an unknown cost counts as the largest, as in `portfolio`."""
         places = np.flatnonzero([name in self._known for name in observation.names])
         if observation.mask[places].any():
-            return int(places[self._policy.select(_of(observation, places))])
+            return int(places[self._policy.select(observation.of(places))])
         order = ascending_cost(observation.epoch_cost)
         return int(order[observation.mask[order]][0])
-
-
-def _of(observation: Observation, places: IntArray) -> Observation:
-    """What is observed of some candidates; what was spent is spent, whichever candidate it was for."""
-    return replace(
-        observation,
-        names=tuple(observation.names[place] for place in places),
-        objectives=observation.objectives[places],
-        steps=observation.steps[places],
-        parameters=observation.parameters[places],
-        epoch_cost=observation.epoch_cost[places],
-        losses=tuple(observation.losses[place] for place in places),
-        step_seconds=tuple(observation.step_seconds[place] for place in places),
-        complete=observation.complete[places],
-        mask=observation.mask[places],
-        curves=tuple(observation.curves[place] for place in places) if observation.curves else (),
-    )

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lamps_core.meta_dataset import Task
-    from lamps_core.policies import Observation
 
 searchable_task = made_task().filter(searchable)
 
@@ -170,20 +168,6 @@ def test_an_action_that_is_masked_is_refused_in_hundreds_too(three: Task) -> Non
         environment.step(np.array([1]))
 
 
-def in_order(observation: Observation, order: list[int]) -> Observation:
-    """The same search with some of its candidates, in another order."""
-    return replace(
-        observation,
-        names=tuple(observation.names[index] for index in order),
-        losses=tuple(observation.losses[index] for index in order),
-        step_seconds=tuple(observation.step_seconds[index] for index in order),
-        **{
-            name: getattr(observation, name)[order]
-            for name in ("objectives", "steps", "parameters", "epoch_cost", "complete", "mask")
-        },
-    )
-
-
 @given(searchable_task, st.data())
 def test_the_order_of_the_candidates_is_not_seen(task: Task, data: st.DataObject) -> None:
     search = ReplayedSearch(task)
@@ -192,7 +176,7 @@ def test_the_order_of_the_candidates_is_not_seen(task: Task, data: st.DataObject
     layout = PoolLayout(candidates_of([task]), ("test_loss", "train_seconds"))
     seen = search.observation()
     order = data.draw(st.permutations(range(len(task.candidates))))
-    np.testing.assert_array_equal(layout.vector(seen), layout.vector(in_order(seen, order)))
+    np.testing.assert_array_equal(layout.vector(seen), layout.vector(seen.of(order)))
 
 
 def test_scales_make_datasets_alike_and_absent_ones_are_zeros(three: Task) -> None:

@@ -24,7 +24,6 @@ from tests.meta_datasets import family_rows, write_meta_dataset
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lamps_core.policies import Observation
 
 QUICK = {"rollout_steps": 16, "episodes_each": 2, "epochs": 2, "minibatch_size": 32, "widths": [8]}
 
@@ -76,19 +75,6 @@ def test_datasets_can_be_left_out(policy: PolicyFile) -> None:
     assert policy.card.datasets == ("dataset-0", "dataset-1", "dataset-3")
 
 
-def permuted(observation: Observation, order: list[int]) -> Observation:
-    return replace(
-        observation,
-        names=tuple(observation.names[index] for index in order),
-        losses=tuple(observation.losses[index] for index in order),
-        step_seconds=tuple(observation.step_seconds[index] for index in order),
-        **{
-            name: getattr(observation, name)[order]
-            for name in ("objectives", "steps", "parameters", "epoch_cost", "complete", "mask")
-        },
-    )
-
-
 def test_a_loaded_policy_takes_its_candidates_in_any_order(policy: PolicyFile, curves: Path) -> None:
     loaded = algorithm("distral").load(policy, name="mine")
     search = ReplayedSearch(read_tasks(curves, parse_objectives())[0])
@@ -97,14 +83,14 @@ def test_a_loaded_policy_takes_its_candidates_in_any_order(policy: PolicyFile, c
         seen = search.observation()
         order = generator.permutation(6).tolist()
         chosen = loaded.select(seen)
-        assert order[loaded.select(permuted(seen, order))] == chosen
+        assert order[loaded.select(seen.of(order))] == chosen
         search.step(chosen)
 
 
 def test_a_loaded_policy_takes_some_of_its_candidates(policy: PolicyFile, curves: Path) -> None:
     loaded = algorithm("distral").load(policy, name="mine")
     seen = ReplayedSearch(read_tasks(curves, parse_objectives())[0]).observation()
-    few = permuted(seen, [4, 1])
+    few = seen.of([4, 1])
     assert loaded.select(few) in {0, 1}
     assert loaded.select(replace(few, mask=np.array([False, True]))) == 1
     with pytest.raises(BadInput, match="does not know the candidate other"):
