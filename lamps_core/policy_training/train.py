@@ -168,7 +168,7 @@ class Training:
         return {
             "algorithm": self.request.algorithm,
             "curves": fingerprint(self.tasks),
-            "objectives": [[one.column, one.bound] for one in self.request.objectives],
+            "objectives": [one.identity for one in self.request.objectives],
             "seed": self.request.seed,
             "settings": dict(self.request.settings),
             "warm start": None if self._warm_start is None else self._warm_start.card.meta_dataset,

@@ -145,7 +145,7 @@ def test_a_maximised_objective_runs_the_other_way_and_its_reference_is_turned_ba
     ascending = [heights[label] for label in sorted(heights)]
     assert len(ascending) >= 2
     assert ascending == sorted(ascending)
-    assert "reference point</dt><dd>0.6, 9</dd>" in source
+    assert "reference point</dt><dd>60.0 %, 9.0</dd>" in source
 
 
 def test_hostile_names_are_shown_and_never_obeyed(tmp_path: Path) -> None:
