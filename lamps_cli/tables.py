@@ -95,6 +95,15 @@ def print_campaign(result: dict[str, Any]) -> None:
     console.print(f"curves: {result['curves']}", markup=False, highlight=False)
     if "report" in result:
         console.print(f"report: {result['report']}", markup=False, highlight=False)
+    if "policy" in result:
+        _print_extension(console, result["policy"])
+
+
+def _print_extension(console: Console, told: dict[str, Any]) -> None:
+    """What became of the policy that a new candidate was added to."""
+    state = f"now knows {', '.join(told['added'])}" if told["added"] else "left as it is"
+    for line in (f"policy: {told['policy']}: {state}", *told["words"]):
+        console.print(line, markup=False, highlight=False)
 
 
 def print_evaluation(result: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ nothing of how it was trained or how its weights decide (`policy_training.algori
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -207,26 +208,32 @@ def read_policy(path: Path) -> PolicyFile:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    card = _card(path, _part(path, CARD))
-    try:
-        weights = load(_part(path, WEIGHTS))
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise BadInput(f"{path}: {WEIGHTS} is not safetensors: {error}") from None
+    with contextlib.ExitStack() as stack:
+        archive: Any = path
+        if path.is_file():
+            with contextlib.suppress(OSError):  # which `_part` meets again, and tells
+                # Opened once: both parts are of one policy, whatever takes its place meanwhile.
+                archive = stack.enter_context(path.open("rb"))
+        card = _card(path, _part(path, CARD, archive))
+        try:
+            weights = load(_part(path, WEIGHTS, archive))
+        except (SafetensorError, ValueError, KeyError) as error:
+            raise BadInput(f"{path}: {WEIGHTS} is not safetensors: {error}") from None
     for name, array in weights.items():
         if array.dtype.kind != "f" or not np.isfinite(array).all():
             raise BadInput(f"{path}: {WEIGHTS}: {name} is not of finite floating-point numbers")
     return PolicyFile(card, weights)
 
 
-def _part(path: Path, name: str) -> bytes:
-    """The bytes of one of the two files."""
+def _part(path: Path, name: str, archive: Any) -> bytes:
+    """The bytes of one of the two files, from the folder or from the archive at that path."""
     try:
         if path.is_dir():
             if (path / name).stat().st_size > MOST_BYTES[name]:
                 raise BadInput(f"{path}: {name} is larger than {MOST_BYTES[name]} bytes")
             return (path / name).read_bytes()
-        with zipfile.ZipFile(path) as archive:
-            with archive.open(name) as file:
+        with zipfile.ZipFile(archive) as parts:
+            with parts.open(name) as file:
                 content = file.read(MOST_BYTES[name] + 1)
             if len(content) > MOST_BYTES[name]:
                 raise BadInput(f"{path}: {name} is larger than {MOST_BYTES[name]} bytes")
