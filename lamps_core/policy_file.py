@@ -93,7 +93,7 @@ class PolicyCard:
             more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
             raise BadInput(
                 f"{place}: does not know the candidate {unknown[0]}{more}: leave it out, or add it with "
-                "lamps fingerprint and train again"
+                "lamps fingerprint --policy"
             )
 
 
