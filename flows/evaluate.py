@@ -67,12 +67,12 @@ def evaluate(
         policies: Folders or zips of trained policies, with commas.
         folds: Which datasets are held out: loo, each one in its turn.
         repeats: Of each fold; each has a seed of its own.
-        objectives: Columns to minimise, with commas.
+        objectives: What to minimise, with commas: columns of the curves, or dollars (training seconds x GPUs x price).
         bounds: Upper bounds of objectives such as train_seconds=3600, with commas.
         seed: Of the first repeat; each further one has the next.
         train_seconds: Seconds that a policy is trained at most in each fold and repeat; None for no limit.
         train_steps: Environment steps of each training; None for the algorithm's own number.
-        gpu_hour_price: Dollars for an hour of a GPU, for costs.
+        gpu_hour_price: Dollars for an hour of a GPU, for costs and the objective dollars.
         parallel: Processes at once; None for one a core.
 
     Returns:
@@ -109,7 +109,11 @@ def evaluation_request(*, curves: str, out: str, **rest: Any) -> EvaluationReque
     return EvaluationRequest(
         curves=Path(curves),
         out=Path(out),
-        objectives=parse_objectives(rest.get("objectives", DEFAULT_OBJECTIVES), bounds=listed["bounds"]),
+        objectives=parse_objectives(
+            rest.get("objectives", DEFAULT_OBJECTIVES),
+            bounds=listed["bounds"],
+            gpu_hour_price=rest.get("gpu_hour_price", GPU_HOUR_PRICE),
+        ),
         methods=tuple(listed["methods"]),
         policies=tuple(listed["policies"]),
         limits=TrainingLimits(seconds=rest.get("train_seconds"), steps=rest.get("train_steps")),

@@ -5,13 +5,21 @@ The flow's parameters are the form a person fills in in the Prefect UI, so they 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from prefect import flow
+from prefect.artifacts import create_markdown_artifact
 
 from flows.campaign import run_campaign
+from flows.form import Positive
 from lamps_core.campaign_request import CampaignRequest, of_record
+from lamps_core.candidates import resolve_candidates
+from lamps_core.errors import BadInput
 from tasks.secrets import choose_hub_token
+
+if TYPE_CHECKING:
+    from lamps_core.policy_training.extend import Extension
 
 
 @flow(name="fingerprint", flow_run_name="fingerprint {model} in {curves}", persist_result=False)
@@ -25,8 +33,12 @@ def fingerprint(
     retry_failed: bool = False,
     step_timeout: float | None = None,
     hub_token_block: str | None = None,
+    policy: str | None = None,
+    out: str | None = None,
+    steps: Positive | None = None,
+    full: bool = False,
 ) -> dict[str, Any]:
-    """Fine-tune one model on every dataset of a meta-dataset, with the settings of its campaign.
+    """Fine-tune one model on every dataset of a meta-dataset, with the settings of its campaign; extend a policy by it.
 
     Args:
         model: Hub id, local folder or zoo name.
@@ -39,16 +51,64 @@ def fingerprint(
         step_timeout: Seconds after which a step is taken for hung; None for never.
         hub_token_block: Name of the Prefect Secret block with the hub token, for gated models; None for hf-token.
 
+        policy: A policy trained on these curves, to know the model as well; None to add curves alone.
+        out: Where the extended policy is written, an absolute path; None for the place of the old one.
+        steps: Environment steps by which a policy of distral or ppo goes on; None for 100,000.
+        full: Retrain a policy of distral or ppo in full as well, to compare; forecast, in seconds, always is.
+
     Returns:
-        How many of its curves are complete, what failed and why, and what was spent.
+        How many of its curves are complete, what failed and why, and what was spent; what became of the policy.
 
     Raises:
-        BadInput: an argument cannot be used, or the folder does not say how its curves were made.
+        BadInput: an argument cannot be used, the folder does not say how its curves were made, or the policy was not
+            trained on them.
         LampsError: it failed on every dataset, or a disk is full.
     """
     hub_token_block = choose_hub_token(hub_token_block or None)
     parameters = locals()
-    return run_campaign(fingerprint_request(**parameters), parameters)
+    extension = extension_of(**parameters)
+    result = run_campaign(fingerprint_request(**parameters), parameters)
+    if extension is None:
+        return result
+    told = extension.run()
+    create_markdown_artifact(
+        policy_words(told), key="lamps-policy", description="The policy that was extended"
+    )
+    return result | {"policy": told}
+
+
+def extension_of(
+    *, model: str, curves: str, policy: str | None = None, out: str | None = None, **rest: Any
+) -> Extension | None:
+    """What the flow's flat parameters ask of a policy; None where they ask nothing.
+
+    Raises:
+        BadInput: the policy cannot be extended on these curves.
+    """
+    if not policy:
+        given = next((name for name in ("steps", "full") if rest.get(name)), "out" if out else None)
+        if given is not None:
+            raise BadInput(f"--{given} is about a policy: give --policy as well")
+        return None
+    from lamps_core.policy_training.extend import Extension, ExtensionRequest
+
+    return Extension(
+        ExtensionRequest(
+            policy=Path(policy),
+            curves=Path(curves),
+            candidates=tuple(candidate.name for candidate in resolve_candidates(model)),
+            out=Path(out) if out else None,
+            steps=rest.get("steps"),
+            full=rest.get("full", False),
+        )
+    )
+
+
+def policy_words(told: dict[str, Any]) -> str:
+    """What became of a policy, as Markdown."""
+    added = f", which now knows {', '.join(told['added'])}" if told["added"] else ", as it was"
+    lines = [f"`{told['policy']}`{added}.", "", *(f"- {line}" for line in told["words"])]
+    return "\n".join(lines)
 
 
 def fingerprint_request(*, model: str, curves: str, **rest: Any) -> CampaignRequest:

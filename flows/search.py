@@ -83,8 +83,8 @@ def search(
         test_dataset: Another dataset to evaluate on; None for the dataset's own test split, or 20 % of its rows.
         policy: What decides the next step: cheapest, zigzag, blind, mo_asha, ehvi, ats; or a trained one's path.
         budget: When to stop: 90s, 2h, 40steps or $50; None for no limit.
-        gpu_hour_price: Dollars for an hour of a GPU, for costs.
-        objectives: Columns to minimise, with commas.
+        gpu_hour_price: Dollars for an hour of a GPU, for a budget in dollars and the objective dollars.
+        objectives: What to minimise, with commas: columns of the curves, or dollars (training seconds x GPUs x price).
         bounds: Upper bounds of objectives such as train_seconds=3600, with commas.
         selection_split: validation, or a share such as 0.1, to leave the test split alone until the end.
         max_train_rows: Stratified cap on the training rows; None for all.
@@ -154,7 +154,9 @@ def search_request(
             **{name: rest.get(name) or None for name in ("test_dataset", "template", "selection_split")},
         ),
         models=rest.get("models", "zoo"),
-        objectives=parse_objectives(rest.get("objectives", DEFAULT_OBJECTIVES), bounds=bounds),
+        objectives=parse_objectives(
+            rest.get("objectives", DEFAULT_OBJECTIVES), bounds=bounds, gpu_hour_price=gpu_hour_price
+        ),
         budget=parse_budget(rest.get("budget") or None, gpu_hour_price=gpu_hour_price),
         out=Path(out),
         policy=rest.get("policy", "cheapest"),

@@ -17,7 +17,8 @@ from prefect.artifacts import (
 )
 
 from flows.dead_runs import crash_dead_runs
-from flows.form import Positive
+from flows.form import Positive, Price
+from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.errors import BadInput
 from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from lamps_core.policy_training.algorithms import DEFAULT_ALGORITHM
@@ -38,6 +39,7 @@ def train_policy(
     seconds: float | None = None,
     objectives: str = DEFAULT_OBJECTIVES,
     bounds: str = "",
+    gpu_hour_price: Price = GPU_HOUR_PRICE,
     seed: int = 0,
     warm_start: str | None = None,
     settings: str = "",
@@ -51,8 +53,9 @@ def train_policy(
         exclude_datasets: Datasets to leave out, with commas.
         steps: Environment steps of distral or ppo; None for the algorithm's default.
         seconds: Longest training of distral or ppo; forecast takes seconds.
-        objectives: Columns to minimise, with commas.
+        objectives: What to minimise, with commas: columns of the curves, or dollars (training seconds x GPUs x price).
         bounds: Upper bounds of objectives such as train_seconds=3600, with commas.
+        gpu_hour_price: Dollars for an hour of a GPU, for the objective dollars.
         seed: Fixes the weights that the training begins with, and all that it draws.
         warm_start: A policy of distral or ppo to begin with; None for random weights.
         settings: Hyperparameters of distral or ppo such as entropy_coefficient=0.02, with commas.
@@ -92,7 +95,9 @@ def training_request(*, curves: str, out: str, **rest: Any) -> TrainingRequest:
         steps=rest.get("steps"),
         seconds=rest.get("seconds"),
         objectives=parse_objectives(
-            rest.get("objectives", DEFAULT_OBJECTIVES), bounds=_names(rest.get("bounds"))
+            rest.get("objectives", DEFAULT_OBJECTIVES),
+            bounds=_names(rest.get("bounds")),
+            gpu_hour_price=rest.get("gpu_hour_price", GPU_HOUR_PRICE),
         ),
         seed=rest.get("seed", 0),
         warm_start=Path(rest["warm_start"]) if rest.get("warm_start") else None,

@@ -86,15 +86,20 @@ def campaign(as_json: bool, plan_only: bool, **parameters: Any) -> None:
 @click.option("--curves", required=True, help="Folder or URL of the curves that it is added to.")
 @engine_options
 @click.option("--step-timeout", type=float, help="Seconds before a step is taken for hung.")
+@click.option("--policy", help="A policy trained on these curves, which is to know the model as well.")
+@click.option("--out", help="Where the extended policy is written.  [default: in the place of the old one]")
+@click.option("--steps", type=int, help="By which a policy of distral or ppo goes on.  [default: 100000]")
+@click.option("--full", is_flag=True, help="Retrain a policy of distral or ppo in full as well, to compare.")
 @json_option
 def fingerprint(as_json: bool, plan_only: bool, **parameters: Any) -> None:
-    """Add one model to every dataset of a meta-dataset."""
+    """Add one model to every dataset of a meta-dataset, and to a policy trained on it."""
     from lamps_cli.server import quieten_prefect
 
     quieten_prefect()
+    from flows.fingerprint import extension_of, fingerprint_request
     from flows.fingerprint import fingerprint as flow
-    from flows.fingerprint import fingerprint_request
 
+    extension_of(**parameters)  # a policy that does not fit is refused before anything runs
     _run(flow, fingerprint_request(**parameters), parameters, plan_only=plan_only, as_json=as_json)
 
 

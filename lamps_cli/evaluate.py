@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from lamps_cli.options import json_option
+from lamps_cli.options import json_option, objective_options
 from lamps_core.errors import BadInput
 
 
@@ -37,8 +37,7 @@ from lamps_core.errors import BadInput
     help="loo: each dataset is held out in its turn.",
 )
 @click.option("--repeats", default=5, show_default=True, help="Of each fold, each with a seed of its own.")
-@click.option("--objectives", default="test_loss,train_seconds", show_default=True, help="What to minimise.")
-@click.option("--bound", "bounds", multiple=True, help="Upper bound of an objective: train_seconds=3600.")
+@objective_options
 @click.option(
     "--seed", default=0, show_default=True, help="Of the first repeat; each further one has the next."
 )
@@ -48,7 +47,9 @@ from lamps_core.errors import BadInput
 @click.option(
     "--train-steps", type=int, help="Environment steps of a training.  [default: the algorithm's own]"
 )
-@click.option("--gpu-hour-price", default=3.67, show_default=True, help="Dollars, for the cost.")
+@click.option(
+    "--gpu-hour-price", default=3.67, show_default=True, help="Dollars, for costs and the objective dollars."
+)
 @click.option("--parallel", type=int, help="Processes at once.  [default: one a core]")
 @json_option
 def evaluate(as_json: bool, policies: tuple[str, ...], bounds: tuple[str, ...], **parameters: Any) -> None:

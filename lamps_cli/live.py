@@ -20,6 +20,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from lamps_core.quantities import UNKNOWN, number
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
@@ -229,7 +231,9 @@ def _front_table(front: tuple[dict[str, object], ...], rows: int) -> Table:
     for name in columns:
         table.add_column(plain(name).replace("_", " ").replace("[", r"\["), justify="right", no_wrap=True)
     for row in front[:rows]:
-        table.add_row(Text(plain(str(row.get("model", "")))), *(_value(row.get(name)) for name in columns))
+        table.add_row(
+            Text(plain(str(row.get("model", "")))), *(_value(name, row.get(name)) for name in columns)
+        )
     if len(front) > rows:
         table.add_row(Text(f"… {len(front) - rows} more", style="dim"))
     return table
@@ -278,10 +282,8 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _value(value: object) -> Text:
-    if isinstance(value, int):
-        return Text(f"{value:,}")
-    return Text(f"{value:,.4g}" if isinstance(value, float) else "–")
+def _value(name: str, value: object) -> Text:
+    return Text(number(name, value) if _is_number(value) else UNKNOWN)
 
 
 def clock_time(seconds: float) -> str:

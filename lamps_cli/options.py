@@ -28,6 +28,23 @@ def fine_tuning_options(command: Any) -> Any:
     return command
 
 
+def objective_options(command: Any) -> Any:
+    """`--objectives` and `--bound`: what is minimised, and within what limits."""
+    command = click.option(
+        "--bound",
+        "bounds",
+        multiple=True,
+        help="The most an objective may be (of a maximised one, the least): train_seconds=3600, accuracy=0.9.",
+    )(command)
+    return click.option(
+        "--objectives",
+        default="test_loss,train_seconds",
+        show_default=True,
+        help="What is best, with commas: test_loss, accuracy, macro_f1, train_seconds, parameters, peak_memory_bytes, "
+        "eval_rows_per_second, dollars (training seconds x GPUs x price) ...; see docs/objectives.md.",
+    )(command)
+
+
 def hub_token_option(command: Any) -> Any:
     """`--hub-token-block`: where the token for gated models is read from."""
     words = "Prefect Secret block of the hub token, for gated models.  [default: hf-token]"

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from lamps_cli.options import fine_tuning_options, hub_token_option, json_option
+from lamps_cli.options import fine_tuning_options, hub_token_option, json_option, objective_options
 from lamps_core.errors import BadInput
 
 
@@ -35,9 +35,10 @@ from lamps_core.errors import BadInput
     help="cheapest, zigzag, blind, mo_asha, ehvi or ats; or the folder or .zip of a trained one.",
 )
 @click.option("--budget", help="90s, 2h, 40steps or $50; without one, until every candidate is complete.")
-@click.option("--gpu-hour-price", default=3.67, show_default=True, help="Dollars, for a budget in dollars.")
-@click.option("--objectives", default="test_loss,train_seconds", show_default=True, help="What to minimise.")
-@click.option("--bound", "bounds", multiple=True, help="Upper bound of an objective: train_seconds=3600.")
+@click.option(
+    "--gpu-hour-price", default=3.67, show_default=True, help="For dollars, of a budget or an objective."
+)
+@objective_options
 @click.option(
     "--selection-split", help="validation, or a share such as 0.1: decide there, not on the test split."
 )

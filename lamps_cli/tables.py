@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lamps_core.quantities import number
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -35,11 +37,24 @@ def print_search(result: dict[str, Any], out: Path) -> None:
         markup=False,
         highlight=False,
     )
+    for row in result["candidates"]:
+        if row.get("beyond"):
+            console.print(f"out of bounds: {_beyond(row, result)}", markup=False, highlight=False)
     if result["front"]:
         console.print(_front(result))
     else:
         console.print(_why_no_front(result), markup=False)
     console.print(f"report: {out / 'report.html'}", markup=False, highlight=False)
+
+
+def _beyond(row: dict[str, Any], result: dict[str, Any]) -> str:
+    """A candidate, and what of it is beyond which bound."""
+    told = [
+        f"{name} {number(name, row[name])}, bound {number(name, abs(bound))}"
+        for name, bound in zip(result["objectives"], result["bounds"], strict=True)
+        if name in row["beyond"]
+    ]
+    return f"{row['model']} ({'; '.join(told)})"
 
 
 def _why_no_front(result: dict[str, Any]) -> str:
@@ -57,12 +72,12 @@ def _front(result: dict[str, Any]) -> Table:
     for column in columns:
         table.add_column(column, justify="left" if column in {"model", "path"} else "right")
     for row in result["front"]:
-        table.add_row(*(_cell(row[column]) for column in columns))
+        table.add_row(*(_cell(column, row[column]) for column in columns))
     return table
 
 
-def _cell(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else escape(str(value))
+def _cell(column: str, value: Any) -> str:
+    return escape(str(value)) if column in {"model", "path"} else number(column, value)
 
 
 def print_campaign(result: dict[str, Any]) -> None:
@@ -80,6 +95,15 @@ def print_campaign(result: dict[str, Any]) -> None:
     console.print(f"curves: {result['curves']}", markup=False, highlight=False)
     if "report" in result:
         console.print(f"report: {result['report']}", markup=False, highlight=False)
+    if "policy" in result:
+        _print_extension(console, result["policy"])
+
+
+def _print_extension(console: Console, told: dict[str, Any]) -> None:
+    """What became of the policy that a new candidate was added to."""
+    state = f"now knows {', '.join(told['added'])}" if told["added"] else "left as it is"
+    for line in (f"policy: {told['policy']}: {state}", *told["words"]):
+        console.print(line, markup=False, highlight=False)
 
 
 def print_evaluation(result: dict[str, Any]) -> None:

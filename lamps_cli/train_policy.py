@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lamps_cli.options import json_option
+from lamps_cli.options import json_option, objective_options
 from lamps_core.errors import BadInput
 
 
@@ -28,8 +28,8 @@ from lamps_core.errors import BadInput
 @click.option("--exclude-dataset", "exclude_datasets", multiple=True, help="Leave a dataset out; repeatable.")
 @click.option("--steps", type=int, help="Environment steps of distral or ppo.  [default: the algorithm's]")
 @click.option("--seconds", type=float, help="Longest training of distral or ppo; forecast takes seconds.")
-@click.option("--objectives", default="test_loss,train_seconds", show_default=True, help="What to minimise.")
-@click.option("--bound", "bounds", multiple=True, help="Upper bound of an objective: train_seconds=3600.")
+@objective_options
+@click.option("--gpu-hour-price", default=3.67, show_default=True, help="Dollars, for the objective dollars.")
 @click.option("--seed", default=0, show_default=True, help="Of the weights and all that is drawn.")
 @click.option("--warm-start", help="A policy of distral or ppo to begin with.")
 @click.option(

@@ -14,7 +14,8 @@ from lamps_core.evaluation_figures import loss_figure, methods_of, reward_figure
 from lamps_core.evaluation_summary import ORACLE, REFERENCES, first_on, hours_told, mean_seconds
 from lamps_core.files import write_atomically
 from lamps_core.inline_svg import standalone_svg
-from lamps_core.report_words import counted, render_page, title
+from lamps_core.quantities import number, title
+from lamps_core.report_words import counted, render_page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -153,7 +154,7 @@ def _datasets(result: Row) -> list[Row]:
 
 def _settings(result: Row) -> list[tuple[str, str]]:
     bounds = [
-        f"{name} {bound:g}"
+        f"{name} {number(name, bound)}"
         for name, bound in zip(result["objectives"], result["bounds"], strict=True)
         if bound is not None
     ]

@@ -101,7 +101,7 @@ class EvaluationRun:
 
     def _about(self) -> Row:
         """What all parts of a folder have in common."""
-        objectives = [[one.column, one.bound] for one in self.request.objectives]
+        objectives = [one.identity for one in self.request.objectives]
         return {"curves": self.fingerprint, "objectives": objectives}
 
     def _refuse_another(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import hashlib
@@ -42,6 +43,25 @@ def make_folder(path: Path) -> None:
     path.mkdir(exist_ok=True)
     with contextlib.suppress(PermissionError):  # the folder above may be another's, and not ours to list
         flush(path.parent)
+
+
+def exchange_folders(new: Path, place: Path) -> None:
+    """Put a flushed folder where another is, which then lies where the new one was: nobody ever finds neither.
+
+    By renameat2(2); where a file system has none, by two renames, between which there is no folder for a moment.
+    """
+    flush(new)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if hasattr(libc, "renameat2"):
+        here = -100  # AT_FDCWD
+        if libc.renameat2(here, os.fsencode(new), here, os.fsencode(place), 2) == 0:  # RENAME_EXCHANGE
+            flush(place.parent)
+            return
+    aside = place.with_name(f".{place.name}.{uuid.uuid4().hex}")
+    place.rename(aside)
+    new.rename(place)
+    aside.rename(new)
+    flush(place.parent)
 
 
 def move_into_place(draft: Path, path: Path, *, replace: bool) -> None:

@@ -6,8 +6,8 @@ curves become arrays and what makes them usable. Knows nothing of policies, epis
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +17,7 @@ from lamps_core.curve_reader import curves_by_key, read_curves
 from lamps_core.errors import BadInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -76,6 +76,22 @@ class Task:
     def reference(self) -> FloatArray:
         """(n,) reference point over the complete candidates."""
         return front.reference_point(self.final[self.complete], self.bounds)
+
+    def of(self, names: Collection[str]) -> Task:
+        """The same dataset as if it had no candidates but these."""
+        kept = np.flatnonzero([name in names for name in self.candidates])
+        longest = int(self.rows[kept].max(initial=1))
+        return replace(
+            self,
+            candidates=tuple(self.candidates[index] for index in kept),
+            rows=self.rows[kept],
+            complete=self.complete[kept],
+            values=self.values[kept, :longest],
+            losses=self.losses[kept, :longest],
+            step_seconds=self.step_seconds[kept, :longest],
+            parameters=self.parameters[kept],
+            epoch_cost=self.epoch_cost[kept],
+        )
 
     @property
     def bounds(self) -> list[float | None]:
@@ -207,12 +223,7 @@ def _column(curve: Curve, name: str) -> FloatArray:
 
 def _values(curve: Curve, objectives: Iterable[Objective]) -> FloatArray:
     """(rows, n) minimised objectives after each row."""
-    columns = []
-    for objective in objectives:
-        found = _column(curve, objective.column)
-        total = np.cumsum(found) if objective.aggregate == "sum" else found
-        columns.append(0.0 - total if objective.maximise else total)
-    return np.stack(columns, axis=1)
+    return np.stack([objective.along(partial(_column, curve)) for objective in objectives], axis=1)
 
 
 def _padded(rows: FloatArray, longest: int) -> FloatArray:

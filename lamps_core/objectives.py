@@ -1,48 +1,85 @@
 """Names of objectives and their bounds -> numbers to be minimised, read from the rows of a curve.
 
 A quantity to maximise has its sign turned here, once, on its way in (`value`, `bound`), and once on its way
-back to people (`natural`). Knows nothing of dominance or search.
+back to people (`natural`). `dollars` is no column: it is counted here, from columns, for everyone. Knows nothing of
+dominance or search.
 """
 
 from __future__ import annotations
 
+import difflib
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
+from lamps_core.budget import GPU_HOUR_PRICE, check_price
 from lamps_core.curves import MEASURED_COLUMNS
 from lamps_core.errors import BadInput
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    import numpy.typing as npt
+
+    FloatArray = npt.NDArray[np.float64]
+
+DOLLARS = "dollars"
+OBJECTIVES = (*MEASURED_COLUMNS, DOLLARS)
 DEFAULT_OBJECTIVES = "test_loss,train_seconds"
 
 MAXIMISED = frozenset({"accuracy", "macro_f1", "eval_rows_per_second"})
-SUMMED = frozenset({"train_seconds", "step_seconds", "train_flops", "cpu_seconds"})
+SHARES = frozenset({"accuracy", "macro_f1"})
+SUMMED = frozenset({"train_seconds", "step_seconds", "train_flops", "cpu_seconds", DOLLARS})
+PEAKS = frozenset({"peak_memory_bytes"})
 _CONSTANT = frozenset({"parameters"})
+# What people call some of them.
+_OTHER_WORDS = {
+    "test_loss": ("loss", "cross_entropy", "error"),
+    "train_seconds": ("time", "seconds", "training_time", "train_time"),
+    "peak_memory_bytes": ("memory", "ram", "vram", "gpu_memory"),
+    "eval_rows_per_second": ("inference", "throughput", "latency", "speed", "rows_per_second"),
+    "parameters": ("params", "size", "model_size"),
+    "macro_f1": ("f1",),
+    "train_flops": ("flops", "operations"),
+    DOLLARS: ("cost", "price", "usd", "money", "$"),
+}
 
 
 @dataclass(frozen=True)
 class Objective:
-    """A column of the curves as a number to be minimised.
+    """A measured number of the curves as a number to be minimised.
 
     Attributes:
-        column: of the curve schema.
+        column: of the curve schema, or `dollars`.
         maximise: larger is better in nature, so the sign is turned.
-        aggregate: over the rows of a curve: their sum, or the value at the last one.
+        aggregate: over the rows of a curve: their sum, the most of them, or the value at the last one.
         bound: f_max of equation 1, in minimised form; None where there is none.
+        gpu_hour_price: of `dollars`; None for any other.
     """
 
     column: str
     maximise: bool
-    aggregate: Literal["sum", "last"]
+    aggregate: Literal["sum", "most", "last"]
     bound: float | None = None
+    gpu_hour_price: float | None = None
+
+    @property
+    def constant(self) -> bool:
+        """Whether the zero-shot evaluation tells it for good."""
+        return self.column in _CONSTANT
 
     @property
     def monotone(self) -> bool:
-        """Whether it never falls as a curve goes on (a sum of costs, a constant): past its bound it stays."""
-        return not self.maximise and (self.aggregate == "sum" or self.column in _CONSTANT)
+        """Whether it never falls as a curve goes on (a sum of costs, a peak, a constant): past its bound it stays."""
+        return not self.maximise and (self.aggregate in {"sum", "most"} or self.constant)
+
+    @property
+    def identity(self) -> list[Any]:
+        """What tells two objectives apart, as JSON can hold it: a run goes on with the same alone."""
+        priced = [] if self.gpu_hour_price is None else [self.gpu_hour_price]
+        return [self.column, self.bound, *priced]
 
     def value(self, rows: Sequence[Mapping[str, Any]]) -> float | None:
         """The objective after the rows of a curve so far, to be minimised.
@@ -58,13 +95,39 @@ class Objective:
         >>> train_seconds.value([{"train_seconds": 0.0}, {"train_seconds": 1.5}, {"train_seconds": 2.0}])
         3.5
         """
-        counted = rows if self.aggregate == "sum" else rows[-1:]
-        found = [row.get(self.column) for row in counted]
-        known = [float(number) for number in found if number is not None and math.isfinite(number)]
+        counted = rows[-1:] if self.aggregate == "last" else rows
+        found = [self._of_row(row) for row in counted]
+        known = [number for number in found if number is not None and math.isfinite(number)]
         if not found or len(known) < len(found):
             return None
-        total = math.fsum(known)
+        total = math.fsum(known) if self.aggregate == "sum" else max(known)
         return _turned(total) if self.maximise else total
+
+    def _of_row(self, row: Mapping[str, Any]) -> float | None:
+        found = row.get("train_seconds" if self.gpu_hour_price is not None else self.column)
+        if found is None or self.gpu_hour_price is None:
+            return None if found is None else float(found)
+        return dollars(float(found), row.get("gpus"), self.gpu_hour_price)
+
+    def along(self, column: Callable[[str], FloatArray]) -> FloatArray:
+        """The objective after each row of a curve: `value` of its first row, of its first two, and so on.
+
+        Args:
+            column: (rows,) of the curve by name, step 0 first, NaN where unknown.
+
+        Returns:
+            (rows,) to be minimised; NaN where unknown.
+        """
+        if self.gpu_hour_price is not None:
+            gpus = np.nan_to_num(column("gpus"), nan=1.0)
+            found = column("train_seconds") * np.maximum(gpus, 1.0) * self.gpu_hour_price / 3600.0
+        else:
+            found = column(self.column)
+        if self.aggregate == "sum":
+            found = np.cumsum(found)
+        elif self.aggregate == "most":
+            found = np.maximum.accumulate(found)  # which hands a NaN on, as a sum does
+        return 0.0 - found if self.maximise else found
 
     def natural(self, value: float) -> float:
         """The number as people know it: `value` with its sign turned back.
@@ -75,30 +138,58 @@ class Objective:
         return _turned(value) if self.maximise else value
 
 
-def parse_objectives(text: str = DEFAULT_OBJECTIVES, *, bounds: Sequence[str] = ()) -> tuple[Objective, ...]:
+def dollars(train_seconds: float, gpus: int | None, gpu_hour_price: float) -> float:
+    """What training costs at the price of a GPU hour.
+
+    Args:
+        train_seconds: by the clock.
+        gpus: that trained together; one where that is not known, and where a processor did: it is priced as one.
+        gpu_hour_price: dollars.
+
+    >>> dollars(1800.0, 4, 3.0), dollars(1800.0, None, 3.0), dollars(1800.0, 0, 3.0)
+    (6.0, 1.5, 1.5)
+    """
+    return train_seconds * max(gpus or 1, 1) * gpu_hour_price / 3600.0
+
+
+def parse_objectives(
+    text: str = DEFAULT_OBJECTIVES, *, bounds: Sequence[str] = (), gpu_hour_price: float = GPU_HOUR_PRICE
+) -> tuple[Objective, ...]:
     """Read a list of objectives and their bounds.
 
     Args:
-        text: columns of the curve schema that hold a measured number, separated by commas.
+        text: columns of the curve schema that hold a measured number, or `dollars`, separated by commas.
         bounds: `column=number` in natural units: the most a column may be, the least where it is maximised.
+        gpu_hour_price: of `dollars`.
 
     Raises:
         BadInput: no objective, an unknown one, one named twice; a bound that is not `column=number`, that is
-            on something that is no objective, or given twice.
+            on something that is no objective, or given twice; a price that is not more than zero.
 
     >>> [objective.bound for objective in parse_objectives("accuracy,train_seconds", bounds=["accuracy=0.9"])]
     [-0.9, None]
     """
+    check_price(gpu_hour_price)
     columns = [name.strip() for name in text.split(",") if name.strip()]
     if not columns:
-        raise BadInput(f"no objective given: name at least one of {', '.join(MEASURED_COLUMNS)}")
+        raise BadInput(f"no objective given: name at least one of {', '.join(OBJECTIVES)}")
     for column in columns:
-        if column not in MEASURED_COLUMNS:
-            raise BadInput(f"{column!r} cannot be an objective: choose from {', '.join(MEASURED_COLUMNS)}")
+        if column not in OBJECTIVES:
+            raise BadInput(
+                f"{column!r} cannot be an objective{_hint(column)}: choose from {', '.join(OBJECTIVES)}"
+            )
         if columns.count(column) > 1:
             raise BadInput(f"objective {column!r} is given twice: name it once")
     limits = _parse_bounds(bounds, columns)
-    return tuple(_objective(column, limits.get(column)) for column in columns)
+    return tuple(_objective(column, limits.get(column), gpu_hour_price) for column in columns)
+
+
+def _hint(name: str) -> str:
+    """The objective that was meant, if it can be told."""
+    word = name.lower().replace(" ", "_").replace("-", "_")
+    meant = [column for column, words in _OTHER_WORDS.items() if word in words]
+    close = meant or difflib.get_close_matches(word, OBJECTIVES, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def bounds_of(objectives: Sequence[Objective]) -> tuple[float, ...]:
@@ -110,13 +201,14 @@ def bounds_of(objectives: Sequence[Objective]) -> tuple[float, ...]:
     return tuple(math.inf if objective.bound is None else objective.bound for objective in objectives)
 
 
-def _objective(column: str, bound: float | None) -> Objective:
+def _objective(column: str, bound: float | None, gpu_hour_price: float) -> Objective:
     maximise = column in MAXIMISED
     return Objective(
         column,
         maximise=maximise,
-        aggregate="sum" if column in SUMMED else "last",
+        aggregate="sum" if column in SUMMED else "most" if column in PEAKS else "last",
         bound=_turned(bound) if maximise and bound is not None else bound,
+        gpu_hour_price=gpu_hour_price if column == DOLLARS else None,
     )
 
 
@@ -132,6 +224,8 @@ def _parse_bounds(bounds: Sequence[str], columns: Sequence[str]) -> dict[str, fl
         if column in limits:
             raise BadInput(f"{column!r} has two bounds: give one")
         limits[column] = _finite(number, bound)
+        if column in SHARES and not 0.0 <= limits[column] <= 1.0:
+            raise BadInput(f"bound {bound!r}: {column} is a share from 0 to 1, such as {column}=0.9")
     return limits
 
 

@@ -6,9 +6,12 @@ nothing of how it was trained or how its weights decide (`policy_training.algori
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
+import shutil
+import uuid
 import zipfile
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -17,7 +20,7 @@ import numpy as np
 
 from lamps_core import __version__
 from lamps_core.errors import BadInput
-from lamps_core.files import make_folder, write_atomically
+from lamps_core.files import exchange_folders, make_folder, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 Kind = Literal["pool", "universal"]
 OBSERVATION_VERSION = 1  # what a policy is shown; a policy of another version is refused
 CARD, WEIGHTS = "policy.json", "weights.safetensors"
+PRICE = "gpu_hour_price"  # among a card's settings, where dollars are an objective
 # Nothing larger is unpacked: the largest policy that LAMPS trains has a few MB.
 MOST_BYTES = {CARD: 16 * 2**20, WEIGHTS: 512 * 2**20}
 
@@ -78,12 +82,18 @@ class PolicyCard:
                 f"{place}: is for the objectives {','.join(self.objectives)}, not {','.join(columns)}: "
                 f"give --objectives {','.join(self.objectives)}, or train another"
             )
+        told, price = self.settings.get(PRICE), priced(objectives).get(PRICE)
+        if told is not None and price is not None and told != price:
+            raise BadInput(
+                f"{place}: was trained for dollars at {told:g} a GPU hour, not {price:g}: "
+                f"give --gpu-hour-price {told:g}, or train another"
+            )
         unknown = sorted(set(candidates) - set(self.candidates))
         if self.kind == "pool" and unknown:
             more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
             raise BadInput(
                 f"{place}: does not know the candidate {unknown[0]}{more}: leave it out, or add it with "
-                "lamps fingerprint and train again"
+                "lamps fingerprint --policy"
             )
 
 
@@ -106,6 +116,12 @@ class PolicyFile:
             told.update(f"{name}\0{array.dtype}\0{array.shape}\0".encode())
             told.update(array.tobytes())
         return told.hexdigest()[:16]
+
+
+def priced(objectives: Sequence[Objective]) -> dict[str, float]:
+    """The price of a GPU hour, for a card's settings; nothing where dollars are no objective."""
+    prices = [one.gpu_hour_price for one in objectives if one.gpu_hour_price is not None]
+    return {PRICE: prices[0]} if prices else {}
 
 
 def fingerprint(tasks: Sequence[Task]) -> str:
@@ -151,6 +167,27 @@ def write_policy(path: Path, policy: PolicyFile) -> None:
         raise BadInput(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
+def replace_policy(path: Path, policy: PolicyFile) -> None:
+    """Write a policy in the place of one that is there, in one moment; what else a folder holds stays.
+
+    Raises:
+        BadInput: the place cannot be written.
+    """
+    place = path.resolve()  # a link stays a link
+    if not place.is_dir():
+        write_policy(place, policy)
+        return
+    draft = place.with_name(f".{place.name}.{uuid.uuid4().hex}")
+    try:
+        shutil.copytree(place, draft)
+        write_policy(draft, policy)
+        exchange_folders(draft, place)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be replaced: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
 def _zipped(parts: Mapping[str, bytes]) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -171,26 +208,32 @@ def read_policy(path: Path) -> PolicyFile:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    card = _card(path, _part(path, CARD))
-    try:
-        weights = load(_part(path, WEIGHTS))
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise BadInput(f"{path}: {WEIGHTS} is not safetensors: {error}") from None
+    with contextlib.ExitStack() as stack:
+        archive: Any = path
+        if path.is_file():
+            with contextlib.suppress(OSError):  # which `_part` meets again, and tells
+                # Opened once: both parts are of one policy, whatever takes its place meanwhile.
+                archive = stack.enter_context(path.open("rb"))
+        card = _card(path, _part(path, CARD, archive))
+        try:
+            weights = load(_part(path, WEIGHTS, archive))
+        except (SafetensorError, ValueError, KeyError) as error:
+            raise BadInput(f"{path}: {WEIGHTS} is not safetensors: {error}") from None
     for name, array in weights.items():
         if array.dtype.kind != "f" or not np.isfinite(array).all():
             raise BadInput(f"{path}: {WEIGHTS}: {name} is not of finite floating-point numbers")
     return PolicyFile(card, weights)
 
 
-def _part(path: Path, name: str) -> bytes:
-    """The bytes of one of the two files."""
+def _part(path: Path, name: str, archive: Any) -> bytes:
+    """The bytes of one of the two files, from the folder or from the archive at that path."""
     try:
         if path.is_dir():
             if (path / name).stat().st_size > MOST_BYTES[name]:
                 raise BadInput(f"{path}: {name} is larger than {MOST_BYTES[name]} bytes")
             return (path / name).read_bytes()
-        with zipfile.ZipFile(path) as archive:
-            with archive.open(name) as file:
+        with zipfile.ZipFile(archive) as parts:
+            with parts.open(name) as file:
                 content = file.read(MOST_BYTES[name] + 1)
             if len(content) > MOST_BYTES[name]:
                 raise BadInput(f"{path}: {name} is larger than {MOST_BYTES[name]} bytes")

@@ -1,4 +1,4 @@
-"""How a report says numbers, times and names: the words and formats that all pages share.
+"""How a report says times and counts: the words and formats that all pages share, beside those of `quantities`.
 
 Owns the environment in which a page's template is rendered: everything is escaped, and control characters and
 marks that turn text around do not survive. Does not know what a page shows.
@@ -13,17 +13,6 @@ import jinja2
 from markupsafe import Markup
 
 from lamps_core.label_layout import displayable
-
-_TITLES = {
-    "test_loss": "Test loss",
-    "train_seconds": "Training seconds",
-    "accuracy": "Accuracy",
-    "macro_f1": "Macro F1",
-    "parameters": "Parameters",
-    "step_seconds": "Step seconds",
-    "eval_rows_per_second": "Rows evaluated per second",
-    "peak_memory_bytes": "Peak memory (bytes)",
-}
 
 
 def render_page(template: str, **shown: Any) -> str:
@@ -44,35 +33,6 @@ def _finalized(value: Any) -> Any:
     if isinstance(value, str) and not isinstance(value, Markup):
         return "\n".join(displayable(line) for line in value.split("\n"))
     return value
-
-
-def title(objective: str) -> str:
-    """The name of an objective, for a heading."""
-    return _TITLES.get(objective) or objective.replace("_", " ").strip().capitalize()
-
-
-def number(name: str, value: Any) -> str:
-    """Format a value so that those of one column align on their decimal points."""
-    if value is None:
-        return "–"
-    number = float(value)
-    if name in {"accuracy", "macro_f1"}:
-        return f"{100 * number:.1f} %"
-    if name.endswith(("seconds", "per_second")):
-        return f"{number:,.1f}"
-    if name.endswith("loss"):
-        return f"{number:.4f}"
-    return f"{int(number):,}" if number.is_integer() else f"{number:,.4g}"
-
-
-def parameters(count: int | None) -> str:
-    """A number of parameters in thousands, millions or billions."""
-    if count is None:
-        return "–"
-    for size, letter in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
-        if count >= size:
-            return f"{count / size:.1f} {letter}"
-    return str(count)
 
 
 def duration(seconds: float) -> str:

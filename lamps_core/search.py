@@ -198,11 +198,19 @@ class Search:
 
     def out_of_bounds(self, state: CandidateState) -> bool:
         """Whether a cost that only grows has already passed its bound (equation 1): it can never recover."""
-        return any(
-            objective.monotone and objective.bound is not None and not value <= objective.bound
+        monotone = {objective.column for objective in self.objectives if objective.monotone}
+        return not monotone.isdisjoint(self.beyond(state))
+
+    def beyond(self, state: CandidateState) -> list[str]:
+        """The objectives past their bound for good: those that only grow, and of a complete candidate all."""
+        return [
+            objective.column
             for objective, value in zip(self.objectives, self.values(state), strict=True)
-            if not np.isnan(value)
-        )
+            if (objective.monotone or state.complete)
+            and objective.bound is not None
+            and not np.isnan(value)
+            and not value <= objective.bound
+        ]
 
     def complete(self) -> list[CandidateState]:
         """The complete candidates whose every objective is known, X of Algorithm 1."""

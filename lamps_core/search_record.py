@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.budget import parse_budget
+from lamps_core.budget import GPU_HOUR_PRICE, parse_budget
 from lamps_core.curve_reader import read_curves, read_failures
 from lamps_core.errors import BadInput
 from lamps_core.journal import read_journal
@@ -41,6 +41,7 @@ class CandidateRecord:
         failed: whether it ended in an error.
         objectives: name to value, in natural units on the split that decided, where complete; else empty.
         stopped: why it was given up before it was complete; None where it was not.
+        beyond: the objectives past their bound for good.
         accuracy: share of rows predicted right after its last step; None where unknown.
         parameters: None where unknown.
         spent_seconds: of all its steps, zero-shot included.
@@ -54,6 +55,7 @@ class CandidateRecord:
     failed: bool
     objectives: dict[str, float]
     stopped: str | None
+    beyond: tuple[str, ...]
     accuracy: float | None
     parameters: int | None
     spent_seconds: float
@@ -184,7 +186,8 @@ def _read_unfinished(path: Path) -> tuple[Row, list[Row]]:
 
 
 def _replayed(header: Row, outcomes: list[Outcome]) -> Search:
-    objectives = parse_objectives(",".join(header["objectives"]))
+    price = header.get("gpu_hour_price", GPU_HOUR_PRICE)  # on record where dollars are an objective
+    objectives = parse_objectives(",".join(header["objectives"]), gpu_hour_price=price)
     bounded = zip(objectives, header["bounds"], strict=True)
     search = Search(
         header["models"],
@@ -269,6 +272,7 @@ def _record(name: str, about: Row, curve: list[Row], objectives: tuple[str, ...]
         accuracy=last.get("accuracy", about.get("accuracy")),
         parameters=last.get("parameters", about.get("parameters")),
         stopped=about.get("stopped"),
+        beyond=tuple(about.get("beyond") or ()),
         spent_seconds=about["spent_seconds"],
         curve=tuple(curve),
     )

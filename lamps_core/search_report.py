@@ -15,7 +15,8 @@ from markupsafe import Markup
 
 from lamps_core.figures import Axes2D, DrawnCandidate, curve_figure, front_figure
 from lamps_core.objectives import MAXIMISED
-from lamps_core.report_words import counted, duration, number, parameters, render_page, title
+from lamps_core.quantities import number, on_axis, parameters, title
+from lamps_core.report_words import counted, duration, render_page
 
 if TYPE_CHECKING:
     from lamps_core.search_record import CandidateRecord, Row, SearchRecord
@@ -114,7 +115,7 @@ def _drawn(search: SearchRecord) -> list[DrawnCandidate]:
             number=number,
             standing="front" if item.on_front else "complete" if item.complete else "unfinished",
             rank=ranks.get(item.name, 0),
-            objectives=item.objectives,
+            objectives={name: value * on_axis(name)[0] for name, value in item.objectives.items()},
             steps=tuple(int(row["step"]) for row in item.curve),
             losses=tuple(float(row["test_loss"]) for row in item.curve),
             seconds=item.train_seconds_so_far,
@@ -128,15 +129,18 @@ def _front_figures(search: SearchRecord, drawn: list[DrawnCandidate]) -> list[Ma
     names = search.objectives
     if not any(item.objectives for item in drawn):
         return []
-    reference = search.reference
+    reference = [
+        None if value is None else value * on_axis(name)[0]
+        for name, value in zip(names, search.reference, strict=True)
+    ]
     figures = []
     for index, across in enumerate(names[1:], start=1):
         axes = Axes2D(
             across=across,
-            across_title=title(across),
+            across_title=on_axis(across)[1],
             across_maximised=across in MAXIMISED,
             up=names[0],
-            up_title=title(names[0]),
+            up_title=on_axis(names[0])[1],
             up_maximised=names[0] in MAXIMISED,
         )
         corner = (reference[index], reference[0])
@@ -194,10 +198,12 @@ def _candidate_row(item: CandidateRecord, objectives: tuple[str, ...]) -> dict[s
 
 
 def _state(item: CandidateRecord) -> str:
+    beyond = f" ({', '.join(title(name).lower() for name in item.beyond)})" if item.beyond else ""
     if item.stopped and not item.complete and not item.failed:
-        return item.stopped
+        return f"{item.stopped}{beyond}"
     if item.on_front or item.complete:
-        return "on the front" if item.on_front else "complete"
+        excluded = f"complete, beyond a bound{beyond}" if beyond else "complete"
+        return "on the front" if item.on_front else excluded
     if item.failed:
         return "failed"
     return "not complete" if item.steps else "not tried"
@@ -211,8 +217,13 @@ def _settings(search: SearchRecord) -> list[tuple[str, str]]:
         (key, "none") if (key, value) == ("budget", "unlimited") else (key, value) for key, value in pairs
     ]
     pairs.append(("objectives", search.objectives))
-    if any(value is not None for value in search.reference):
-        pairs.append(("reference point", [f"{value:.5g}" for value in search.reference if value is not None]))
+    told = [
+        number(name, value)
+        for name, value in zip(search.objectives, search.reference, strict=True)
+        if value is not None
+    ]
+    if told:
+        pairs.append(("reference point", told))
     config = result.get("config")
     pairs += sorted(config.items()) if isinstance(config, dict) else []
     return [(key.replace("_", " "), _shown(value)) for key, value in pairs]

@@ -54,7 +54,7 @@ class ResultTeller:
             "front": list(self.front_rows(search)),
             "labels": list(self._dataset.label_names),
             "rows": self._row_counts(),
-            "notices": list(self._dataset.notices),
+            "notices": [*self._dataset.notices, *_alike(search)],
             "devices": sorted({str(state.rows[-1]["device"]) for state in states if state.rows}),
             "lamps_version": __version__,
             **asked,
@@ -108,7 +108,23 @@ def _candidate_row(search: Search, state: CandidateState) -> dict[str, Any]:
     row["parameters"] = state.rows[0]["parameters"] if state.rows else None
     if search.out_of_bounds(state):
         row["stopped"] = "beyond a bound"
+    if beyond := search.beyond(state):
+        row["beyond"] = beyond
     return row
+
+
+def _alike(search: Search) -> list[str]:
+    """What to know of objectives in which all complete candidates are equal: the hypervolume is 0 then."""
+    states = search.complete()
+    if len(states) < 2:
+        return []
+    points = search.points(states)
+    return [
+        f"all complete candidates have {one.column} {one.natural(values[0]):g}: it decides nothing, and the "
+        "hypervolume is 0"
+        for one, values in zip(search.objectives, points.T, strict=True)
+        if one.bound is None and (values == values[0]).all()
+    ]
 
 
 def _lost_seconds(search: Search) -> float:

@@ -128,21 +128,26 @@ class SearchRun:
         settings = asdict(self.request.settings)
         del settings["micro_batch_size"]
         trained = {} if self.request.policy in POLICIES else {"policy_weights": self._policy_digest()}
-        return trained | {
-            "dataset": self.dataset.name,
-            "dataset_fingerprint": self.dataset.fingerprint,
-            "models": list(self.candidates),
-            "model_files": {
-                candidate.name: folder_fingerprint(Path(candidate.location))
-                for candidate in self.candidates.values()
-                if candidate.kind != "hub"
-            },
-            "policy": self.request.policy,
-            "objectives": [objective.column for objective in self.request.objectives],
-            "bounds": [objective.bound for objective in self.request.objectives],
-            "selection": self.dataset.selection,
-            "settings": settings,
-        }
+        prices = [one.gpu_hour_price for one in self.request.objectives if one.gpu_hour_price is not None]
+        return (
+            trained
+            | ({"gpu_hour_price": prices[0]} if prices else {})
+            | {
+                "dataset": self.dataset.name,
+                "dataset_fingerprint": self.dataset.fingerprint,
+                "models": list(self.candidates),
+                "model_files": {
+                    candidate.name: folder_fingerprint(Path(candidate.location))
+                    for candidate in self.candidates.values()
+                    if candidate.kind != "hub"
+                },
+                "policy": self.request.policy,
+                "objectives": [objective.column for objective in self.request.objectives],
+                "bounds": [objective.bound for objective in self.request.objectives],
+                "selection": self.dataset.selection,
+                "settings": settings,
+            }
+        )
 
     def _policy_digest(self) -> str:
         return read_policy(Path(self.request.policy)).digest()

@@ -140,7 +140,7 @@ def _column(
     """(m,) mean and (m,) variance of one objective."""
     if objective.aggregate == "sum":
         return _grown(objective, column, curves, cost)
-    if objective.monotone:
+    if objective.constant:
         value = curves.at(column)
         return value, np.zeros_like(value)
     return _drifted(objective, column, curves, cost)

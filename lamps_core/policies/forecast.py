@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lamps_core.objectives import MAXIMISED
 from lamps_core.policies.gains import hypervolume_gains
 
 if TYPE_CHECKING:
@@ -36,22 +37,32 @@ class Followed:
 
     Attributes:
         name: an objective's column, or SECONDS: what the curve has cost after its zero-shot evaluation.
-        logarithm: whether its logarithm is followed: losses and costs, which are never below 0.
+        logarithm: whether its logarithm is followed: losses, costs and rates, which are never below 0.
     """
 
     name: str
     logarithm: bool
 
+    @property
+    def _sign(self) -> float:
+        """Of the number as it is minimised: a rate, to be maximised, is below 0 there."""
+        return -1.0 if self.name in MAXIMISED else 1.0
+
     def seen(self, values: FloatArray) -> FloatArray:
-        """The number as the process follows it; NaN where it has no logarithm."""
+        """The number as the process follows it, smaller still better; NaN where it has no logarithm.
+
+        >>> Followed("eval_rows_per_second", logarithm=True).seen(np.array([-1.0, -np.e])).tolist()
+        [0.0, -1.0]
+        """
         if not self.logarithm:
             return values
-        positive = np.where(values > LEAST_NUMBER, values, np.nan)
-        return np.asarray(np.log(positive))
+        natural = self._sign * values
+        positive = np.where(natural > LEAST_NUMBER, natural, np.nan)
+        return np.asarray(np.log(positive)) * self._sign + 0.0
 
     def told(self, values: FloatArray) -> FloatArray:
-        """The number as people know it."""
-        return np.asarray(np.exp(values)) if self.logarithm else values
+        """The minimised number."""
+        return self._sign * np.asarray(np.exp(self._sign * values)) if self.logarithm else values
 
 
 class ForecastPolicy:

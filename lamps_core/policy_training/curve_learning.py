@@ -6,7 +6,7 @@ and how its errors are counted. Knows nothing of what is forecast for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +25,7 @@ from lamps_core.policy_training.curve_process import (
 )
 
 if TYPE_CHECKING:
-    from lamps_core.meta_dataset import FloatArray, IntArray
+    from lamps_core.meta_dataset import BoolArray, FloatArray, IntArray
 
 OUTLIER = 4.0  # robust standard deviations: a curve that diverged says nothing of the others
 LEVELS = 16  # quantiles kept of an error
@@ -37,6 +37,7 @@ UPDATES, LEARNING_RATE, TASKS_AN_UPDATE = 120, 0.05, 3
 AVERAGED = (
     60  # of the last updates, whose numbers are averaged: each saw a few curves (Polyak and Juditsky 1992)
 )
+LEAST_FACTOR = 1e-6  # relative to the largest: a smaller component is rounding
 MOST_CURVES = 60  # of a task in one update: the cost grows with their cube
 
 
@@ -134,23 +135,72 @@ def _process(profile: Profile, learned: dict[str, FloatArray], errors: FloatArra
     )
 
 
+def with_candidate(process: CurveProcess, curves: Curves) -> CurveProcess:
+    """Know one more candidate; everything learned of the others, and the kernel numbers, stay as they are.
+
+    Its effect is its mean distance from the others of each task, shrunk as theirs were; its loadings are those that
+    best explain, by the components that theirs span, what is left of its complete values.
+
+    Args:
+        process: learned from the same curves without the last candidate.
+        curves: of the number that it follows; the last candidate is the new one.
+    """
+    entries = len(process.progress)
+    rows = np.concatenate([curves.values[:, :, : entries - 1], curves.values[:, :, -1:]], axis=2)
+    present = curves.rows > 0
+    values = np.where(present[:, :, None], rows, np.nan)
+    apart = _clipped(values - _mean(values[:, :-1], axis=1)[:, None])
+    effects = _Effects.of(apart[:, :-1], present[:, :-1])
+    own = _mean(apart[:, -1], axis=0)
+    left = np.nan_to_num(apart[:, -1, -1] - own[-1])
+    scores = effects.left[:, :, -1] @ np.linalg.pinv(process.factors.T, rcond=LEAST_FACTOR)  # (T, FACTORS)
+    loadings = np.linalg.pinv(scores, rcond=LEAST_FACTOR) @ left
+    return replace(
+        process,
+        effect=np.vstack([process.effect, effects.shrunk(own, present[:, -1].sum())]),
+        factors=np.vstack([process.factors, loadings]),
+    )
+
+
 def _profile(curves: Curves, tasks: list[int]) -> Profile:
     """Averages over some tasks; an effect is shrunk by how much it varies from task to task."""
     values, present = curves.values[tasks], (curves.rows > 0)[tasks]
     values = np.where(present[:, :, None], values, np.nan)
     middle = _mean(values, axis=1)  # (T, L + 1)
-    apart = _clipped(values - middle[:, None])
-    times = present.sum(axis=0)[:, None]  # (m, 1)
-    effect = _mean(apart, axis=0)
-    left = np.nan_to_num(apart - effect)
-    own = (left**2).sum(axis=(0, 1)) / max(1, int(present.sum()) - len(effect))
-    between = np.maximum((effect**2).mean(axis=0) - own / max(1.0, float(times.mean())), 1e-9)
-    shrunk = effect * times / (times + own / between + 1e-9)
-    factors = np.zeros((len(effect), FACTORS))
-    _, size, direction = np.linalg.svd(left[:, :, -1], full_matrices=False)
+    effects = _Effects.of(_clipped(values - middle[:, None]), present)
+    factors = np.zeros((len(effects.mean), FACTORS))
+    _, size, direction = np.linalg.svd(effects.left[:, :, -1], full_matrices=False)
     kept = min(FACTORS, len(size))
     factors[:, :kept] = direction[:kept].T * size[:kept] / np.sqrt(len(tasks))
-    return Profile(_mean(middle, axis=0), shrunk, factors)
+    return Profile(_mean(middle, axis=0), effects.shrunk(effects.mean, present.sum(axis=0)[:, None]), factors)
+
+
+@dataclass(frozen=True)
+class _Effects:
+    """How candidates differ from the mean of each task.
+
+    Attributes:
+        mean: (m, L + 1) over tasks.
+        left: (T, m, L + 1) beside it.
+        doubt: (L + 1,) tasks at which an effect counts half.
+    """
+
+    mean: FloatArray
+    left: FloatArray
+    doubt: FloatArray
+
+    @classmethod
+    def of(cls, apart: FloatArray, present: BoolArray) -> _Effects:
+        mean = _mean(apart, axis=0)
+        left = np.nan_to_num(apart - mean)
+        own = (left**2).sum(axis=(0, 1)) / max(1, int(present.sum()) - len(mean))
+        times = float(present.sum(axis=0).mean())
+        between = np.maximum((mean**2).mean(axis=0) - own / max(1.0, times), 1e-9)
+        return cls(mean, left, own / between)
+
+    def shrunk(self, effect: FloatArray, times: IntArray) -> FloatArray:
+        """An effect seen on so many tasks, drawn towards 0."""
+        return effect * times / (times + self.doubt + 1e-9)
 
 
 def _clipped(apart: FloatArray) -> FloatArray:

@@ -7,15 +7,16 @@ tasks become numbers to follow, and the policy file.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lamps_core.errors import BadInput
-from lamps_core.objectives import MAXIMISED
+from lamps_core.objectives import SHARES
 from lamps_core.policies.forecast import SECONDS, Followed, ForecastPolicy, seconds_so_far
-from lamps_core.policy_file import PolicyCard, PolicyFile, fingerprint
-from lamps_core.policy_training.curve_learning import Curves, learn, progress_of
+from lamps_core.policy_file import PolicyCard, PolicyFile, fingerprint, priced
+from lamps_core.policy_training.curve_learning import Curves, learn, progress_of, with_candidate
 from lamps_core.policy_training.curve_process import CurveProcess
 from lamps_core.policy_training.one_thread import one_thread
 from lamps_core.policy_training.task_batch import stack
@@ -49,12 +50,10 @@ def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
     columns = tuple(objective.column for objective in tasks[0].objectives)
     numbers = _numbers(batch, columns)
     progress = progress_of(batch.step_seconds, batch.rows)
-    log_cost = np.log(np.where(batch.epoch_cost > 0.0, batch.epoch_cost, 1.0))
     weights: dict[str, np.ndarray] = {}
     for index, (followed, values) in enumerate(numbers):
-        curves = Curves(values=followed.seen(values), rows=batch.rows, log_cost=log_cost)
-        process = learn(curves, progress, seed=seed)
-        weights |= {f"{followed.name}.{name}": array for name, array in process.arrays().items()}
+        process = learn(_curves(batch, followed, values), progress, seed=seed)
+        weights |= _weights(followed.name, process)
         run.log((index + 1) / len(numbers), {"numbers": float(index + 1)})
     card = PolicyCard(
         kind="pool",
@@ -64,24 +63,79 @@ def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
         datasets=tuple(sorted({task.dataset for task in tasks})),
         meta_dataset=fingerprint(tasks),
         network={"followed": {followed.name: followed.logarithm for followed, _ in numbers}},
-        settings={"seed": seed},
+        settings={"seed": seed, **priced(tasks[0].objectives)},
     )
     return PolicyFile(card, weights)
 
 
 def load(file: PolicyFile, *, name: str) -> Policy:
     """The policy of a file; see `algorithms.Load`."""
-    told = file.card.network.get("followed")
-    if not isinstance(told, dict) or SECONDS not in told:
-        raise BadInput(f"{name}: its card does not say what it follows: train it again")
-    processes = {number: _process(file, number, name) for number in told}
+    followed = _followed(file, name)
     return ForecastPolicy(
-        processes,
-        {number: Followed(number, logarithm=bool(logarithm)) for number, logarithm in told.items()},
+        {number: _process(file, number, name) for number in followed},
+        followed,
         candidates=file.card.candidates,
         objectives=file.card.objectives,
         name=name,
     )
+
+
+@one_thread()
+def extend(file: PolicyFile, tasks: Sequence[Task], candidate: str) -> PolicyFile:
+    """Know one more candidate: its effects and loadings join those of the others, which stay as they are.
+
+    Args:
+        file: trained on these tasks without the candidate.
+        tasks: with it.
+        candidate: that the file does not know.
+
+    Raises:
+        BadInput: the weights are not those of a forecast.
+    """
+    names = (*file.card.candidates, candidate)
+    batch = stack(tasks, names)
+    weights: dict[str, np.ndarray] = {}
+    for name, followed in _followed(file, NAME).items():
+        curves = _curves(batch, followed, _values(batch, name, file.card.objectives))
+        weights |= _weights(name, with_candidate(_process(file, name, NAME), curves))
+    return PolicyFile(replace(file.card, candidates=names, meta_dataset=fingerprint(tasks)), weights)
+
+
+@one_thread()
+def when_complete(file: PolicyFile, tasks: Sequence[Task]) -> dict[str, FloatArray]:
+    """(T, m) what each objective is expected to be when complete, after the zero-shot evaluations alone.
+
+    Args:
+        file: of a forecast.
+        tasks: of no candidate that the file does not know.
+
+    Returns:
+        By objective, minimised, of those that change along a curve; NaN where a task lacks a candidate.
+    """
+    batch, told = stack(tasks, file.card.candidates), {}
+    for name, followed in _followed(file, NAME).items():
+        if name not in file.card.objectives:
+            continue
+        curves = _curves(batch, followed, _values(batch, name, file.card.objectives))
+        process, nobody = _process(file, name, NAME), np.zeros(len(batch.candidates), dtype=bool)
+        means = [
+            np.where(rows > 0, process.forecast(values, np.minimum(rows, 1) - 1, cost, nobody).mean, np.nan)
+            for values, rows, cost in zip(curves.values, curves.rows, curves.log_cost, strict=True)
+        ]
+        told[name] = followed.told(np.stack(means))
+    return told
+
+
+def _followed(file: PolicyFile, name: str) -> dict[str, Followed]:
+    """What a policy follows, by name."""
+    told = file.card.network.get("followed")
+    if not isinstance(told, dict) or SECONDS not in told:
+        raise BadInput(f"{name}: its card does not say what it follows: train it again")
+    return {number: Followed(number, logarithm=bool(logarithm)) for number, logarithm in told.items()}
+
+
+def _weights(number: str, process: CurveProcess) -> dict[str, np.ndarray]:
+    return {f"{number}.{name}": array for name, array in process.arrays().items()}
 
 
 def _process(file: PolicyFile, number: str, name: str) -> CurveProcess:
@@ -100,15 +154,22 @@ def _process(file: PolicyFile, number: str, name: str) -> CurveProcess:
 
 def _numbers(batch: TaskBatch, columns: Sequence[str]) -> list[tuple[Followed, FloatArray]]:
     """What is followed, and its (T, m, L + 1) values with the complete ones behind them."""
-    found = []
-    for column, name in enumerate(columns):
-        values = batch.values[..., column]
-        if not _is_constant(values):
-            followed = Followed(name, logarithm=name not in MAXIMISED)
-            found.append((followed, _with_end(values, _unfinished(batch))))
-    seconds = seconds_so_far(batch.step_seconds)
-    found.append((Followed(SECONDS, logarithm=True), _with_end(seconds, _unfinished(batch))))
-    return found
+    changing = [name for index, name in enumerate(columns) if not _is_constant(batch.values[..., index])]
+    followed = [Followed(name, logarithm=name not in SHARES) for name in changing]
+    followed.append(Followed(SECONDS, logarithm=True))
+    return [(one, _values(batch, one.name, columns)) for one in followed]
+
+
+def _values(batch: TaskBatch, name: str, columns: Sequence[str]) -> FloatArray:
+    """(T, m, L + 1) values of a number with the complete ones behind them."""
+    if name == SECONDS:
+        return _with_end(seconds_so_far(batch.step_seconds), _unfinished(batch))
+    return _with_end(batch.values[..., columns.index(name)], _unfinished(batch))
+
+
+def _curves(batch: TaskBatch, followed: Followed, values: FloatArray) -> Curves:
+    log_cost = np.log(np.where(batch.epoch_cost > 0.0, batch.epoch_cost, 1.0))
+    return Curves(values=followed.seen(values), rows=batch.rows, log_cost=log_cost)
 
 
 def _unfinished(batch: TaskBatch) -> FloatArray:

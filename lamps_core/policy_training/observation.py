@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.errors import BadInput
+from lamps_core.objectives import DOLLARS, SHARES
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     Vector = npt.NDArray[np.float32]
 
 SECONDS = frozenset({"train_seconds", "step_seconds", "cpu_seconds"})
-SHARES = frozenset({"accuracy", "macro_f1"})
 # A cost grows a thousandfold along a search, a loss falls to a tenth: the first is compressed, asinh(1000) = 7.6,
 # so that both are about 1 at most, as a network of tanh likes it.
 COMPRESSION = 4.0
@@ -110,6 +111,9 @@ class PoolLayout:
                 scales.append(_median(losses))
             elif column in SECONDS:
                 scales.append(_median(step_seconds))
+            elif column == DOLLARS:
+                # The price does not stand in a layout. Another one moves all numbers alike, in training as after it.
+                scales.append(_median(step_seconds) * GPU_HOUR_PRICE / 3600.0)
             elif column == "train_flops":
                 scales.append(_median(epoch_cost))
             elif column == "parameters":

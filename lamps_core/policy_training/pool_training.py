@@ -6,7 +6,7 @@ judged and kept, going on from a checkpoint, and what is written of the weights.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from lamps_core.errors import BadInput
 from lamps_core.policies.pool import NETWORK, PoolNetwork, layer_names
-from lamps_core.policy_file import PolicyCard, PolicyFile, fingerprint
+from lamps_core.policy_file import PolicyCard, PolicyFile, fingerprint, priced
 from lamps_core.policy_training.distral import Distral, DistralSettings
 from lamps_core.policy_training.environment import searchable
 from lamps_core.policy_training.one_thread import one_thread
@@ -211,6 +211,37 @@ def _begin(model: MaskedPPO, layout: PoolLayout, run: TrainingRun) -> None:
             layer.bias.copy_(torch.from_numpy(np.array(run.warm_start.weights[bias])))
 
 
+def grown(file: PolicyFile, candidates: tuple[str, ...]) -> PolicyFile:
+    """The same policy over more candidates, to begin a training with.
+
+    It decides among those that it knows as before: nothing is made yet of what is shown of a new one, whose own logit
+    is the mean of theirs.
+
+    Args:
+        file: of distral or ppo.
+        candidates: in order; those of the file are among them.
+    """
+    card, weights = file.card, dict(file.weights)
+    places = [candidates.index(name) for name in card.candidates]
+    names = layer_names(len(weights) // 2)
+    (first, _), (last, bias) = names[0], names[-1]
+    shown = weights[first].reshape(len(weights[first]), len(card.candidates), -1)
+    wider = np.zeros((len(shown), len(candidates), shown.shape[2]), dtype=shown.dtype)
+    wider[:, places] = shown
+    weights[first] = wider.reshape(len(shown), -1)
+    for name in (last, bias):
+        more = np.repeat(weights[name].mean(axis=0, keepdims=True), len(candidates), axis=0)
+        more[places] = weights[name]
+        weights[name] = more
+    return PolicyFile(replace(card, candidates=candidates), weights)
+
+
+def settings_of(card: PolicyCard) -> dict[str, Any]:
+    """The hyperparameters on a card, as a run takes them to train alike."""
+    known = {one.name for one in fields(DistralSettings if card.algorithm == "distral" else PPOSettings)}
+    return {name: value for name, value in card.settings.items() if name in known}
+
+
 def _state(model: MaskedPPO) -> dict[str, torch.Tensor]:
     """Weights, Adam's moments and the generator, as a checkpoint keeps them."""
     state = {"generator": model.generator.get_state()}
@@ -248,5 +279,10 @@ def _card(model: MaskedPPO, tasks: Sequence[Task], layout: PoolLayout, *, seed: 
         datasets=tuple(sorted({task.dataset for task in tasks})),
         meta_dataset=fingerprint(tasks),
         network=_network(model),
-        settings={**asdict(model.settings), "seed": seed, "environment_steps": model.num_timesteps},
+        settings={
+            **asdict(model.settings),
+            "seed": seed,
+            "environment_steps": model.num_timesteps,
+            **priced(tasks[0].objectives),
+        },
     )

@@ -82,7 +82,7 @@ class Training:
         self.request = request
         self._algorithm = algorithm(request.algorithm)
         _check_limits(request)
-        _check_out(request.out)
+        check_out(request.out)
         self.tasks = _without(read_tasks(request.curves, request.objectives), request.exclude)
         self._warm_start = read_policy(request.warm_start) if request.warm_start else None
         self.folder = request.out.absolute().parent / f".{request.out.name}.training"
@@ -168,7 +168,7 @@ class Training:
         return {
             "algorithm": self.request.algorithm,
             "curves": fingerprint(self.tasks),
-            "objectives": [[one.column, one.bound] for one in self.request.objectives],
+            "objectives": [one.identity for one in self.request.objectives],
             "seed": self.request.seed,
             "settings": dict(self.request.settings),
             "warm start": None if self._warm_start is None else self._warm_start.card.meta_dataset,
@@ -202,7 +202,7 @@ def _check_limits(request: TrainingRequest) -> None:
         raise BadInput(f"--seed must be between 0 and {2**31 - 1}, not {request.seed}")
 
 
-def _check_out(out: Path) -> None:
+def check_out(out: Path) -> None:
     """Refuse a place that holds something, or that cannot be written."""
     if out.is_dir() and (out / CARD).is_file():
         raise BadInput(f"--out {out}: there is a policy already: name another place, or delete it")

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 import pytest
 
+from lamps_core.objectives import parse_objectives
+from lamps_core.policy_file import read_policy
+from lamps_core.policy_training.train import Training, TrainingRequest
 from tests.campaigns import STEPS_EACH, campaign_arguments, facts, key_of, rows_of, write_datasets
 from tests.dask_cluster import DaskCluster
 from tests.lamps_command import DEADLINE_SECONDS, family, lamps, start_lamps, wait_for_end
@@ -88,16 +91,50 @@ def test_a_further_model_runs_alone(finished: Path, widened: tuple[Path, dict[st
     assert [row for row in rows_of(curves) if row["model"] != FURTHER] == rows_of(finished / "curves")
 
 
-def test_a_fingerprint_is_what_the_campaign_records_and_needs_no_dataset_file_any_more(
+def test_a_fingerprint_is_what_the_campaign_records_needs_no_dataset_file_any_more_and_extends_a_policy(
     copied: Path, widened: tuple[Path, dict[str, Any]], prefect_url: str
 ) -> None:
     for path in copied.glob("*.csv"):
         path.unlink()
-    arguments = ("fingerprint", "--model", FURTHER, "--curves", "curves", "--json")
+    policy = trained_policy(copied / "curves", copied / "policy.zip")
+    arguments = ("fingerprint", "--model", FURTHER, "--curves", "curves", "--policy", "policy.zip", "--json")
     ran = lamps(*arguments, cwd=copied, prefect_url=prefect_url)
     assert ran.returncode == 0, ran.stderr
-    assert json.loads(ran.stdout)["steps"] == 2 * STEPS_EACH
+    result = json.loads(ran.stdout)
+    assert result["steps"] == 2 * STEPS_EACH
     assert facts(copied / "curves") == facts(widened[0])
+    assert result["policy"]["added"] == [FURTHER]
+    assert [row["dataset"] for row in result["policy"]["in_sample"]] == ["first", "second"]
+    assert read_policy(policy).card.candidates == (TINY, BETTER, FURTHER)
+
+
+def trained_policy(curves: Path, out: Path) -> Path:
+    """A policy trained on these curves, on objectives that no clock measures."""
+    training = Training(
+        TrainingRequest(curves=curves, out=out, objectives=parse_objectives("test_loss,parameters"))
+    )
+    with training.opened():
+        training.run()
+    return out
+
+
+def test_a_policy_that_does_not_fit_the_curves_is_refused_before_anything_runs(
+    copied: Path, warm_lamps: WarmLamps
+) -> None:
+    policy = trained_policy(copied / "curves", copied / "policy.zip")
+    content = policy.read_bytes()
+    for path in (copied / "curves").glob("second*.parquet"):
+        path.unlink()
+    left = facts(copied / "curves")
+    arguments = ("fingerprint", "--model", FURTHER, "--curves", "curves", "--policy", "policy.zip")
+    ran = warm_lamps(*arguments, cwd=copied)
+    assert ran.returncode == 2
+    (line,) = ran.stderr.splitlines()
+    assert "was trained on the dataset second, which curves lacks" in line
+    assert (facts(copied / "curves"), policy.read_bytes()) == (left, content)
+    ran = warm_lamps("fingerprint", "--model", FURTHER, "--curves", "curves", "--full", cwd=copied)
+    assert ran.returncode == 2
+    assert "--full is about a policy: give --policy as well" in ran.stderr
 
 
 @pytest.mark.slow

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lamps_core.budget import GPU_HOUR_PRICE
+from lamps_core.curves import MEASURED_COLUMNS
 from lamps_core.errors import BadInput
-from lamps_core.objectives import Objective, parse_objectives
+from lamps_core.objectives import OBJECTIVES, Objective, parse_objectives
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 ROWS: list[dict[str, Any]] = [
     {"test_loss": 2.0, "train_seconds": 0.0, "accuracy": 0.25, "parameters": 7, "train_flops": None},
@@ -20,7 +26,7 @@ ROWS: list[dict[str, Any]] = [
 
 EVERY_COLUMN = (
     "test_loss,train_seconds,step_seconds,parameters,train_rows,accuracy,macro_f1,eval_rows_per_second,"
-    "peak_memory_bytes,train_flops,cpu_seconds,batch_size,gpus"
+    "peak_memory_bytes,train_flops,cpu_seconds,batch_size,gpus,dollars"
 )
 
 
@@ -36,18 +42,22 @@ def test_by_default_loss_and_training_time_are_minimised() -> None:
     )
 
 
-def test_every_measured_column_can_be_an_objective_with_the_direction_of_its_kind() -> None:
+def test_every_measured_column_and_dollars_can_be_an_objective_with_the_direction_of_its_kind() -> None:
     objectives = parse_objectives(EVERY_COLUMN)
     assert ",".join(objective.column for objective in objectives) == EVERY_COLUMN
     maximised = {objective.column for objective in objectives if objective.maximise}
     assert maximised == {"accuracy", "macro_f1", "eval_rows_per_second"}
     summed = {objective.column for objective in objectives if objective.aggregate == "sum"}
-    assert summed == {"train_seconds", "step_seconds", "train_flops", "cpu_seconds"}
+    assert summed == {"train_seconds", "step_seconds", "train_flops", "cpu_seconds", "dollars"}
+    assert {objective.column for objective in objectives if objective.aggregate == "most"} == {
+        "peak_memory_bytes"
+    }
 
 
 def test_only_costs_and_constants_can_never_recover_from_a_bound() -> None:
     monotone = {objective.column for objective in parse_objectives(EVERY_COLUMN) if objective.monotone}
-    assert monotone == {"train_seconds", "step_seconds", "train_flops", "cpu_seconds", "parameters"}
+    costs = {"train_seconds", "step_seconds", "train_flops", "cpu_seconds", "dollars"}
+    assert monotone == costs | {"peak_memory_bytes", "parameters"}
 
 
 def test_costs_are_summed_over_the_curve_and_the_rest_is_the_last_row() -> None:
@@ -138,13 +148,79 @@ def test_two_bounds_on_one_objective_are_refused() -> None:
         parse_objectives(bounds=["test_loss=1", "test_loss=2"])
 
 
-@given(st.sampled_from(EVERY_COLUMN.split(",")), st.floats(0, 1e12))
+@given(st.sampled_from(MEASURED_COLUMNS), st.floats(0, 1))
 def test_value_and_natural_undo_each_other_and_agree_with_the_bound(column: str, number: float) -> None:
     objective = one(column, f"{column}={number!r}")
     value = objective.value([{column: number}])
     assert value is not None
     assert value == objective.bound
     assert objective.natural(value) == number
+
+
+NUMBERS = st.one_of(st.none(), st.floats(0, 1e6), st.just(math.nan))
+
+
+@given(
+    st.sampled_from(OBJECTIVES), st.lists(st.tuples(NUMBERS, st.sampled_from([None, 0, 1, 4])), min_size=1)
+)
+def test_along_a_curve_stand_the_values_after_each_of_its_rows(
+    name: str, rows: list[tuple[float | None, int | None]]
+) -> None:
+    objective = one(name)
+    read = "train_seconds" if name == "dollars" else name
+    told: list[dict[str, Any]] = [{"gpus": gpus, read: number} for number, gpus in rows]
+
+    def column(asked: str) -> npt.NDArray[np.float64]:
+        return np.array([np.nan if row.get(asked) is None else row[asked] for row in told], dtype=np.float64)
+
+    values = [objective.value(told[: length + 1]) for length in range(len(told))]
+    expected = [np.nan if value is None else value for value in values]
+    np.testing.assert_allclose(objective.along(column), expected, rtol=1e-12)
+
+
+def test_dollars_are_training_seconds_times_gpus_at_the_price_and_an_unknown_number_of_gpus_is_one() -> None:
+    (cost,) = parse_objectives("dollars", gpu_hour_price=2.0)
+    training = {"train_seconds": 900.0, "step_seconds": 5000.0}
+    assert cost.value([{"train_seconds": 0.0, "gpus": 4}, training | {"gpus": 4}]) == 2.0
+    assert cost.value([training]) == 0.5
+    assert cost.value([training | {"gpus": None}]) == 0.5
+    assert cost.value([training | {"gpus": 0}]) == 0.5  # a processor is priced as one GPU
+    assert cost.value([{"gpus": 1}]) is None
+    assert parse_objectives("dollars")[0].value([{"train_seconds": 3600.0}]) == GPU_HOUR_PRICE
+
+
+def test_another_price_makes_another_objective_of_dollars_alone() -> None:
+    cheap, dear = (parse_objectives("test_loss,dollars", gpu_hour_price=price) for price in (1.0, 2.0))
+    assert cheap[0].identity == dear[0].identity == ["test_loss", None]
+    assert cheap[1].identity != dear[1].identity
+    with pytest.raises(BadInput, match="price of a GPU hour"):
+        parse_objectives("dollars", gpu_hour_price=0.0)
+
+
+def test_memory_is_the_most_that_any_step_took() -> None:
+    memory = one("peak_memory_bytes")
+    rows = [{"peak_memory_bytes": taken} for taken in (100, 300, 200)]
+    assert [memory.value(rows[:length]) for length in (1, 2, 3)] == [100.0, 300.0, 300.0]
+    assert memory.value([{"peak_memory_bytes": None}, *rows]) is None
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("loss", "test_loss"), ("memory", "peak_memory_bytes"), ("f1", "macro_f1"),
+        ("cost", "dollars"), ("params", "parameters"), ("Accuracy", "accuracy"), ("train-seconds", "train_seconds"),
+        ("peak_memory", "peak_memory_bytes"), ("inference", "eval_rows_per_second"),
+    ],
+)  # fmt: skip
+def test_a_common_word_for_an_objective_is_refused_with_its_name(word: str, meant: str) -> None:
+    with pytest.raises(BadInput, match=rf"'{word}' cannot be an objective \(did you mean {meant}\?\)"):
+        parse_objectives(word)
+
+
+@pytest.mark.parametrize("bound", ["accuracy=91", "macro_f1=-0.1"])
+def test_a_bound_on_a_share_is_a_share(bound: str) -> None:
+    with pytest.raises(BadInput, match="is a share from 0 to 1"):
+        parse_objectives("accuracy,macro_f1", bounds=[bound])
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=20))

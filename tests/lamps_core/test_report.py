@@ -145,7 +145,7 @@ def test_a_maximised_objective_runs_the_other_way_and_its_reference_is_turned_ba
     ascending = [heights[label] for label in sorted(heights)]
     assert len(ascending) >= 2
     assert ascending == sorted(ascending)
-    assert "reference point</dt><dd>0.6, 9</dd>" in source
+    assert "reference point</dt><dd>60.0 %, 9.0</dd>" in source
 
 
 def test_hostile_names_are_shown_and_never_obeyed(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_an_unfinished_search_is_reported_as_it_was_asked_for(tmp_path: Path) ->
         "broken": 100.0,
         "waiting": 20.0,
     }
-    assert found["slow"].stopped == "beyond a bound"
+    assert (found["slow"].stopped, found["slow"].beyond) == ("beyond a bound", ("train_seconds",))
     assert found["good"].objectives == {"accuracy": 0.875, "train_seconds": 3.0}
     text = Page(write_report(tmp_path)).text
     assert "Unfinished: 1 model on the front so far" in text
@@ -295,6 +295,29 @@ def test_without_a_budget_the_report_says_so(tmp_path: Path) -> None:
     text = Page(write_report(tmp_path)).text
     assert "1 min 21 s spent, no budget." in text
     assert "unlimited" not in text
+
+
+def test_the_page_says_which_bound_a_candidate_is_beyond_and_writes_units(tmp_path: Path) -> None:
+    names = ["accuracy", "peak_memory_bytes", "dollars"]
+    values = {"accuracy": 0.5, "peak_memory_bytes": 3 * 2**30, "dollars": 0.5}
+    candidates = [
+        {"model": "good", "complete": True} | values,
+        {"model": "poor", "complete": True, "beyond": ["accuracy"]} | values | {"accuracy": 0.25},
+        {"model": "large", "complete": False, "steps": 1, "stopped": "beyond a bound", "beyond": names[1:2]},
+    ]
+    front = [{"model": "good", "path": "models/good"} | values]
+    result = {
+        "objectives": names,
+        "candidates": candidates,
+        "front": front,
+        "reference": [-0.4, 4 * 2**30, 1.5],
+    }
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    text = Page(write_report(tmp_path)).text
+    for part in ("complete, beyond a bound (accuracy)", "beyond a bound (peak memory)"):
+        assert part in text
+    for part in ("50.0 %", "25.0 %", "3.00 GiB", "$0.50", "40.0 %, 4.00 GiB, $1.50", "Peak memory (GiB)"):
+        assert part in text
 
 
 BEYOND = {"stopped": "beyond a bound", "complete": False, "steps": 1}

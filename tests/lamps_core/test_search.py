@@ -335,6 +335,18 @@ def test_a_candidate_with_more_parameters_than_allowed_is_given_up_after_its_zer
     assert [state.name for state in search.front()] == ["small"]
 
 
+def test_what_is_beyond_a_bound_is_said_of_what_only_grows_and_of_the_complete() -> None:
+    fates = {"good": Fate((2.0, 0.5)), "poor": Fate((2.0, 1.0)), "dear": Fate((2.0, 0.1), seconds=9.0)}
+    world = World(fates, bounds=("test_loss=0.75", "train_seconds=5"))
+    search = driven(world).search
+    beyond = {name: search.beyond(state) for name, state in search.candidates.items()}
+    assert beyond == {"good": [], "poor": ["test_loss"], "dear": ["train_seconds"]}
+    assert [state.name for state in search.front()] == ["good"]
+    begun = world.search()
+    begun.tell(fates["poor"].outcome(Action("poor", 0)))
+    assert begun.beyond(begun.candidates["poor"]) == []  # its loss may still fall
+
+
 def test_a_loss_above_its_bound_masks_nobody_for_it_may_fall() -> None:
     search = driven(World({"a": Fate((3.0, 2.0, 1.0))}, bounds=("test_loss=1.5",))).search
     assert [state.name for state in search.front()] == ["a"]

@@ -395,11 +395,24 @@ def test_a_candidate_past_its_bound_is_said_to_be_stopped_and_is_not_on_the_fron
     result = run_to_the_end(quick_request(topics_csv, tmp_path / "out", objectives=objectives))
     rows = {row["model"]: row for row in result["candidates"]}
     assert rows[BETTER]["stopped"] == "beyond a bound"
+    assert rows[BETTER]["beyond"] == ["parameters"]
+    assert "beyond" not in rows[TINY]
     assert rows[BETTER]["steps"] == 1
     assert "stopped" not in rows[TINY]
     assert [row["model"] for row in result["front"]] == [TINY]
     assert result["bounds"] == [None, 100000.0]
     assert result["reference"][1] == 100000.0
+
+
+def test_where_all_are_equal_in_an_objective_the_others_decide_and_the_result_says_so(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    objectives = parse_objectives("parameters,batch_size")
+    result = run_to_the_end(quick_request(topics_csv, tmp_path / "out", objectives=objectives))
+    assert [row["model"] for row in result["front"]] == [TINY]
+    assert result["hypervolume"] == 0.0
+    told = "all complete candidates have batch_size 32: it decides nothing, and the hypervolume is 0"
+    assert told in result["notices"]
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------
@@ -426,6 +439,17 @@ def test_a_folder_of_another_search_is_refused_and_left_as_it_was(
     with pytest.raises(BadInput, match=said):
         SearchRun(quick_request(topics_csv, out, **change))
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+
+
+def test_dollars_at_another_price_are_another_search(topics_csv: Path, tmp_path: Path) -> None:
+    def request(price: float) -> SearchRequest:
+        dollars = parse_objectives("test_loss,dollars", gpu_hour_price=price)
+        return quick_request(topics_csv, tmp_path / "out", objectives=dollars)
+
+    SearchRun(request(1.0)).close()
+    SearchRun(request(1.0)).close()
+    with pytest.raises(BadInput, match=r"holds another search .gpu_hour_price was 1.0, now 2.0"):
+        SearchRun(request(2.0))
 
 
 def test_another_model_in_a_folder_of_the_same_name_is_refused(topics_csv: Path, tmp_path: Path) -> None:

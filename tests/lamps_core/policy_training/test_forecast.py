@@ -10,7 +10,7 @@ from lamps_core.errors import BadInput
 from lamps_core.meta_dataset import Task, read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies import load_policy
-from lamps_core.policies.forecast import ForecastPolicy
+from lamps_core.policies.forecast import Followed, ForecastPolicy
 from lamps_core.policy_file import PolicyFile, read_policy, write_policy
 from lamps_core.policy_training.forecast import load, train
 from lamps_core.policy_training.training_run import TrainingRun
@@ -140,3 +140,15 @@ def test_weights_of_something_else_are_refused(trained: PolicyFile) -> None:
     )
     with pytest.raises(BadInput, match="are not of its candidates"):
         load(fewer, name="mine")
+
+
+@pytest.mark.parametrize(("name", "sign"), [("train_seconds", 1.0), ("eval_rows_per_second", -1.0)])
+def test_a_cost_and_a_rate_are_followed_by_their_logarithms_and_smaller_stays_better(
+    name: str, sign: float
+) -> None:
+    followed = Followed(name, logarithm=True)
+    minimised = np.sort(sign * np.array([0.5, 3.0, 800.0, 1e6]))
+    seen = followed.seen(minimised)
+    assert (np.diff(seen) > 0).all()
+    np.testing.assert_allclose(followed.told(seen), minimised)
+    assert np.isnan(followed.seen(np.zeros(1))).all()

@@ -1,0 +1,52 @@
+"""What commands print of their results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lamps_cli.tables import print_campaign, print_search
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def test_a_search_says_who_is_beyond_which_bound_in_natural_units(capsys: pytest.CaptureFixture[str]) -> None:
+    good = {"model": "good", "complete": True, "accuracy": 0.9, "peak_memory_bytes": 2**30, "dollars": 1.5}
+    poor = good | {"model": "poor", "accuracy": 0.5, "beyond": ["accuracy"]}
+    dear = good | {
+        "model": "dear",
+        "complete": False,
+        "dollars": 9.0,
+        "beyond": ["dollars"],
+        "stopped": "beyond a bound",
+    }
+    result: dict[str, Any] = {
+        "dataset": "reviews", "notices": [], "failed": [], "steps": 9, "spent_seconds": 8.0, "selection": "test",
+        "objectives": ["accuracy", "peak_memory_bytes", "dollars"], "bounds": [-0.8, None, 2.0],
+        "candidates": [good, poor, dear], "front": [good | {"test_loss": 0.25, "path": "models/good"}],
+    }  # fmt: skip
+    print_search(result, Path("runs"))
+    told = capsys.readouterr().out
+    assert "out of bounds: poor (accuracy 50.0 %, bound 80.0 %)" in told
+    assert "out of bounds: dear (dollars $9.00, bound $2.00)" in told
+    for part in ("90.0 %", "1.00 GiB", "$1.50", "0.2500"):
+        assert part in told.split("Front:")[1]
+
+
+def test_a_fingerprint_says_what_became_of_the_policy(capsys: pytest.CaptureFixture[str]) -> None:
+    result: dict[str, Any] = {
+        "failed": [],
+        "complete": 2,
+        "pairs": 2,
+        "steps": 8,
+        "spent_seconds": 1.0,
+        "curves": "c",
+    }
+    told = {"policy": "p.zip", "added": ["zoo/new"], "words": ["a full retraining would change nothing"]}
+    print_campaign(result | {"policy": told})
+    print_campaign(result | {"policy": told | {"added": [], "words": ["it is universal"]}})
+    lines = capsys.readouterr().out.splitlines()
+    assert "policy: p.zip: now knows zoo/new" in lines
+    assert "policy: p.zip: left as it is" in lines
+    assert {"a full retraining would change nothing", "it is universal"} <= set(lines)
