@@ -180,6 +180,7 @@ class Search:
             step_seconds=tuple(tuple(row["step_seconds"] for row in state.rows) for state in states),
             complete=np.array([state.complete for state in states]),
             mask=np.array([self._may_run(state) for state in states]),
+            pending=np.array([state.running for state in states]),
             decision=self._outcomes + self.running,
             spent_seconds=self.spent_seconds,
             budget_share=self.budget.share(self.spent_seconds, self.steps),
