@@ -35,11 +35,23 @@ def print_search(result: dict[str, Any], out: Path) -> None:
         markup=False,
         highlight=False,
     )
+    if result.get("expected_gain") is not None:
+        console.print(_still_expected(result), markup=False, highlight=False)
     if result["front"]:
         console.print(_front(result))
     else:
         console.print(_why_no_front(result), markup=False)
     console.print(f"report: {out / 'report.html'}", markup=False, highlight=False)
+
+
+def _still_expected(result: dict[str, Any]) -> str:
+    """What going on would bring, and how, where the search stopped by itself."""
+    from lamps_core.report_words import expected_gain
+
+    told = f"expected of going on: {expected_gain(result['expected_gain'], result['expected_gain_seconds'])}"
+    if result.get("stopped"):
+        told += f"; stopped: {result['stopped']} (a smaller --stop-below or another --budget goes on)"
+    return told
 
 
 def _why_no_front(result: dict[str, Any]) -> str:

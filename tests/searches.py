@@ -30,7 +30,12 @@ MODELS = f"{TINY},{BETTER}"
 STEPS_EACH = 4  # zero-shot, half of the rows, all of them twice
 QUICK = FineTuningSettings(landmarks=2, max_epochs=2)
 OBJECTIVES = "test_loss,parameters"  # no time among them: the noise of the clock decides nothing
-TIMES = frozenset({"spent_seconds", "lost_seconds", "train_seconds", "seconds", "command"})
+TIMES = frozenset(
+    {
+        "spent_seconds", "lost_seconds", "train_seconds", "seconds", "command",
+        "expected_gain", "expected_gain_seconds", "expected_gain_per_hour",
+    }
+)  # fmt: skip
 
 
 def quick_request(

@@ -27,9 +27,8 @@ class Outlook:
     Hypervolumes are shares of the box between the best expected objectives and the reference point.
 
     Attributes:
-        gain: (m,) hypervolume gained: by a candidate with a step running over the complete ones; by any other over
-            those and what the running ones are expected to reach.
-        seconds: (m,) of steps still to run, those of a running one included.
+        gain: (m,) hypervolume gained over the complete ones, and over what the running ones are expected to reach.
+        seconds: (m,) of steps still to run.
         reached: hypervolume of the complete ones.
     """
 
@@ -58,17 +57,9 @@ def outlook_of(observation: Observation, mean: FloatArray, draws: FloatArray, se
     known = np.isfinite(mean).all(axis=1)
     complete = (mean[known & observation.complete] - reference) / scale
     believed = (mean[known & pending] - reference) / scale
-    points = (draws - reference) / scale
-    gain = _mean_gains(points, np.concatenate([complete, believed]))
-    if pending.any():
-        gain[pending] = _mean_gains(points[pending], complete)
-    corner = np.zeros(len(reference))
+    points, corner = (draws - reference) / scale, np.zeros(len(reference))
+    gains = hypervolume_gains(
+        points.reshape(-1, len(corner)), np.concatenate([complete, believed]), corner
+    ).reshape(points.shape[:2])
     missed = float(hypervolume_gains(corner[None] - 1.0, complete, corner)[0])  # of the whole box
-    return Outlook(gain, seconds, 1.0 - missed)
-
-
-def _mean_gains(points: FloatArray, others: FloatArray) -> FloatArray:
-    """(m,) what the (m, k, n) points add to the others below 0, each alone, on the mean over k."""
-    objectives = points.shape[2]
-    gains = hypervolume_gains(points.reshape(-1, objectives), others, np.zeros(objectives))
-    return np.asarray(gains.reshape(points.shape[:2]).mean(axis=1))
+    return Outlook(gains.mean(axis=1), seconds, 1.0 - missed)

@@ -144,7 +144,6 @@ def test_others_are_judged_by_what_they_add_to_a_running_candidate(
     others = np.arange(len(idle.gain)) != chosen
     assert (told.gain[others] <= idle.gain[others] + 1e-12).all()
     assert told.gain[others].sum() < idle.gain[others].sum()
-    assert told.gain[chosen] == idle.gain[chosen]
     assert told.reached == idle.reached == 0.0
     np.testing.assert_array_equal(told.seconds, idle.seconds)
 
