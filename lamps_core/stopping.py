@@ -95,7 +95,7 @@ class StopRule:
         'less than 0.5 % more hypervolume was expected in an hour of steps'
         """
         span = "in an hour of steps" if self.per_hour else "in as long again"
-        return f"less than {100 * self.share:g} % more hypervolume was expected {span}"
+        return f"less than {100 * self.share:.10g} % more hypervolume was expected {span}"
 
 
 def parse_stop_rule(text: str) -> StopRule:
