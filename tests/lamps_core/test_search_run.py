@@ -543,6 +543,31 @@ def test_a_trained_policy_searches_and_resumes_and_another_of_its_name_is_anothe
         SearchRun(request)
 
 
+def test_two_steps_at_once_by_forecasts_go_on_after_a_death_and_run_no_finished_step_again(
+    topics_csv: Path, tmp_path: Path, trained_policy: Path
+) -> None:
+    request = quick_request(topics_csv, tmp_path / "out", policy=str(trained_policy), parallel=2)
+    with SearchRun(request) as run:
+        run_steps(run, 2)  # both are evaluated
+        first, second = run.ask(), run.ask()
+        assert first is not None
+        assert second is not None
+        assert run.ask() is None
+        assert run.search.observation().pending.all()
+        assert not run.search.observation().mask.any()
+        # The search dies with both in flight: one is committed, and nobody was told.
+        lost = run.execution.run_step(second[1])
+    result = run_to_the_end(request)
+    done = steps_on_record(request.out)
+    assert len(done) == len(set(done)) == result["steps"] == 2 * STEPS_EACH
+    (kept,) = (
+        event["record"]
+        for event in journal_events(request.out)
+        if (event["candidate"], event["step"]) == (second[0].candidate, second[0].step)
+    )
+    assert kept["created_at"] == lost["created_at"]
+
+
 def test_a_policy_that_does_not_know_a_candidate_or_an_objective_is_refused_before_anything_runs(
     topics_csv: Path, tmp_path: Path, trained_policy: Path
 ) -> None:
