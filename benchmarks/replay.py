@@ -82,6 +82,7 @@ def rebuilt(task: Task, policy: Policy) -> int:
             step_seconds=tuple(tuple(task.step_seconds[i, : row[i] + 1].tolist()) for i in seen),
             complete=complete,
             mask=mask,
+            pending=np.zeros(len(row), dtype=bool),
             decision=len(row) + steps,
             spent_seconds=sum(float(task.step_seconds[i, : row[i] + 1].sum()) for i in seen),
             budget_share=0.0,

@@ -26,6 +26,7 @@ from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from lamps_core.search import Action, Outcome
 from lamps_core.search_run import SearchRequest, SearchRun
 from lamps_core.settings import FineTuningSettings
+from lamps_core.stopping import STOP_BELOW
 from lamps_core.text_data import DatasetRequest
 from tasks.landmark_step import export_model, fine_tune_step
 from tasks.secrets import choose_hub_token
@@ -53,6 +54,7 @@ def search(
     test_dataset: str | None = None,
     policy: str = "cheapest",
     budget: str | None = None,
+    stop_below: str = STOP_BELOW,
     gpu_hour_price: Price = GPU_HOUR_PRICE,
     objectives: str = DEFAULT_OBJECTIVES,
     bounds: str = "",
@@ -82,7 +84,8 @@ def search(
         models: Hub ids, folders or zoo names, with commas; a file with one a line; or a preset such as zoo-small.
         test_dataset: Another dataset to evaluate on; None for the dataset's own test split, or 20 % of its rows.
         policy: What decides the next step: cheapest, zigzag, blind, mo_asha, ehvi, ats; or a trained one's path.
-        budget: When to stop: 90s, 2h, 40steps or $50; None for no limit.
+        budget: When to stop: 90s, 2h, 40steps, $50, auto or several, such as auto,2h; None for no limit.
+        stop_below: Budget auto stops below so much more expected: 1% in as long again, or 1%/h in an hour of steps.
         gpu_hour_price: Dollars for an hour of a GPU, for a budget in dollars and the objective dollars.
         objectives: What to minimise, with commas: columns of the curves, or dollars (training seconds x GPUs x price).
         bounds: Upper bounds of objectives such as train_seconds=3600, with commas.
@@ -157,7 +160,11 @@ def search_request(
         objectives=parse_objectives(
             rest.get("objectives", DEFAULT_OBJECTIVES), bounds=bounds, gpu_hour_price=gpu_hour_price
         ),
-        budget=parse_budget(rest.get("budget") or None, gpu_hour_price=gpu_hour_price),
+        budget=parse_budget(
+            rest.get("budget") or None,
+            gpu_hour_price=gpu_hour_price,
+            stop_below=rest.get("stop_below") or STOP_BELOW,
+        ),
         out=Path(out),
         policy=rest.get("policy", "cheapest"),
         settings=FineTuningSettings(seed=seed, **{name: rest[name] for name in names if name in rest}),
@@ -177,11 +184,23 @@ def _run_steps(run: SearchRun, progress_artifact: Any) -> None:
             future = fine_tune_step.submit(request)
             future.add_done_callback(lambda done, action=action: finished.put((action, done)))
         if run.search.running == 0:
-            return
+            break
         run.tell(_outcome(run, *finished.get()))
         if time.monotonic() - told_at > ARTIFACT_SECONDS:
-            update_progress_artifact(progress_artifact, progress=100 * run.progress().budget_share)
+            _tell_progress(run, progress_artifact)
             told_at = time.monotonic()
+    _tell_progress(run, progress_artifact)
+
+
+def _tell_progress(run: SearchRun, progress_artifact: Any) -> None:
+    """The share of the budget that is used and, where it is known, what is still to be won."""
+    now = run.progress()
+    expected = f"; expected: {now.expected}" if now.expected else ""
+    update_progress_artifact(
+        progress_artifact,
+        progress=100 * now.budget_share,
+        description=f"budget of {now.dataset}{expected}",
+    )
 
 
 def _outcome(run: SearchRun, action: Action, future: PrefectFuture[dict[str, Any]]) -> Outcome:

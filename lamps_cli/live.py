@@ -32,9 +32,12 @@ if TYPE_CHECKING:
     from lamps_core.progress import RunningStep, SearchProgress
 
 REFRESHES_PER_SECOND = 8
-_HEADER_LINES = 5
+_HEADER_LINES = 6
 _TABLE_LINES = 3
-_UNLIMITED = "unlimited"  # the text of a budget where none was given
+_NO_LIMIT = {
+    "unlimited": "no budget",
+    "auto": "budget auto",
+}  # budgets of which no share is spent, by their text
 _PHASES = {"load": "loading", "train": "training", "evaluate": "evaluating", "save": "saving"}
 
 
@@ -136,6 +139,8 @@ def _draw_search(event: SearchProgress, at: Moment) -> RenderableType:
     room = max(at.height - _HEADER_LINES, 3)
     running = event.running[: max(1, room // 2)]
     parts: list[RenderableType] = [_header(event), _budget_line(event, at.elapsed)]
+    if event.expected:
+        parts.append(Text(f"expected: {event.expected}", overflow="ellipsis", no_wrap=True))
     if running:
         parts.append(running_table(running, at.now))
     parts.append(_counts(event, hidden=len(event.running) - len(running)))
@@ -169,8 +174,8 @@ def _header(event: SearchProgress) -> Text:
 def _budget_line(event: SearchProgress, elapsed: float) -> Table:
     times = f"{event.spent_seconds:,.0f} s spent, {clock_time(elapsed)} elapsed"
     line = Table.grid(padding=(0, 1))
-    if event.budget_text == _UNLIMITED:
-        line.add_row(Text("no budget", no_wrap=True), Text(times, style="dim", no_wrap=True))
+    if event.budget_text in _NO_LIMIT:
+        line.add_row(Text(_NO_LIMIT[event.budget_text], no_wrap=True), Text(times, style="dim", no_wrap=True))
         return line
     share = min(max(event.budget_share, 0.0), 1.0)
     line.add_row(
@@ -264,10 +269,12 @@ def _line(name: str, event: SearchProgress, *, seconds: float, failures: int) ->
     share = f"{event.budget_share:.0%} of {plain(event.budget_text)} spent"
     parts = [
         f"[{clock_time(seconds)}] {name}",
-        "no budget" if event.budget_text == _UNLIMITED else share,
+        _NO_LIMIT.get(event.budget_text, share),
         f"{event.steps_done} steps, {event.complete} complete, {event.failed} failed",
         f"{len(event.front)} on the front",
     ]
+    if event.expected:
+        parts.append(f"expected: {event.expected}")
     if failures > 0:
         parts.append(f"{failures} just failed")
     return " | ".join([*parts, plain(event.message)] if event.message else parts)

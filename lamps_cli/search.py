@@ -34,7 +34,17 @@ from lamps_core.errors import BadInput
     show_default=True,
     help="cheapest, zigzag, blind, mo_asha, ehvi or ats; or the folder or .zip of a trained one.",
 )
-@click.option("--budget", help="90s, 2h, 40steps or $50; without one, until every candidate is complete.")
+@click.option(
+    "--budget",
+    help="90s, 2h, 40steps, $50, auto (until little more is expected) or several: auto,2h; without one, until every "
+    "candidate is complete.",
+)
+@click.option(
+    "--stop-below",
+    default="1%",
+    show_default=True,
+    help="Of --budget auto: stop when less more hypervolume is expected in as long again (1%) or an hour (1%/h).",
+)
 @click.option(
     "--gpu-hour-price", default=3.67, show_default=True, help="For dollars, of a budget or an objective."
 )
@@ -52,7 +62,7 @@ def search(as_json: bool, bounds: tuple[str, ...], **parameters: Any) -> None:
     """Find the fine-tuned models nobody would beat on test loss and training time."""
     if parameters["budget"] == "":  # an unset variable of a script must not mean: without end
         raise BadInput(
-            "--budget is empty: give 90s, 2h, 40steps or $50, or leave the option out for no limit"
+            "--budget is empty: give 90s, 2h, 40steps, $50 or auto, or leave the option out for no limit"
         )
     parameters["bounds"] = ",".join(bounds)
     parameters["command"] = shlex.join(["lamps", *sys.argv[1:]])

@@ -40,6 +40,8 @@ def print_search(result: dict[str, Any], out: Path) -> None:
     for row in result["candidates"]:
         if row.get("beyond"):
             console.print(f"out of bounds: {_beyond(row, result)}", markup=False, highlight=False)
+    if result.get("expected_gain") is not None:
+        console.print(_still_expected(result), markup=False, highlight=False)
     if result["front"]:
         console.print(_front(result))
     else:
@@ -55,6 +57,16 @@ def _beyond(row: dict[str, Any], result: dict[str, Any]) -> str:
         if name in row["beyond"]
     ]
     return f"{row['model']} ({'; '.join(told)})"
+
+
+def _still_expected(result: dict[str, Any]) -> str:
+    """What going on would bring, and how, where the search stopped by itself."""
+    from lamps_core.report_words import expected_gain
+
+    told = f"expected of going on: {expected_gain(result['expected_gain'], result['expected_gain_seconds'])}"
+    if result.get("stopped"):
+        told += f"; stopped: {result['stopped']} (a smaller --stop-below or another --budget goes on)"
+    return told
 
 
 def _why_no_front(result: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
-"""What `--budget` means: seconds, steps or dollars, and how much of them is left.
+"""What `--budget` means: seconds, steps, dollars or `auto`, and how much of them is left.
 
-Knows nothing of what spends it.
+Knows nothing of what spends it, nor when `auto` ends: that is `stopping`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 from lamps_core.errors import BadInput
+from lamps_core.stopping import STOP_BELOW, StopRule, parse_stop_rule
 
 GPU_HOUR_PRICE = 3.67  # dollars for an hour of one A100 40 GB, section 6.2 of the paper
 
@@ -18,7 +19,8 @@ _UNIT_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile("".join(f"(?:(?P<{unit}>{_NUMBER}){unit})?" for unit in _UNIT_SECONDS))
 _STEPS = re.compile(r"([0-9]{1,18}) ?steps?")
 _DOLLARS = re.compile(rf"\$ ?({_NUMBER})")
-_FORMS = "90s, 30m, 2h, 1d, 1h30m, 40steps, $50"
+UNLIMITED, AUTO = "unlimited", "auto"
+_FORMS = "90s, 30m, 2h, 1d, 1h30m, 40steps, $50, auto, or several as in auto,2h"
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,13 @@ class Budget:
         text: as the user gave it; `unlimited` where none was given.
         seconds: of steps, summed over all of them.
         steps: landmark steps, zero-shot evaluations included.
+        stop: what `auto` stops by.
     """
 
     text: str
     seconds: float | None = None
     steps: int | None = None
+    stop: StopRule | None = None
 
     def exhausted(self, spent_seconds: float, steps: int) -> bool:
         """Whether nothing more may be started.
@@ -52,7 +56,7 @@ class Budget:
         return math.inf if self.seconds is None else max(0.0, self.seconds - spent_seconds)
 
     def share(self, spent_seconds: float, steps: int) -> float:
-        """How much of the budget is used, 0 to 1; always 0 where there is no limit.
+        """How much of the budget is used, 0 to 1; always 0 where there is no limit but `auto`.
 
         >>> parse_budget("2h").share(1800.0, 12)
         0.25
@@ -62,30 +66,40 @@ class Budget:
         return min(1.0, max(0.0, of_seconds, of_steps))
 
 
-def parse_budget(text: str | None, *, gpu_hour_price: float = GPU_HOUR_PRICE) -> Budget:
-    """Read a budget: a duration, a number of steps, or dollars.
+def parse_budget(
+    text: str | None, *, gpu_hour_price: float = GPU_HOUR_PRICE, stop_below: str = STOP_BELOW
+) -> Budget:
+    """Read a budget: a duration, a number of steps, dollars, `auto`; or several, of which the first met ends it.
 
     Args:
-        text: `90s`, `30m`, `2h`, `1d`, `1h30m`, `1.5h`, `40steps` or `$50`; None for no limit.
+        text: `90s`, `30m`, `2h`, `1d`, `1h30m`, `1.5h`, `40steps`, `$50`, `auto` or `auto,2h`; None for no limit.
         gpu_hour_price: dollars for an hour of one GPU; turns dollars into seconds of one GPU.
+        stop_below: when `auto` stops, as `stopping.parse_stop_rule` takes it.
 
     Raises:
         BadInput: the text is none of these forms, or not more than zero; the price is not a finite number
-            more than zero.
+            more than zero; the threshold is none.
 
     >>> parse_budget("1h30m").seconds, parse_budget("40steps").steps
     (5400.0, 40)
     >>> parse_budget("$50", gpu_hour_price=2.0).seconds
     90000.0
+    >>> auto = parse_budget("auto,2h", stop_below="0.5%")
+    >>> auto.seconds, auto.stop.share
+    (7200.0, 0.005)
     """
     check_price(gpu_hour_price)
+    stop = parse_stop_rule(stop_below)
     if text is None:
-        return Budget("unlimited")
-    budget = _parse(text, gpu_hour_price)
-    amount = budget.seconds if budget.steps is None else budget.steps
-    if amount is None or not 0 < amount < math.inf:
-        raise BadInput(f"budget {text!r} must be more than zero and finite, like one of {_FORMS}")
-    return budget
+        return Budget(UNLIMITED)
+    parts = [part.strip().lower() for part in text.split(",")]
+    limits = [_parse(part, text, gpu_hour_price) for part in parts if part != AUTO]
+    return Budget(
+        text,
+        seconds=min((limit.seconds for limit in limits if limit.seconds is not None), default=None),
+        steps=min((limit.steps for limit in limits if limit.steps is not None), default=None),
+        stop=stop if AUTO in parts else None,
+    )
 
 
 def check_price(gpu_hour_price: float) -> None:
@@ -98,13 +112,19 @@ def check_price(gpu_hour_price: float) -> None:
         raise BadInput(f"the price of a GPU hour must be more than zero dollars, not {gpu_hour_price}")
 
 
-def _parse(text: str, gpu_hour_price: float) -> Budget:
-    written = text.strip().lower()
+def _parse(written: str, text: str, gpu_hour_price: float) -> Budget:
+    """One limit, of a budget's whole text."""
     if match := _STEPS.fullmatch(written):
-        return Budget(text, steps=int(match[1]))
-    if match := _DOLLARS.fullmatch(written):
-        return Budget(text, seconds=float(match[1]) / gpu_hour_price * 3600)
-    if written and (match := _DURATION.fullmatch(written)):
+        budget = Budget(text, steps=int(match[1]))
+    elif match := _DOLLARS.fullmatch(written):
+        budget = Budget(text, seconds=float(match[1]) / gpu_hour_price * 3600)
+    elif written and (match := _DURATION.fullmatch(written)):
         parts = match.groupdict(default="0")
-        return Budget(text, seconds=sum(float(parts[unit]) * size for unit, size in _UNIT_SECONDS.items()))
-    raise BadInput(f"budget {text!r} is not understood: give one of {_FORMS}")
+        seconds = sum(float(parts[unit]) * size for unit, size in _UNIT_SECONDS.items())
+        budget = Budget(text, seconds=seconds)
+    else:
+        raise BadInput(f"budget {text!r} is not understood: give one of {_FORMS}")
+    amount = budget.seconds if budget.steps is None else budget.steps
+    if amount is None or not 0 < amount < math.inf:
+        raise BadInput(f"budget {text!r} must be more than zero and finite, like one of {_FORMS}")
+    return budget

@@ -58,6 +58,7 @@ class SearchProgress:
         failed: how many ended in an error.
         front: rows as in `result.json`'s front, the best of the first objective first.
         message: what just happened, for a person; empty where nothing needs saying.
+        expected: what is still to be won, for a person; empty where that is unknown.
     """
 
     dataset: str
@@ -72,6 +73,7 @@ class SearchProgress:
     failed: int
     front: tuple[dict[str, object], ...]
     message: str = ""
+    expected: str = ""
 
 
 @dataclass(frozen=True)

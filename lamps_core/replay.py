@@ -1,11 +1,12 @@
 """A search on recorded curves: the same observations, mask and accounting as a real one, and no fine-tuning.
 
-Every method is judged by this one harness, so that differences between methods are theirs alone. Knows
-nothing of how a policy decides or of who reads the result.
+Every method is judged by this one harness, so that differences between methods are theirs alone. Steps can run on
+several simulated devices at once. Knows nothing of how a policy decides or of who reads the result.
 """
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,10 +28,11 @@ class Replay:
     """What a policy reached, and when.
 
     Attributes:
-        spent_seconds: (p,) cost so far when the hypervolume grew, ascending.
+        spent_seconds: (p,) when the hypervolume grew, ascending: seconds since the search began, by a clock that only
+            its steps move. With one device that is what the search has cost by then; with more, it has cost more.
         share: (p,) hypervolume of the complete candidates from then on, as a share of what all reach together.
-        steps: landmark steps after the zero-shot ones.
-        total_seconds: cost of all of them, zero-shot included.
+        steps: landmark steps that ended, after the zero-shot ones.
+        total_seconds: cost of all of them on all devices together, zero-shot included.
     """
 
     spent_seconds: FloatArray
@@ -39,7 +41,7 @@ class Replay:
     total_seconds: float
 
     def seconds_to(self, share: float) -> float | None:
-        """The cost at which a share of the hypervolume was first reached; None if it never was."""
+        """When a share of the hypervolume was first reached; None if it never was."""
         reached = np.flatnonzero(self.share >= share * (1.0 - _ROUNDING))
         return float(self.spent_seconds[reached[0]]) if len(reached) else None
 
@@ -52,6 +54,7 @@ class ReplayedSearch:
         self.spent_seconds = task.zero_shot_seconds
         self.row = np.zeros(len(task.rows), dtype=np.int64)  # (m,) the last row seen of each curve
         self.complete = task.complete & (task.rows == 1)
+        self.pending = np.zeros(len(task.rows), dtype=bool)  # (m,) whose next step runs
         self.steps = 0
         self._losses: list[tuple[float, ...]] = [(float(loss),) for loss in task.losses[:, 0]]
         self._seconds: list[tuple[float, ...]] = [(float(first),) for first in task.step_seconds[:, 0]]
@@ -60,8 +63,8 @@ class ReplayedSearch:
 
     @property
     def mask(self) -> np.ndarray:
-        """(m,) which candidates have a recorded step left, and have passed no bound of a growing cost."""
-        mask: np.ndarray = self.row < self.task.playable_rows - 1
+        """(m,) which candidates have a recorded step left, have passed no bound of a growing cost, and are idle."""
+        mask: np.ndarray = (self.row < self.task.playable_rows - 1) & ~self.pending
         return mask
 
     def observation(self) -> Observation:
@@ -76,15 +79,22 @@ class ReplayedSearch:
             step_seconds=tuple(self._seconds),
             complete=self.complete.copy(),
             mask=self.mask,
-            decision=len(self.task.rows) + self.steps,
+            pending=self.pending.copy(),
+            decision=len(self.task.rows) + self.steps + int(self.pending.sum()),
             spent_seconds=self.spent_seconds,
             budget_share=0.0,
             curves=tuple(self._curves),
             bounds=bounds_of(self.task.objectives),
         )
 
+    def start(self, candidate: int) -> float:
+        """Begin one more landmark step of a candidate that may run; returns the seconds it will take."""
+        self.pending[candidate] = True
+        return float(self.task.step_seconds[candidate, self.row[candidate] + 1])
+
     def step(self, candidate: int) -> None:
-        """One more landmark step of a candidate that may run."""
+        """One more landmark step of a candidate, which may run or runs, is done."""
+        self.pending[candidate] = False
         self.row[candidate] += 1
         row = self.row[candidate]
         seconds = float(self.task.step_seconds[candidate, row])
@@ -98,29 +108,36 @@ class ReplayedSearch:
             self.complete[candidate] = self.task.complete[candidate]
 
 
-def replay(task: Task, policy: Policy) -> Replay:
+def replay(task: Task, policy: Policy, *, devices: int = 1) -> Replay:
     """Run a policy on a task until nothing more can be gained.
+
+    Whenever a device is free the policy is asked for a step of a candidate that has none running; the step ends after
+    its recorded seconds. The policy is first asked when all zero-shot evaluations are done, as in `search`.
 
     Args:
         task: the recorded curves.
         policy: asked before every step.
+        devices: steps that run at once, all alike.
 
     Raises:
         ValueError: the policy chose a candidate that may not run.
     """
     search = ReplayedSearch(task)
-    spent, shares = [search.spent_seconds], [_share(task, search.complete)]
+    clock = zero_shot_clock(task, devices)
+    spent, shares = [clock], [_share(task, search.complete)]
+    running: list[tuple[float, int, int]] = []  # a heap of (end, which of the steps begun, candidate)
+    begun = 0
     while shares[-1] < 1.0 - _ROUNDING:
-        observation = search.observation()
-        if not observation.mask.any():
+        while len(running) < devices and (chosen := _chosen(search, policy)) is not None:
+            heapq.heappush(running, (clock + search.start(chosen), begun, chosen))
+            begun += 1
+        if not running:
             break
-        chosen = policy.select(observation)
-        if not observation.mask[chosen]:
-            raise ValueError(f"policy {policy.name} chose {observation.names[chosen]}, which is masked")
+        clock, _, ended = heapq.heappop(running)
         before = search.complete.copy()
-        search.step(chosen)
-        if search.complete[chosen] and not before[chosen] and _new(task, chosen, before):
-            spent.append(search.spent_seconds)
+        search.step(ended)
+        if search.complete[ended] and not before[ended] and _new(task, ended, before):
+            spent.append(clock)
             shares.append(_share(task, search.complete))
     return Replay(
         spent_seconds=np.array(spent),
@@ -128,6 +145,28 @@ def replay(task: Task, policy: Policy) -> Replay:
         steps=search.steps,
         total_seconds=search.spent_seconds,
     )
+
+
+def zero_shot_clock(task: Task, devices: int) -> float:
+    """When every candidate has been evaluated: each in its turn on the first device that is free (Graham 1966)."""
+    free = [(0.0, device) for device in range(devices)]
+    evaluated_on = np.empty(len(task.rows), dtype=np.int64)
+    for candidate, seconds in enumerate(task.step_seconds[:, 0].tolist()):
+        at, evaluated_on[candidate] = heapq.heappop(free)
+        heapq.heappush(free, (at + seconds, int(evaluated_on[candidate])))
+    # Summed as `Task.zero_shot_seconds`, so that one device gives that very number.
+    return max(float(task.step_seconds[evaluated_on == device, 0].sum()) for device in range(devices))
+
+
+def _chosen(search: ReplayedSearch, policy: Policy) -> int | None:
+    """What the policy wants next; None where no candidate may run."""
+    observation = search.observation()
+    if not observation.mask.any():
+        return None
+    chosen = policy.select(observation)
+    if not observation.mask[chosen]:
+        raise ValueError(f"policy {policy.name} chose {observation.names[chosen]}, which is masked")
+    return chosen
 
 
 def _new(task: Task, candidate: int, complete: np.ndarray) -> bool:

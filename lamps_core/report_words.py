@@ -50,6 +50,33 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
+def expected_gain(gain: float, seconds: float) -> str:
+    """What is still to be won, by what it takes, and as a pace in the longest span in which that is at most all of it.
+
+    Args:
+        gain: of hypervolume, as a share of what is then reached.
+        seconds: of steps until then.
+
+    >>> expected_gain(0.031, 118.0)
+    '3.1 % more hypervolume in the next 1 min 58 s (95 % an hour)'
+    >>> expected_gain(0.02, 4.0), expected_gain(0.0, 9.0)
+    ('2 % more hypervolume in the next 4.0 s (30 % a minute)', 'no more hypervolume')
+    """
+    if not gain > 0.0:
+        return "no more hypervolume"
+    paces = [("an hour", 3600.0), ("a minute", 60.0), ("a second", 1.0)]
+    in_spans = [(span, 100.0 * gain * length / max(seconds, 1e-9)) for span, length in paces]
+    span, pace = next((told for told in in_spans if told[1] <= 100.0), in_spans[-1])
+    return f"{_rounded(100.0 * gain)} % more hypervolume in the next {duration(seconds)} ({_rounded(pace)} % {span})"
+
+
+def _rounded(percent: float) -> str:
+    """Two digits, of what is more than a thousandth; never with an exponent."""
+    if percent < 0.001:
+        return "less than 0.001"
+    return f"{percent:.0f}" if percent >= 10.0 else f"{float(f'{percent:.2g}'):g}"
+
+
 def counted(count: int, noun: str) -> str:
     """A number with its noun.
 

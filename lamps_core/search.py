@@ -14,6 +14,7 @@ import numpy as np
 from lamps_core import front
 from lamps_core.objectives import bounds_of
 from lamps_core.policies import Observation
+from lamps_core.stopping import prospect_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from lamps_core.budget import Budget
     from lamps_core.objectives import Objective
     from lamps_core.policies import Policy
+    from lamps_core.stopping import Forecaster, Prospect
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,13 @@ class Search:
     """The state of a search: ask for an action, run it, tell what came of it."""
 
     def __init__(
-        self, names: Sequence[str], *, policy: Policy, objectives: Sequence[Objective], budget: Budget
+        self,
+        names: Sequence[str],
+        *,
+        policy: Policy,
+        objectives: Sequence[Objective],
+        budget: Budget,
+        forecaster: Forecaster | None = None,
     ) -> None:
         """Begin with no step done.
 
@@ -98,15 +106,18 @@ class Search:
             policy: chooses after every candidate's zero-shot evaluation.
             objectives: what to minimise.
             budget: when to stop.
+            forecaster: says how much is still to be won; without one nobody knows.
         """
         self.candidates = {name: CandidateState(name) for name in names}
         self.policy = policy
         self.objectives = tuple(objectives)
         self.budget = budget
+        self.forecaster = forecaster
         self.spent_seconds = 0.0
         self.steps = 0
         self._outcomes = 0
         self._cut = False
+        self._prospect: tuple[int, Prospect | None] = (-1, None)  # and after how many outcomes
 
     @property
     def running(self) -> int:
@@ -116,12 +127,13 @@ class Search:
     def ask(self) -> Action | None:
         """The next step to run, now in flight; None while there is nothing (more) to start.
 
-        With nothing in flight either, the search has ended: the budget is spent or no candidate is left.
+        With nothing in flight either, the search has ended: the budget is spent, too little is still to be won, or no
+        candidate is left.
         """
         if self._cut or self.budget.exhausted(self.spent_seconds, self.steps + self.running):
             return None
         name = self._next_zero_shot()
-        if name is None and not self._evaluating_zero_shot():
+        if name is None and not self._evaluating_zero_shot() and not self.stopped():
             name = self._chosen()
         if name is None:
             return None
@@ -167,6 +179,27 @@ class Search:
             raise ValueError(f"policy {self.policy.name} chose {observation.names[index]}, which is masked")
         return observation.names[index]
 
+    def prospect(self) -> Prospect | None:
+        """What is still to be won; None while that is unknown, as before all zero-shot evaluations are done."""
+        if self.forecaster is None or not all(
+            c.rows or c.error is not None for c in self.candidates.values()
+        ):
+            return None
+        if self._prospect[0] != self._outcomes:
+            self._prospect = self._outcomes, prospect_of(self.forecaster, self.observation())
+        return self._prospect[1]
+
+    def stopped(self) -> bool:
+        """Whether too little is still to be won for the budget `auto`; a first complete candidate always is enough.
+
+        Follows from the outcomes alone. One that was running may change it, and the search goes on.
+        """
+        rule = self.budget.stop
+        if rule is None or not self.complete() or not any(map(self._may_run, self.candidates.values())):
+            return False
+        prospect = self.prospect()
+        return prospect is not None and rule.met(prospect, self.spent_seconds)
+
     def observation(self) -> Observation:
         """What the policy sees now."""
         states = list(self.candidates.values())
@@ -180,6 +213,7 @@ class Search:
             step_seconds=tuple(tuple(row["step_seconds"] for row in state.rows) for state in states),
             complete=np.array([state.complete for state in states]),
             mask=np.array([self._may_run(state) for state in states]),
+            pending=np.array([state.running for state in states]),
             decision=self._outcomes + self.running,
             spent_seconds=self.spent_seconds,
             budget_share=self.budget.share(self.spent_seconds, self.steps),

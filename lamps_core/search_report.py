@@ -16,10 +16,13 @@ from markupsafe import Markup
 from lamps_core.figures import Axes2D, DrawnCandidate, curve_figure, front_figure
 from lamps_core.objectives import MAXIMISED
 from lamps_core.quantities import number, on_axis, parameters, title
-from lamps_core.report_words import counted, duration, render_page
+from lamps_core.report_words import counted, duration, expected_gain, render_page
 
 if TYPE_CHECKING:
     from lamps_core.search_record import CandidateRecord, Row, SearchRecord
+
+
+_NO_LIMIT = {"unlimited": ", no budget", "auto": ", until little more was expected"}  # by the budget's text
 
 
 def render_search(search: SearchRecord) -> str:
@@ -34,6 +37,7 @@ def _view(search: SearchRecord) -> dict[str, Any]:
         "search": search,
         "headline": _headline(search),
         "summary": _summary(search),
+        "expected": _expected(search),
         "selection": _selection(search.result.get("selection")),
         "figures": _front_figures(search, drawn),
         "curves": _curve_figures(drawn),
@@ -73,7 +77,7 @@ def _summary(search: SearchRecord) -> str:
     spent = duration(search.spent_seconds)
     budget = search.result.get("budget")
     share = f" of a budget of {_budget(str(budget))}" if budget else ""
-    share = ", no budget" if budget == "unlimited" else share
+    share = _NO_LIMIT.get(str(budget), share)
     tried = sum(item.steps > 0 for item in search.candidates)
     better = " and ".join(title(name).lower() for name in search.objectives)
     told = (
@@ -84,6 +88,16 @@ def _summary(search: SearchRecord) -> str:
     if len(search.front) == 0:
         return f"{told}."
     return f"{told}: no other complete candidate is at least as good in {better} and better in one."
+
+
+def _expected(search: SearchRecord) -> str | None:
+    """Whether the search stopped by itself, and what going on was expected to bring; None where nobody knows."""
+    gain, seconds = search.result.get("expected_gain"), search.result.get("expected_gain_seconds")
+    if gain is None or seconds is None:
+        return None
+    going_on = f"Going on was expected to bring {expected_gain(float(gain), float(seconds))}."
+    stopped = search.result.get("stopped")
+    return f"The search stopped by itself: {stopped}. {going_on}" if stopped else going_on
 
 
 def _selection(selection: Any) -> dict[str, Any] | None:
@@ -211,7 +225,18 @@ def _state(item: CandidateRecord) -> str:
 
 def _settings(search: SearchRecord) -> list[tuple[str, str]]:
     result = search.result
-    keys = ("policy", "budget", "selection", "seed", "parallel", "devices", "rows", "labels", "lamps_version")
+    keys = (
+        "policy",
+        "budget",
+        "stop_below",
+        "selection",
+        "seed",
+        "parallel",
+        "devices",
+        "rows",
+        "labels",
+        "lamps_version",
+    )
     pairs: list[tuple[str, Any]] = [(key, result[key]) for key in keys if result.get(key) is not None]
     pairs = [
         (key, "none") if (key, value) == ("budget", "unlimited") else (key, value) for key, value in pairs

@@ -49,6 +49,7 @@ class ResultTeller:
             "dataset": self._dataset.name,
             "hypervolume": search.hypervolume(),
             "lost_seconds": _lost_seconds(search),
+            **_expected(search),
             "policy": search.policy.name,
             "selection": self._dataset.selection,
             "front": list(self.front_rows(search)),
@@ -100,6 +101,19 @@ def search_told(search: Search) -> dict[str, Any]:
             if state.error is not None
         ],
     }
+
+
+def _expected(search: Search) -> dict[str, Any]:
+    """What was still to be won, as a share of the hypervolume then reached; and why the search stopped by itself."""
+    prospect, rule = search.prospect(), search.budget.stop
+    told = {
+        "expected_gain": None if prospect is None else prospect.gain,
+        "expected_gain_seconds": None if prospect is None else prospect.seconds,
+        "expected_gain_per_hour": None if prospect is None else prospect.gain_per_hour,
+    }
+    if rule is None:
+        return told
+    return told | {"stop_below": rule.text, "stopped": rule.words if search.stopped() else None}
 
 
 def _candidate_row(search: Search, state: CandidateState) -> dict[str, Any]:

@@ -22,10 +22,12 @@ from lamps_core.policies import POLICIES, load_policy
 from lamps_core.policy_file import read_policy
 from lamps_core.prepared_data import save_prepared
 from lamps_core.progress import RunningStep, SearchProgress, listener, publish
+from lamps_core.report_words import expected_gain
 from lamps_core.search import Action, CandidateState, Outcome, Search
 from lamps_core.search_result import ResultTeller, model_path
 from lamps_core.settings import DEFAULT_LEARNING_RATE, FineTuningSettings
 from lamps_core.steps import ExportRequest, StepKey, StepRequest
+from lamps_core.stopping import load_forecaster
 from lamps_core.text_data import DatasetRequest, load_text_dataset
 from lamps_core.worker_pool import DeviceSlot, device_slots
 
@@ -93,9 +95,19 @@ class SearchRun:
             objectives=request.objectives,
             candidates=tuple(self.candidates),
         )
+        forecaster = load_forecaster(policy, request.objectives, tuple(self.candidates))
+        if request.budget.stop is not None and forecaster is None:
+            raise BadInput(
+                f"--budget {request.budget.text}: --policy {request.policy} does not forecast, so nobody knows when "
+                "little is left to win: give a policy that lamps train-policy made, or another budget"
+            )
         self.dataset = load_text_dataset(request.data)
         self.search = Search(
-            list(self.candidates), policy=policy, objectives=request.objectives, budget=request.budget
+            list(self.candidates),
+            policy=policy,
+            objectives=request.objectives,
+            budget=request.budget,
+            forecaster=forecaster,
         )
         self.slots = tuple(slots or device_slots(request.parallel))
         self._message = ""
@@ -166,6 +178,7 @@ class SearchRun:
         for state in self.search.candidates.values():
             self._write_curve(state)
         self._front_rows = self._teller.front_rows(self.search)
+        self._expected = self._expected_words()
 
     def __enter__(self) -> SearchRun:
         self.execution = execution.Execution(
@@ -226,6 +239,7 @@ class SearchRun:
         state = self.search.candidates[outcome.candidate]
         self._write_curve(state)
         self._front_rows = self._teller.front_rows(self.search)
+        self._expected = self._expected_words()
         self._message = describe(outcome)
         self.publish()
 
@@ -264,7 +278,12 @@ class SearchRun:
             failed=sum(state.error is not None for state in states),
             front=self._front_rows,
             message=self._message,
+            expected=self._expected,
         )
+
+    def _expected_words(self) -> str:
+        prospect = self.search.prospect()
+        return "" if prospect is None else expected_gain(prospect.gain, prospect.seconds)
 
     def publish(self) -> None:
         """Tell whoever listens how the search stands."""

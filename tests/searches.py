@@ -13,12 +13,17 @@ import safetensors.numpy
 
 from lamps_core.budget import parse_budget
 from lamps_core.errors import BudgetSpent, CandidateFailed
+from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
+from lamps_core.policy_file import write_policy
+from lamps_core.policy_training.forecast import train
+from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.search import Outcome
 from lamps_core.search_run import SearchRequest, SearchRun
 from lamps_core.settings import FineTuningSettings
 from lamps_core.text_data import DatasetRequest
 from lamps_core.zoo import materialise
+from tests.meta_datasets import curve_rows, write_meta_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +35,12 @@ MODELS = f"{TINY},{BETTER}"
 STEPS_EACH = 4  # zero-shot, half of the rows, all of them twice
 QUICK = FineTuningSettings(landmarks=2, max_epochs=2)
 OBJECTIVES = "test_loss,parameters"  # no time among them: the noise of the clock decides nothing
-TIMES = frozenset({"spent_seconds", "lost_seconds", "train_seconds", "seconds", "command"})
+TIMES = frozenset(
+    {
+        "spent_seconds", "lost_seconds", "train_seconds", "seconds", "command",
+        "expected_gain", "expected_gain_seconds", "expected_gain_per_hour",
+    }
+)  # fmt: skip
 
 
 def quick_request(
@@ -96,6 +106,19 @@ def steps_on_record(out: Path) -> list[tuple[str, int]]:
     return [
         (event["candidate"], event["step"]) for event in journal_events(out) if event.get("kind") == "step"
     ]
+
+
+def forecasting_policy(folder: Path, models: str = MODELS) -> Path:
+    """A policy learned from made-up curves of the candidates of a quick search, each worse than the one before."""
+    rows = [
+        row | {"accuracy": 1.0 / (1.0 + row["test_loss"])}
+        for dataset in ("a", "b", "c")
+        for place, model in enumerate(models.split(","))
+        for row in curve_rows(dataset, model, losses=[0.7 * place + floor for floor in (1.2, 0.5, 0.2)])
+    ]
+    curves = read_tasks(write_meta_dataset(folder / "curves", rows), parse_objectives(OBJECTIVES))
+    write_policy(folder / "policy.zip", train(curves, seed=0, run=TrainingRun()))
+    return folder / "policy.zip"
 
 
 def truncated_model(folder: Path) -> Path:

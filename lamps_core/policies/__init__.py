@@ -38,7 +38,9 @@ class Observation:
         step_seconds: (m,) seconds of each step so far.
         complete: (m,) True where the stopping criterion is met.
         mask: (m,) True where a step may be started.
-        decision: number of outcomes so far: seeds a random policy, so that a resumed search decides alike.
+        pending: (m,) True where a step runs now, of which nothing is known yet; its mask is False.
+        decision: number of outcomes so far, and of steps that run: seeds a random policy, so that a resumed search
+            decides alike.
         spent_seconds: cost so far.
         budget_share: share of the budget spent, 0 to 1; 0 without a budget.
         curves: (m,) of (steps + 1, n) minimised objectives after each step so far, the last row as in `objectives`;
@@ -55,6 +57,7 @@ class Observation:
     step_seconds: tuple[tuple[float, ...], ...]
     complete: np.ndarray
     mask: np.ndarray
+    pending: np.ndarray
     decision: int
     spent_seconds: float
     budget_share: float
@@ -74,6 +77,7 @@ class Observation:
             step_seconds=tuple(self.step_seconds[place] for place in places),
             complete=self.complete[places],
             mask=self.mask[places],
+            pending=self.pending[places],
             curves=tuple(self.curves[place] for place in places) if self.curves else (),
         )
 

@@ -11,7 +11,8 @@ through those accepted before it; the first that does not stops the fit. K = 3 a
 - The paper gives every model the same share of the data and then trains the one with the least predicted loss. Here
   each candidate gets four landmarks, the fewest that can stop a fit, the cheapest candidate first; then, step by step,
   the candidate whose predicted objectives add most hypervolume to the complete ones per second still to spend, its
-  line fitted anew as its curve grows. Objectives that are no loss come from `extrapolation`.
+  line fitted anew as its curve grows. Objectives that are no loss come from `extrapolation`. One whose step is running
+  counts as complete at what is predicted of it.
 """
 
 from __future__ import annotations
@@ -63,13 +64,14 @@ class AcceptThenStop:
         choices = np.flatnonzero(seen.open)
         if len(choices) == 0:
             return int(np.argmax(observation.mask))
-        mean = seen.mean[choices]
-        ends = expected_cost(observation).steps[choices].tolist()
-        predicted = [predicted_loss(observation.losses[c], end) for c, end in zip(choices, ends, strict=True)]
+        mean, ends = seen.mean.copy(), expected_cost(observation).steps
+        # One that runs its last early landmark has no line yet: its extrapolation stands.
+        fitted = np.flatnonzero(seen.open | (seen.pending & (observation.steps > POINTS)))
+        predicted = [predicted_loss(observation.losses[c], float(ends[c])) for c in fitted]
         for column in self._losses:
-            mean[:, column] = predicted
+            mean[fitted, column] = predicted
         seconds = np.maximum(seen.remaining_seconds[choices], _LEAST_SECONDS)
-        gains = hypervolume_gains(mean, seen.mean[seen.known], seen.reference)
+        gains = hypervolume_gains(mean[choices], mean[seen.known | seen.pending], seen.reference)
         return int(choices[np.lexsort((seconds, -gains / seconds))[0]])
 
 

@@ -3,7 +3,9 @@
 Emmerich, Deutz and Klinkenberg, "Hypervolume-based expected improvement", 2011, by BoTorch's analytic acquisition
 (exact for independent Gaussians: Daulton, Balandat and Bakshy, "Differentiable expected hypervolume improvement",
 2020); per expected cost as Snoek, Larochelle and Adams, "Practical Bayesian optimization of machine learning
-algorithms", 2012. The Gaussians are those of `extrapolation`; one step is run, then all is asked again.
+algorithms", 2012. The Gaussians are those of `extrapolation`; one step is run, then all is asked again. Candidates with
+a step running count as complete at their means (Ginsbourger, Le Riche and Carraro, "Kriging is well-suited to
+parallelize optimization", 2010).
 """
 
 from __future__ import annotations
@@ -52,8 +54,9 @@ class ExpectedImprovement:
         if len(choices) == 0:
             return int(np.argmax(observation.mask))
         seconds = np.maximum(seen.remaining_seconds[choices], _LEAST_SECONDS)
+        others = seen.mean[seen.known | seen.pending]
         improvement = expected_improvements(
-            seen.mean[choices], seen.variance[choices], seen.mean[seen.known], seen.reference
+            seen.mean[choices], seen.variance[choices], others, seen.reference
         )
         return int(choices[np.lexsort((seconds, -improvement / seconds))[0]])
 

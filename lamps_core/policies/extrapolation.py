@@ -53,6 +53,7 @@ class Outlook:
         remaining_seconds: (m,) until complete.
         known: (m,) complete, with every objective known.
         open: (m,) may be given a step, with every mean known.
+        pending: (m,) has a step running, with every mean known: judged as if it were complete there.
         reference: (n,) reference point: the bounds, else by the rule of the contract over what is expected.
     """
 
@@ -61,6 +62,7 @@ class Outlook:
     remaining_seconds: FloatArray
     known: BoolArray
     open: BoolArray
+    pending: BoolArray
     reference: FloatArray
 
 
@@ -86,13 +88,15 @@ def outlook(observation: Observation, objectives: Sequence[Objective]) -> Outloo
     variance[observation.complete] = 0.0
     usable = ~np.isnan(mean).any(axis=1)
     known, open_ones = observation.complete & usable, observation.mask & usable
+    pending = observation.pending & usable
     return Outlook(
         mean=mean,
         variance=variance,
         remaining_seconds=cost.remaining_seconds,
         known=known,
         open=open_ones,
-        reference=_reference(mean[known | open_ones], objectives),
+        pending=pending,
+        reference=_reference(mean[known | open_ones | pending], objectives),
     )
 
 

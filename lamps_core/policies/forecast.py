@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lamps_core.objectives import MAXIMISED
-from lamps_core.policies.gains import hypervolume_gains
+from lamps_core.policies.outlook import outlook_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from lamps_core.meta_dataset import BoolArray, FloatArray, IntArray
     from lamps_core.policies import Observation
+    from lamps_core.policies.outlook import Outlook
     from lamps_core.policy_training.curve_process import CurveProcess
 
 SECONDS = "curve_seconds"  # followed beside the objectives
@@ -104,18 +105,12 @@ class ForecastPolicy:
 
     def select(self, observation: Observation) -> int:
         """The greatest expected gain per second; the cheapest where nothing is expected to be gained."""
-        gain, seconds = self.outlook(observation)
-        chosen = np.flatnonzero(observation.mask)
-        order = np.lexsort((seconds[chosen], -(gain / seconds)[chosen]))
+        told, chosen = self.outlook(observation), np.flatnonzero(observation.mask)
+        order = np.lexsort((told.seconds[chosen], -(told.gain / told.seconds)[chosen]))
         return int(chosen[order[0]])
 
-    def outlook(self, observation: Observation) -> tuple[FloatArray, FloatArray]:
-        """What running each candidate to its end is expected to bring, and to cost.
-
-        Returns:
-            (m,) hypervolume gained over what is complete now, as a share of the box below the reference point;
-            (m,) seconds still to spend.
-        """
+    def outlook(self, observation: Observation) -> Outlook:
+        """What running each candidate to its end is expected to bring, and to cost."""
         here = np.array([self._place[name] for name in observation.names])
         row = np.full(len(self._candidates), -1)
         row[here] = observation.steps
@@ -125,18 +120,7 @@ class ForecastPolicy:
         cost[here] = np.log(np.where(observation.epoch_cost > 0, observation.epoch_cost, 1.0))
         mean, draws = self._objectives_when_complete(observation, here, row, cost, complete)
         seconds = self._seconds_left(observation, here, row, cost, complete)
-        usable = (observation.steps >= 0) & (observation.mask | observation.complete)
-        if not usable.any():
-            usable = observation.steps >= 0
-        worst, best = np.nanmax(mean[usable], axis=0), np.nanmin(mean[usable], axis=0)
-        bounds = np.array(observation.bounds or [np.inf] * len(worst))
-        reference = np.where(np.isfinite(bounds), bounds, worst + 0.1 * (worst - best))
-        scale = np.where(reference > best, reference - best, 1.0)
-        known = observation.complete & np.isfinite(mean).all(axis=1)
-        front = (mean[known] - reference) / scale
-        points = (draws - reference) / scale  # (m, DRAWS, n)
-        gain = hypervolume_gains(points.reshape(-1, points.shape[2]), front, np.zeros(points.shape[2]))
-        return gain.reshape(points.shape[:2]).mean(axis=1), seconds
+        return outlook_of(observation, mean, draws, seconds)
 
     def _objectives_when_complete(
         self,

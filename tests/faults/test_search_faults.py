@@ -24,7 +24,7 @@ from tests.lamps_command import (
     start_lamps,
     wait_for_end,
 )
-from tests.searches import eventually, steps_on_record, without_times, workers_of
+from tests.searches import eventually, forecasting_policy, steps_on_record, without_times, workers_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,9 +99,9 @@ def phase_of(out: Path, pid: int) -> str:
     return "zero-shot steps" if done < 3 else "training steps"
 
 
-def run_through_kills(arguments: list[str], cwd: Path, url: str) -> Lives:
+def run_through_kills(arguments: list[str], cwd: Path, url: str, kills: int = KILLS) -> Lives:
     chance, lives = random.Random(20), Lives()
-    while len(lives.steps) < LIVES and sum(lives.phases.values()) < KILLS and not lives.ended:
+    while len(lives.steps) < LIVES and sum(lives.phases.values()) < kills and not lives.ended:
         phase = live_and_die(arguments, cwd, url, chance)
         lives.ended = phase is None
         if phase is not None:
@@ -157,6 +157,25 @@ def test_a_search_killed_twenty_times_ends_as_one_that_was_not(
     assert pyarrow.dataset.dataset(mine / "curves").count_rows() == STEPS
     left = [process for process in psutil.process_iter() if str(tmp_path) in " ".join(command_line(process))]
     assert left == []
+
+
+def test_a_search_of_two_steps_at_once_by_forecasts_killed_again_and_again_runs_no_finished_step_twice(
+    topics_csv: Path, tmp_path: Path, prefect_url: str
+) -> None:
+    (tmp_path / "killed").mkdir()
+    policy = str(forecasting_policy(tmp_path, MODELS))
+    arguments = search_arguments(topics_csv, "out", *OPTIONS, "--parallel", "2", "--policy", policy, "--json")
+    lives = run_through_kills(arguments, tmp_path / "killed", prefect_url, kills=4)
+    assert sum(lives.phases.values()) == 4
+    last = lamps(*arguments, cwd=tmp_path / "killed", prefect_url=prefect_url)
+    assert last.returncode == 0, last.stderr
+    result, done = json.loads(last.stdout), steps_on_record(tmp_path / "killed" / "out")
+    assert len(done) == len(set(done)) == result["steps"]
+    assert sorted(done) == sorted(
+        (row["model"], step) for row in result["candidates"] for step in range(row["steps"])
+    )
+    assert all(row["complete"] for row in result["candidates"])
+    assert pyarrow.dataset.dataset(tmp_path / "killed" / "out" / "curves").count_rows() == len(done)
 
 
 def command_line(process: psutil.Process) -> list[str]:

@@ -19,6 +19,7 @@ from tests.searches import (
     STEPS_EACH,
     TINY,
     eventually,
+    forecasting_policy,
     nan_model,
     quick_request,
     run_to_the_end,
@@ -148,10 +149,25 @@ def test_a_flow_resumes_what_a_budget_ended(topics_csv: Path, tmp_path: Path, pl
     assert len(steps_on_record(tmp_path / "out")) == 2 * STEPS_EACH
 
 
+def test_a_flow_stops_by_itself_and_its_progress_says_what_is_still_to_be_won(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    policy = str(forecasting_policy(tmp_path))
+    asked = {"policy": policy, "budget": "auto", "stop_below": "100000000%/h", "parallel": 2}
+    state = search(**parameters(topics_csv, tmp_path / "out", **asked), return_state=True)
+    result = state.result()
+    assert result["stopped"].startswith("less than")
+    assert any(row["complete"] for row in result["candidates"])
+    record = recorded(state.state_details.flow_run_id, tasks=result["steps"] + len(result["front"]))
+    (progress,) = (artifact for artifact in record.artifacts if artifact.type == "progress")
+    assert progress.description.startswith("budget of topics; expected: ")
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"budget": "soon"}, "budget 'soon' is not understood"),
+        ({"stop_below": "soon"}, "--stop-below 'soon' is not understood"),
         ({"bounds": "train_seconds"}, "bound 'train_seconds' is not understood"),
         ({"objectives": "speed"}, "'speed' cannot be an objective"),
         ({"landmarks": 0}, "--landmarks must be at least 1"),
@@ -166,7 +182,11 @@ def test_bad_parameters_are_refused_before_anything_is_made(
 
 
 def test_what_is_left_out_is_what_the_core_takes_by_default(topics_csv: Path, tmp_path: Path) -> None:
-    empty: dict[str, Any] = {"budget": "", "bounds": ""}  # as a cleared field of the form gives them
+    empty: dict[str, Any] = {
+        "budget": "",
+        "stop_below": "",
+        "bounds": "",
+    }  # as a cleared field of the form gives them
     request = search_request(
         dataset=str(topics_csv), input_col="phrase", target_col="topic", out=str(tmp_path), **empty
     )

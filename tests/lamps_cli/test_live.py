@@ -148,6 +148,18 @@ def test_without_a_budget_no_share_of_it_is_shown(terminal: bool) -> None:
     assert "%" not in written.getvalue()
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_is_still_to_be_won_is_shown_and_auto_is_no_share_of_anything(terminal: bool) -> None:
+    where, written = console(terminal=terminal)
+    auto = {"budget_text": "auto", "budget_share": 0.0}
+    with LiveDisplay(where) as display:
+        display.update(replace(event(0, "bert"), **auto))  # type: ignore[arg-type]
+        display.update(replace(event(1), expected="3 % more in the next 2 min", **auto))  # type: ignore[arg-type]
+    assert "expected: 3 % more in the next 2 min" in written.getvalue()
+    assert "budget auto" in written.getvalue()
+    assert "0%" not in written.getvalue()
+
+
 def test_without_a_terminal_a_step_that_is_tried_again_is_not_called_finished() -> None:
     where, written = console(terminal=False)
     with LiveDisplay(where) as display:

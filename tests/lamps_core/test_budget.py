@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from lamps_core.budget import Budget, parse_budget
 from lamps_core.errors import BadInput
+from lamps_core.stopping import STOP_BELOW, parse_stop_rule
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,28 @@ def test_steps_limit_steps_and_nothing_else(text: str, steps: int) -> None:
 def test_dollars_buy_seconds_of_one_gpu_at_its_price() -> None:
     assert parse_budget("$3.67").seconds == pytest.approx(3600)
     assert parse_budget("$50", gpu_hour_price=2.0).seconds == 90000
+
+
+def test_auto_stops_by_its_threshold_and_beside_it_stand_limits_of_which_the_first_met_ends_the_search() -> (
+    None
+):
+    plain = parse_budget("auto")
+    assert (plain.seconds, plain.steps, plain.text) == (None, None, "auto")
+    assert plain.stop == parse_stop_rule(STOP_BELOW)
+    assert not plain.exhausted(1e12, 10**9)
+    several = parse_budget("2h, AUTO,40steps,1h", stop_below="2%/h")
+    assert (several.seconds, several.steps) == (3600, 40)
+    assert several.stop == parse_stop_rule("2%/h")
+    assert several.exhausted(3600, 0)
+    assert several.exhausted(0, 40)
+    assert not several.exhausted(3599, 39)
+    assert parse_budget("2h,40steps", stop_below="2%").stop is None
+
+
+@pytest.mark.parametrize("text", ["auto", "2h", None])
+def test_a_threshold_that_is_none_is_refused_whatever_the_budget(text: str | None) -> None:
+    with pytest.raises(BadInput, match="--stop-below 'soon' is not understood"):
+        parse_budget(text, stop_below="soon")
 
 
 def test_no_text_is_no_limit() -> None:
@@ -76,6 +99,11 @@ NOT_A_BUDGET += [
     "٣s",
     "1_000s",
     "2h40steps",
+    "auto2h",
+    "auto,",
+    ",auto",
+    "auto,2x",
+    "automatic",
 ]
 
 
@@ -134,8 +162,9 @@ def test_any_text_is_a_budget_of_more_than_zero_or_bad_input(text: str) -> None:
         budget = parse_budget(text)
     except BadInput:
         return
-    assert (budget.seconds is None) != (budget.steps is None)
-    assert (budget.seconds or budget.steps or 0) > 0
+    assert (budget.seconds, budget.steps, budget.stop) != (None, None, None)
+    assert budget.seconds is None or budget.seconds > 0
+    assert budget.steps is None or budget.steps > 0
 
 
 budgets = st.one_of(

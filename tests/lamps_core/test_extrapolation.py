@@ -37,6 +37,7 @@ def observed(losses: list[list[float]], train: list[list[float]], *, complete: l
         step_seconds=tuple(tuple(1.0 + seconds for seconds in own) for own in train),
         complete=np.array(complete),
         mask=~np.array(complete),
+        pending=np.zeros(count, dtype=bool),
         decision=0,
         spent_seconds=0.0,
         budget_share=0.0,

@@ -34,6 +34,7 @@ def seen(
         step_seconds=((1.0,),) * count,
         complete=np.zeros(count, dtype=bool),
         mask=np.array(mask),
+        pending=np.zeros(count, dtype=bool),
         decision=decision,
         spent_seconds=0.0,
         budget_share=0.0,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,14 +12,16 @@ from hypothesis import strategies as st
 from lamps_core.errors import BadInput
 from lamps_core.meta_dataset import Task, read_tasks
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies import load_policy
+from lamps_core.policies import POLICIES, load_policy
 from lamps_core.policy_training.batched_search import BatchedSearch
 from lamps_core.policy_training.task_batch import candidates_of, stack
-from lamps_core.replay import ReplayedSearch, replay
+from lamps_core.replay import ReplayedSearch, replay, zero_shot_clock
 from tests.meta_datasets import curve_rows, made_task, write_meta_dataset
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from lamps_core.policies import Observation, Policy
 
 OBJECTIVES = parse_objectives()
 
@@ -68,6 +72,90 @@ def test_every_policy_ends_with_all_of_the_hypervolume_and_at_most_the_exhaustiv
     assert (np.diff(told.spent_seconds) >= 0).all()
     assert told.total_seconds <= task.exhaustive_seconds * (1 + 1e-9)
     assert told.spent_seconds[0] == pytest.approx(task.zero_shot_seconds)
+
+
+@dataclass
+class Watched:
+    """A policy that keeps what it was shown and what it chose."""
+
+    policy: Policy
+    seen: list[tuple[Observation, int]] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.policy.name
+
+    def select(self, observation: Observation) -> int:
+        chosen = self.policy.select(observation)
+        self.seen.append((observation, chosen))
+        return chosen
+
+
+@given(made_task(), st.sampled_from(list(POLICIES)))
+def test_one_device_is_one_step_after_another_to_the_last_bit(task: Task, name: str) -> None:
+    policy = load_policy(name, objectives=task.objectives)
+    told, search = replay(task, policy), ReplayedSearch(task)
+    assert told.spent_seconds[0] == task.zero_shot_seconds
+    clock = [search.spent_seconds]
+    for _ in range(told.steps):
+        search.step(policy.select(search.observation()))
+        clock.append(search.spent_seconds)
+    assert set(told.spent_seconds.tolist()) <= set(clock)
+    assert told.total_seconds == clock[-1]
+
+
+@given(made_task(), st.sampled_from(list(POLICIES)), st.integers(2, 9))
+def test_with_many_devices_no_candidate_runs_twice_at_once_and_no_device_waits(
+    task: Task, name: str, devices: int
+) -> None:
+    policy = Watched(load_policy(name, objectives=task.objectives))
+    told = replay(task, policy, devices=devices)
+    assert told.share[-1] == pytest.approx(1.0)
+    assert (np.diff(told.spent_seconds) >= 0).all()
+    for observation, chosen in policy.seen:
+        assert not (observation.mask & observation.pending).any()
+        assert not (observation.complete & observation.pending).any()
+        assert observation.pending.sum() < devices
+        assert observation.mask[chosen]
+    # Nobody is asked while a device is busy with what another could do: each asking but the last of a moment is
+    # followed by one that sees the step it began.
+    for (before, chosen), (after, _) in itertools.pairwise(policy.seen):
+        if before.steps.tolist() == after.steps.tolist():
+            assert after.pending[chosen]
+            assert after.decision == before.decision + 1
+
+
+@given(made_task(), st.integers(1, 9))
+def test_no_number_of_devices_is_sooner_than_the_longest_curve_that_is_needed(
+    task: Task, devices: int
+) -> None:
+    told = replay(task, load_policy("cheapest"), devices=devices)
+    start = zero_shot_clock(task, devices)
+    assert start <= task.zero_shot_seconds * (1 + 1e-12)
+    assert start >= task.zero_shot_seconds / devices * (1 - 1e-12)
+    front = task.on_front
+    alone = [i for i in np.flatnonzero(front) if (task.final[front] == task.final[i]).all(axis=1).sum() == 1]
+    if told.share[0] < 1.0 and alone:
+        assert told.spent_seconds[-1] >= (start + task.curve_seconds[alone].max()) * (1 - 1e-12)
+
+
+def test_the_clock_of_two_devices_is_counted_by_hand(tmp_path: Path) -> None:
+    write_meta_dataset(
+        tmp_path,
+        [
+            *curve_rows("d", "a", losses=[2.0, 1.0, 0.8], train=[0.0, 1.0, 1.0], step=[0.5, 2.0, 2.0]),
+            *curve_rows("d", "b", losses=[2.0, 0.5, 0.2], train=[0.0, 10.0, 10.0], step=[1.5, 20.0, 20.0]),
+            *curve_rows("d", "c", losses=[2.0, 1.9, 1.8], train=[0.0, 20.0, 20.0], step=[1.0, 30.0, 30.0]),
+        ],
+    )
+    (task,) = read_tasks(tmp_path, OBJECTIVES)
+    told = replay(task, load_policy("cheapest"), devices=2)
+    # Evaluated: a and then c on one device, b on the other, both until 1.5. Then a to 3.5 and 5.5 beside b to 21.5
+    # and 41.5; where a was, c begins at 5.5 and would be done at 65.5.
+    assert told.spent_seconds.tolist() == [1.5, 5.5, 41.5]
+    assert told.share[-1] == pytest.approx(1.0)
+    assert (told.steps, told.total_seconds) == (5, 3.0 + 4.0 + 40.0 + 30.0)
+    assert replay(task, load_policy("cheapest"), devices=3).spent_seconds.tolist() == [1.5, 5.5, 41.5]
 
 
 @given(st.lists(made_task(), min_size=1, max_size=4), st.data())

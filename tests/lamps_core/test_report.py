@@ -294,6 +294,20 @@ def test_without_a_budget_the_report_says_so(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text(json.dumps(result))
     text = Page(write_report(tmp_path)).text
     assert "1 min 21 s spent, no budget." in text
+
+
+@pytest.mark.parametrize("stopped", [None, "less than 1 % more hypervolume was expected in as long again"])
+def test_the_report_says_what_going_on_was_expected_to_bring(tmp_path: Path, stopped: str | None) -> None:
+    search_folder(tmp_path, ["a", "b", "c"])
+    result = json.loads((tmp_path / "result.json").read_text())
+    result |= {"budget": "auto", "stop_below": "1%", "stopped": stopped}
+    result |= {"expected_gain": 0.004, "expected_gain_seconds": 60.0}
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    text = Page(write_report(tmp_path)).text
+    assert "1 min 21 s spent, until little more was expected" in text
+    assert ("The search stopped by itself: less than 1 % more" in text) == (stopped is not None)
+    assert "Going on was expected to bring 0.4 % more hypervolume in the next 1 min (24 % an hour)." in text
+    assert "stop below" in text
     assert "unlimited" not in text
 
 

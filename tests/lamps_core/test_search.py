@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from lamps_core.budget import parse_budget
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies import POLICIES, load_policy
+from lamps_core.policies.outlook import Outlook
 from lamps_core.search import Action, Outcome, Search
+from lamps_core.stopping import parse_stop_rule
 
 if TYPE_CHECKING:
     from lamps_core.objectives import Objective
@@ -234,6 +236,67 @@ def test_the_search_ends_only_when_the_budget_is_spent_or_nothing_may_run(world:
     spent = world.budget is not None and drive.search.steps == parse_budget(world.budget).steps
     assert spent or not drive.search.observation().mask.any()
     assert drive.search.ask() is None
+
+
+@dataclass
+class Fading:
+    """Expects every candidate to gain less with each step that it has taken, and to take a second a step."""
+
+    def outlook(self, observation: Observation) -> Outlook:
+        return Outlook(
+            gain=0.5 ** np.maximum(observation.steps, 0).astype(float),
+            seconds=np.ones(len(observation.names)),
+            reached=1.0,
+        )
+
+
+def stopping_search(world: World, threshold: str) -> Search:
+    search = world.search()
+    search.budget = parse_budget("auto", stop_below=threshold)
+    search.forecaster = Fading()
+    return search
+
+
+@given(worlds, st.sampled_from(["1%", "100%", "1000%", "90000%/h", "200000%/h"]))
+def test_auto_starts_nothing_while_too_little_is_to_be_won_and_never_ends_without_a_complete_candidate(
+    world: World, threshold: str
+) -> None:
+    drive = Drive(replace(world, budget=None, cuts=0))
+    drive.search = stopping_search(world, threshold)
+    rule = parse_stop_rule(threshold)
+    drive.fill()
+    while drive.in_flight:
+        drive.tell_one()
+        started = len(drive.asked)
+        drive.fill()
+        left = drive.search.observation()
+        best = np.max(0.5 ** left.steps[left.mask | left.pending], initial=0.0)
+        worth = best / (1.0 + best) * 3600 * (1.0 if rule.per_hour else drive.search.spent_seconds / 3600)
+        if drive.search.complete() and worth < rule.share * (1 - 1e-9):
+            assert all(action.step == 0 for action in drive.asked[started:])
+    if drive.search.observation().mask.any():
+        assert drive.search.stopped()
+        assert drive.search.complete()
+    again = stopping_search(world, threshold)  # what was told is all it takes to stop alike
+    for outcome in drive.told:
+        again.tell(outcome)
+    assert again.ask() is None
+    assert again.stopped() == drive.search.stopped()
+    again.budget = parse_budget(None)
+    assert (again.ask() is not None) == drive.search.observation().mask.any()
+
+
+@given(worlds)
+def test_without_a_forecaster_or_before_all_are_evaluated_nobody_knows_what_is_to_be_won(
+    world: World,
+) -> None:
+    drive = Drive(world)
+    assert driven(world).search.prospect() is None
+    drive.search.forecaster = Fading()
+    assert drive.search.prospect() is None
+    done = drive.to_the_end().search
+    evaluated = all(state.rows or state.error is not None for state in done.candidates.values())
+    assert (done.prospect() is not None) == evaluated
 
 
 @given(worlds)

@@ -15,23 +15,20 @@ import torch
 from lamps_core.budget import parse_budget
 from lamps_core.curve_reader import curves_by_key, read_curves
 from lamps_core.errors import BadInput
-from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policy_file import read_policy, write_policy
-from lamps_core.policy_training.forecast import train
-from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.progress import SearchProgress, listener
 from lamps_core.search import Outcome
 from lamps_core.search_run import SearchRequest, SearchRun, describe
 from lamps_core.settings import FineTuningSettings
 from lamps_core.text_data import load_text_dataset
 from lamps_core.zoo import materialise
-from tests.meta_datasets import curve_rows, write_meta_dataset
 from tests.searches import (
     BETTER,
     OBJECTIVES,
     STEPS_EACH,
     TINY,
+    forecasting_policy,
     journal_events,
     nan_model,
     quick_request,
@@ -549,16 +546,7 @@ def test_an_outcome_is_described_in_one_line() -> None:
 @pytest.fixture(scope="module")
 def trained_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Learned from made-up curves of the candidates of a quick search, on which the larger one is always worse."""
-    folder = tmp_path_factory.mktemp("trained")
-    rows = [
-        row | {"accuracy": 1.0 / (1.0 + row["test_loss"])}
-        for dataset in ("a", "b", "c")
-        for model, floor in ((TINY, 0.2), (BETTER, 0.9))
-        for row in curve_rows(dataset, model, losses=[floor + 1.0, floor + 0.3, floor])
-    ]
-    curves = read_tasks(write_meta_dataset(folder / "curves", rows), parse_objectives(OBJECTIVES))
-    write_policy(folder / "policy.zip", train(curves, seed=0, run=TrainingRun()))
-    return folder / "policy.zip"
+    return forecasting_policy(tmp_path_factory.mktemp("trained"))
 
 
 def test_a_trained_policy_searches_and_resumes_and_another_of_its_name_is_another_search(
@@ -579,6 +567,31 @@ def test_a_trained_policy_searches_and_resumes_and_another_of_its_name_is_anothe
         SearchRun(request)
 
 
+def test_two_steps_at_once_by_forecasts_go_on_after_a_death_and_run_no_finished_step_again(
+    topics_csv: Path, tmp_path: Path, trained_policy: Path
+) -> None:
+    request = quick_request(topics_csv, tmp_path / "out", policy=str(trained_policy), parallel=2)
+    with SearchRun(request) as run:
+        run_steps(run, 2)  # both are evaluated
+        first, second = run.ask(), run.ask()
+        assert first is not None
+        assert second is not None
+        assert run.ask() is None
+        assert run.search.observation().pending.all()
+        assert not run.search.observation().mask.any()
+        # The search dies with both in flight: one is committed, and nobody was told.
+        lost = run.execution.run_step(second[1])
+    result = run_to_the_end(request)
+    done = steps_on_record(request.out)
+    assert len(done) == len(set(done)) == result["steps"] == 2 * STEPS_EACH
+    (kept,) = (
+        event["record"]
+        for event in journal_events(request.out)
+        if (event["candidate"], event["step"]) == (second[0].candidate, second[0].step)
+    )
+    assert kept["created_at"] == lost["created_at"]
+
+
 def test_a_policy_that_does_not_know_a_candidate_or_an_objective_is_refused_before_anything_runs(
     topics_csv: Path, tmp_path: Path, trained_policy: Path
 ) -> None:
@@ -592,3 +605,65 @@ def test_a_policy_that_does_not_know_a_candidate_or_an_objective_is_refused_befo
                 quick_request(topics_csv, tmp_path / "out", **({"policy": str(trained_policy)} | changes))
             )
         assert not (tmp_path / "out").exists()
+
+
+# --- knowing when to stop --------------------------------------------------------------------------------------
+
+AT_ONCE = "100000000%/h"  # more than anybody expects: the search stops as soon as one candidate is complete
+
+
+def test_a_search_stops_when_little_is_expected_and_goes_on_with_another_budget(
+    topics_csv: Path, tmp_path: Path, trained_policy: Path
+) -> None:
+    out, told = tmp_path / "out", list[SearchProgress]()
+
+    def asked(budget: str | None, stop_below: str = AT_ONCE) -> SearchRequest:
+        limit = parse_budget(budget, stop_below=stop_below)
+        return quick_request(topics_csv, out, policy=str(trained_policy), budget=limit)
+
+    token = listener.set(told.append)
+    try:
+        first = run_to_the_end(asked("auto"))
+    finally:
+        listener.reset(token)
+    assert [row["complete"] for row in first["candidates"]].count(True) == 1
+    assert (first["budget"], first["stop_below"]) == ("auto", AT_ONCE)
+    assert first["stopped"] == "less than 100000000 % more hypervolume was expected in an hour of steps"
+    assert first["expected_gain"] > 0.0
+    assert first["expected_gain_per_hour"] == pytest.approx(
+        3600 * first["expected_gain"] / first["expected_gain_seconds"]
+    )
+    assert "The search stopped by itself: less than" in (out / "report.html").read_text()
+    words = [progress.expected for progress in told]
+    assert words[0] == ""  # not every candidate was evaluated
+    assert "more hypervolume in the next" in words[-1]
+    steps = steps_on_record(out)
+    again = run_to_the_end(asked("auto"))
+    assert steps_on_record(out) == steps
+    assert again["stopped"] == first["stopped"]
+    limited = run_to_the_end(asked(f"auto,{len(steps) + 1}steps", stop_below="0.0000001%/h"))
+    assert limited["steps"] == len(steps) + 1
+    assert limited["stopped"] is None
+    last = run_to_the_end(asked(None))
+    assert all(row["complete"] for row in last["candidates"])
+    assert (last["expected_gain"], last["budget"]) == (0.0, "unlimited")
+    assert "stopped" not in last
+
+
+def test_auto_is_refused_with_a_policy_that_does_not_forecast_before_anything_is_made(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput, match="--budget auto: --policy cheapest does not forecast") as refused:
+        SearchRun(quick_request(topics_csv, tmp_path / "out", budget=parse_budget("auto")))
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_search_of_which_nobody_can_forecast_says_nothing_of_it(
+    undisturbed: tuple[SearchRequest, dict[str, Any]],
+) -> None:
+    request, result = undisturbed
+    assert (
+        result["expected_gain"] is result["expected_gain_seconds"] is result["expected_gain_per_hour"] is None
+    )
+    assert "Going on was expected" not in (request.out / "report.html").read_text()

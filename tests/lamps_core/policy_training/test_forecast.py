@@ -82,7 +82,8 @@ def test_gains_and_seconds_are_finite_and_a_complete_candidate_gains_nothing(
     search = ReplayedSearch(tasks[0])
     while not search.complete[2]:
         search.step(2)
-    gain, seconds = policy.outlook(search.observation())
+    told = policy.outlook(search.observation())
+    gain, seconds = told.gain, told.seconds
     assert np.isfinite(gain).all()
     assert (gain >= 0).all()
     assert (seconds > 0).all()
@@ -125,10 +126,36 @@ def test_curves_of_unequal_length_some_of_them_never_complete_are_learned_from(t
 def test_what_is_forecast_beyond_a_bound_gains_nothing(tasks: tuple[Task, ...], trained: PolicyFile) -> None:
     policy, observation = load(trained, name="forecast"), ReplayedSearch(tasks[0]).observation()
     assert isinstance(policy, ForecastPolicy)
-    free, _ = policy.outlook(observation)
-    bound, _ = policy.outlook(dataclasses.replace(observation, bounds=(np.inf, 1e-3)))
+    free = policy.outlook(observation).gain
+    bound = policy.outlook(dataclasses.replace(observation, bounds=(np.inf, 1e-3))).gain
     assert (free > 0).sum() > 1
     assert (bound == 0).all()
+
+
+def test_others_are_judged_by_what_they_add_to_a_running_candidate(
+    tasks: tuple[Task, ...], trained: PolicyFile
+) -> None:
+    policy, search = load(trained, name="forecast"), ReplayedSearch(tasks[0])
+    assert isinstance(policy, ForecastPolicy)
+    idle = policy.outlook(search.observation())
+    chosen = policy.select(search.observation())
+    search.start(chosen)
+    told = policy.outlook(search.observation())
+    others = np.arange(len(idle.gain)) != chosen
+    assert (told.gain[others] <= idle.gain[others] + 1e-12).all()
+    assert told.gain[others].sum() < idle.gain[others].sum()
+    assert told.reached == idle.reached == 0.0
+    np.testing.assert_array_equal(told.seconds, idle.seconds)
+
+
+@pytest.mark.parametrize("devices", [2, 5])
+def test_with_many_devices_all_is_found_and_sooner_than_with_one(
+    tasks: tuple[Task, ...], trained: PolicyFile, devices: int
+) -> None:
+    policy = load(trained, name="forecast")
+    alone, together = replay(tasks[0], policy), replay(tasks[0], policy, devices=devices)
+    assert together.share[-1] == pytest.approx(1.0)
+    assert together.spent_seconds[-1] < alone.spent_seconds[-1]
 
 
 def test_weights_of_something_else_are_refused(trained: PolicyFile) -> None:
