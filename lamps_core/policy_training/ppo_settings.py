@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Settings = TypeVar("Settings")
+MAY_BE_NONE = "may be none"  # in the metadata of a whole number that may be 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +83,11 @@ def changed(defaults: Settings, changes: Mapping[str, Any]) -> Settings:
     known = {one.name for one in fields(defaults)}  # type: ignore[arg-type]
     if unknown := sorted(set(changes) - known):
         raise BadInput(f"there is no setting {unknown[0]} (there are {', '.join(sorted(known))})")
-    told = {name: _setting(name, value, getattr(defaults, name)) for name, value in changes.items()}
+    none = {one.name for one in fields(defaults) if one.metadata.get(MAY_BE_NONE)}  # type: ignore[arg-type]
+    told = {
+        name: 0 if name in none and str(value) == "0" else _setting(name, value, getattr(defaults, name))
+        for name, value in changes.items()
+    }
     return type(defaults)(**{**vars(defaults), **told})
 
 

@@ -5,7 +5,7 @@ Owns which tasks the library is learned from, and the policy file.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +18,7 @@ from lamps_core.policy_file import PolicyCard, PolicyFile, fingerprint
 from lamps_core.policy_training.candidate_features import features_of
 from lamps_core.policy_training.curve_worlds import NODES, STAGES, TERMS, CurveWorlds
 from lamps_core.policy_training.one_thread import one_thread
-from lamps_core.policy_training.ppo_settings import changed
+from lamps_core.policy_training.ppo_settings import MAY_BE_NONE, changed
 from lamps_core.policy_training.random_tasks import random_task
 from lamps_core.policy_training.world_learning import LEVELS, Lesson, learn
 
@@ -42,8 +42,8 @@ class UniversalSettings:
         worlds: kept in the library.
     """
 
-    random_tasks: int = 120
-    simulated_seeds: int = 2
+    random_tasks: int = field(default=120, metadata={MAY_BE_NONE: True})
+    simulated_seeds: int = field(default=2, metadata={MAY_BE_NONE: True})
     worlds: int = 48
 
 
