@@ -34,6 +34,9 @@ bench: setup
 	$(BIN)/python -m benchmarks.campaign_scale
 	$(BIN)/python -m benchmarks.replay
 	$(BIN)/python -m benchmarks.policy_training
+	$(BIN)/python -m benchmarks.parallel_search --datasets 3
+	$(BIN)/python -m benchmarks.stopping --datasets 3
+	$(BIN)/python -m benchmarks.universal
 
 lint: setup
 	$(BIN)/ruff check .
