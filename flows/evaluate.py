@@ -27,6 +27,7 @@ from lamps_core.evaluation_run import EvaluationRequest, EvaluationRun
 from lamps_core.evaluation_unit import TrainingLimits
 from lamps_core.evaluation_worker import UnitWorkers, register, unregister
 from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
+from lamps_core.resources import curves_to_read
 from tasks.evaluation import evaluate_unit
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def evaluate(
     """Replay recorded curves, one dataset held out at a time, and compare methods and trained policies.
 
     Args:
-        curves: Folder of the meta-dataset, an absolute path.
+        curves: Folder of the meta-dataset, an absolute path; or shipped, the curves that come with LAMPS.
         out: Folder of the results, an absolute path; one that holds this evaluation is resumed.
         methods: Names with commas, or untrained or all; empty for every untrained one and the default algorithm.
         policies: Folders or zips of trained policies, with commas.
@@ -107,7 +108,7 @@ def evaluation_request(*, curves: str, out: str, **rest: Any) -> EvaluationReque
     listed = {name: _listed(rest.get(name)) for name in ("methods", "policies", "bounds")}
     names = ("repeats", "seed", "gpu_hour_price", "parallel")
     return EvaluationRequest(
-        curves=Path(curves),
+        curves=curves_to_read(curves),
         out=Path(out),
         objectives=parse_objectives(
             rest.get("objectives", DEFAULT_OBJECTIVES),

@@ -24,6 +24,7 @@ from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from lamps_core.policy_training.algorithms import DEFAULT_ALGORITHM
 from lamps_core.policy_training.train import Training, TrainingRequest
 from lamps_core.progress import TrainingProgress, listener, listening
+from lamps_core.resources import curves_to_read
 
 ARTIFACT_SECONDS = 5.0  # the least between two updates of the progress artifact: each is a call to the server
 Algorithm = Literal["forecast", "distral", "ppo", "universal"]
@@ -47,7 +48,7 @@ def train_policy(
     """Train a policy on a folder of learning curves (Section 5 of the paper).
 
     Args:
-        curves: Folder of the curves, an absolute path.
+        curves: Folder of the curves, an absolute path; or shipped, the curves that come with LAMPS.
         out: Where the policy is written: a folder, or a file that ends in .zip; an absolute path.
         algorithm: What trains it: forecast of how curves go on, the paper's distral, or ppo alone.
         exclude_datasets: Datasets to leave out, with commas.
@@ -88,7 +89,7 @@ def training_request(*, curves: str, out: str, **rest: Any) -> TrainingRequest:
     if not out.strip():  # as a path it would be the current folder
         raise BadInput("--out names no place: give one, such as runs/policy")
     return TrainingRequest(
-        curves=Path(curves),
+        curves=curves_to_read(curves),
         out=Path(out),
         algorithm=rest.get("algorithm", DEFAULT_ALGORITHM),
         exclude=_names(rest.get("exclude_datasets")),

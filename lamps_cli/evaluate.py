@@ -16,7 +16,11 @@ from lamps_core.errors import BadInput
     epilog="Example: lamps evaluate --curves runs/curves --methods untrained --policy runs/policy.zip "
     "--out runs/evaluation"
 )
-@click.option("--curves", required=True, help="Folder of learning curves of several datasets.")
+@click.option(
+    "--curves",
+    required=True,
+    help="Folder of learning curves of several datasets; or shipped, the measured ones that come with LAMPS.",
+)
 @click.option("--out", required=True, help="Folder of the results; run again with the same one, it resumes.")
 @click.option(
     "--policy",

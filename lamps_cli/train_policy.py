@@ -15,7 +15,11 @@ from lamps_core.errors import BadInput
     name="train-policy",
     epilog="Example: lamps train-policy --curves runs/curves --out runs/policy --seconds 600",
 )
-@click.option("--curves", required=True, help="Folder of learning curves, as lamps campaign leaves it.")
+@click.option(
+    "--curves",
+    required=True,
+    help="Folder of learning curves, as lamps campaign leaves it; or shipped, those that come with LAMPS.",
+)
 @click.option(
     "--out", required=True, help="The policy: a folder, or a .zip; run again after Ctrl-C, it goes on."
 )
