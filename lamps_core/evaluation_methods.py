@@ -77,7 +77,7 @@ def contenders(
             raise BadInput(f"--methods {name}: {why}")
         else:
             notices.append(f"{name} is left out: {why}")
-    taken = {contender.name for contender in found} | set(known)
+    taken = {contender.name for contender in found} | (set(known) - {UNIVERSAL})
     for path in dict.fromkeys(policies):
         found.append(_policy(path, tasks, taken))
         taken.add(found[-1].name)
