@@ -16,6 +16,7 @@ from lamps_core.evaluation_unit import TrainingLimits, run_unit
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policy_file import read_policy, write_policy
+from lamps_core.policies import UNIVERSAL
 from lamps_core.policy_training import algorithms
 from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.report import write_report
@@ -42,7 +43,9 @@ def curves(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def static_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one algorithm there is."""
-    monkeypatch.setattr(algorithms, "algorithms", lambda: {STATIC_ORDER.name: STATIC_ORDER})
+    universal = algorithms.algorithm(UNIVERSAL)  # loads the policy that ships
+    known = {STATIC_ORDER.name: STATIC_ORDER, UNIVERSAL: universal}
+    monkeypatch.setattr(algorithms, "algorithms", lambda: known)
 
 
 def request(curves: Path, out: Path, **changes: Any) -> EvaluationRequest:
@@ -266,7 +269,7 @@ def test_with_one_dataset_what_learns_is_left_out_aloud_and_refused_where_it_was
     curves = write_meta_dataset(tmp_path / "curves", family_rows(1, 6))
     run = EvaluationRun(request(curves, tmp_path / "out", methods=("all",)))
     names = {one.name for one in run.contenders}
-    assert "cheapest" in names
+    assert {"cheapest", UNIVERSAL} <= names
     assert not names & {"portfolio", "static-order"}
     assert len(run.notices) == 2
     assert run.notices[0].startswith("portfolio is left out: it learns from other datasets")
