@@ -50,6 +50,7 @@ def quick_request(
     data = DatasetRequest(str(csv), ("phrase",), "topic", selection_split=selection_split)
     chosen: dict[str, Any] = {
         "models": MODELS,
+        "policy": "cheapest",  # decides alike whatever the clock says
         "objectives": parse_objectives(OBJECTIVES),
         "budget": parse_budget(None),
         "settings": QUICK,

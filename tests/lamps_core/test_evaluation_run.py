@@ -15,8 +15,8 @@ from lamps_core.evaluation_run import EvaluationRequest, EvaluationRun
 from lamps_core.evaluation_unit import TrainingLimits, run_unit
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
-from lamps_core.policy_file import read_policy, write_policy
 from lamps_core.policies import UNIVERSAL
+from lamps_core.policy_file import read_policy, write_policy
 from lamps_core.policy_training import algorithms
 from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.report import write_report
