@@ -162,16 +162,16 @@ def _epochs(data: Tabular, configuration: Configuration) -> Iterator[dict[str, A
             for batch in torch.randperm(cut).split(configuration.batch_size):
                 optimizer.zero_grad()
                 loss = torch.nn.functional.cross_entropy(network(data.inputs[batch]), data.classes[batch])
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 optimizer.step()
             schedule.step()
         trained = time.process_time()
-        loss = _evaluated(network, data, cut)
+        test_loss = _evaluated(network, data, cut)
         ended = time.process_time()
         yield {
             "seed": 0,
             "step": epoch,
-            "test_loss": loss,
+            "test_loss": test_loss,
             "train_seconds": trained - began if epoch else 0.0,
             "step_seconds": ended - began,
             "parameters": sum(one.numel() for one in network.parameters()),
