@@ -52,7 +52,7 @@ def left_out_policy(name: str, task: Task, tasks: Sequence[Task]) -> Policy:
     if looks_like_a_path(name):
         return load_trained(Path(name), candidates=task.candidates, objectives=task.objectives)
     file = algorithm(name).train(others, seed=0, run=TrainingRun())
-    policy = algorithm(name).load(file, name=name)
+    policy = algorithm(name).load(file, name=name, objectives=task.objectives)
     known = set(file.card.candidates)
     unknown = file.card.kind == "pool" and not known.issuperset(task.candidates)
     return KnownFirst(policy, known) if unknown else policy
