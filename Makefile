@@ -36,7 +36,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.policy_training
 	$(BIN)/python -m benchmarks.parallel_search --datasets 3
 	$(BIN)/python -m benchmarks.stopping --datasets 3
-	$(BIN)/python -m benchmarks.universal
+	$(BIN)/python -m benchmarks.universal --curves language-models
 
 lint: setup
 	$(BIN)/ruff check .
