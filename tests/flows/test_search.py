@@ -159,7 +159,7 @@ def test_a_flow_stops_by_itself_and_its_progress_says_what_is_still_to_be_won(
     topics_csv: Path, tmp_path: Path
 ) -> None:
     policy = str(forecasting_policy(tmp_path))
-    asked = {"policy": policy, "budget": "auto", "stop_below": "100000000%/h", "parallel": 2}
+    asked = {"policy": policy, "budget": "auto", "stop_below": "100000000%/h", "parallel": 1}
     state = search(**parameters(topics_csv, tmp_path / "out", **asked), return_state=True)
     result = state.result()
     assert result["stopped"].startswith("less than")
