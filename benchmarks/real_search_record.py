@@ -65,6 +65,7 @@ class Judged:
         cpu: by processor seconds of its steps.
         exhaustive: seconds of the exhaustive search.
         exhaustive_cpu: its processor seconds.
+        furthest_loss: how far a complete candidate's loss is from the one that it is judged by.
     """
 
     dataset: str
@@ -73,6 +74,7 @@ class Judged:
     cpu: Trajectory
     exhaustive: float
     exhaustive_cpu: float
+    furthest_loss: float
 
 
 @dataclass(frozen=True)
