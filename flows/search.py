@@ -23,6 +23,7 @@ from flows.form import Positive, Price
 from lamps_core.budget import GPU_HOUR_PRICE, parse_budget
 from lamps_core.errors import BadInput, BudgetSpent, Interrupted, LampsError, StorageFailed
 from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
+from lamps_core.policies import DEFAULT_POLICY
 from lamps_core.search import Action, Outcome
 from lamps_core.search_run import SearchRequest, SearchRun
 from lamps_core.settings import FineTuningSettings
@@ -52,7 +53,7 @@ def search(
     out: str,
     models: str = "zoo",
     test_dataset: str | None = None,
-    policy: str = "cheapest",
+    policy: str = DEFAULT_POLICY,
     budget: str | None = None,
     stop_below: str = STOP_BELOW,
     gpu_hour_price: Price = GPU_HOUR_PRICE,
@@ -83,7 +84,7 @@ def search(
         out: Folder of the search, an absolute path; one that holds this search is resumed.
         models: Hub ids, folders or zoo names, with commas; a file with one a line; or a preset such as zoo-small.
         test_dataset: Another dataset to evaluate on; None for the dataset's own test split, or 20 % of its rows.
-        policy: What decides the next step: cheapest, zigzag, blind, mo_asha, ehvi, ats; or a trained one's path.
+        policy: What decides next: universal, cheapest, zigzag, blind, mo_asha, ehvi, ats; or a trained one's path.
         budget: When to stop: 90s, 2h, 40steps, $50, auto or several, such as auto,2h; None for no limit.
         stop_below: Budget auto stops below so much more expected: 1% in as long again, or 1%/h in an hour of steps.
         gpu_hour_price: Dollars for an hour of a GPU, for a budget in dollars and the objective dollars.
@@ -166,7 +167,7 @@ def search_request(
             stop_below=rest.get("stop_below") or STOP_BELOW,
         ),
         out=Path(out),
-        policy=rest.get("policy", "cheapest"),
+        policy=rest.get("policy", DEFAULT_POLICY),
         settings=FineTuningSettings(seed=seed, **{name: rest[name] for name in names if name in rest}),
         parallel=rest.get("parallel"),
         step_timeout_seconds=rest.get("step_timeout"),

@@ -26,7 +26,7 @@ from lamps_core.policy_training.train import Training, TrainingRequest
 from lamps_core.progress import TrainingProgress, listener, listening
 
 ARTIFACT_SECONDS = 5.0  # the least between two updates of the progress artifact: each is a call to the server
-Algorithm = Literal["forecast", "distral", "ppo"]
+Algorithm = Literal["forecast", "distral", "ppo", "universal"]
 
 
 @flow(name="train-policy", flow_run_name="train {algorithm} on {curves}", persist_result=False)

@@ -30,9 +30,10 @@ from lamps_core.errors import BadInput
 )
 @click.option(
     "--policy",
-    default="cheapest",
+    default="universal",
     show_default=True,
-    help="cheapest, zigzag, blind, mo_asha, ehvi or ats; or the folder or .zip of a trained one.",
+    help="universal (trained, ships with LAMPS), cheapest, zigzag, blind, mo_asha, ehvi or ats; or the folder or .zip "
+    "of a trained one.",
 )
 @click.option(
     "--budget",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lamps_core.errors import BadInput
+from lamps_core.policies import UNIVERSAL, shipped_policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +69,9 @@ def contenders(
     found, notices = [], []
     for name in _names(methods, known):
         why = _needs_more(known[name], tasks) if alone else None
-        if why is None:
+        if why is None and name == UNIVERSAL:
+            found.append(_policy(str(shipped_policy(UNIVERSAL)), tasks, set()))
+        elif why is None:
             found.append(known[name])
         elif name in methods:
             raise BadInput(f"--methods {name}: {why}")
@@ -96,8 +99,10 @@ def _known() -> dict[str, Contender]:
     trained = [
         Contender(name=one.name, kind="trained", random=True, about=one.about)
         for one in algorithms().values()
+        if one.name != UNIVERSAL
     ]
-    return {one.name: one for one in (*untrained, *trained)}
+    shipped = Contender(name=UNIVERSAL, kind="policy", random=False, about="the policy that ships")
+    return {one.name: one for one in (*untrained, *trained, shipped)}
 
 
 def _names(methods: Sequence[str], known: dict[str, Contender]) -> list[str]:
@@ -115,7 +120,7 @@ def _names(methods: Sequence[str], known: dict[str, Contender]) -> list[str]:
             )
         names += words.get(asked, [asked])
     if not methods:
-        names = [*untrained, *(name for name in known if name == DEFAULT_ALGORITHM)]
+        names = [*untrained, *(name for name in known if name in {DEFAULT_ALGORITHM, UNIVERSAL})]
     return list(dict.fromkeys(names))
 
 

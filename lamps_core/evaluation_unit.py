@@ -133,16 +133,16 @@ def _policy(
 
         return METHODS[unit.contender.name].policy(task, others, seed), []
     if unit.contender.kind == "policy":
-        return _from_file(unit.contender), []
+        return _from_file(unit.contender, task), []
     return _trained(unit, task, others, repeat, **training)
 
 
-def _from_file(contender: Contender) -> Policy:
+def _from_file(contender: Contender, task: Task) -> Policy:
     from lamps_core.policy_file import read_policy
     from lamps_core.policy_training.algorithms import algorithm
 
     file = read_policy(Path(contender.path))
-    return algorithm(file.card.algorithm).load(file, name=contender.name)
+    return algorithm(file.card.algorithm).load(file, name=contender.name, objectives=task.objectives)
 
 
 def _trained(
@@ -177,7 +177,7 @@ def _trained(
         "repeat": repeat,
         "training_seconds": time.monotonic() - began,
     }
-    policy = algorithm(name).load(file, name=name)
+    policy = algorithm(name).load(file, name=name, objectives=task.objectives)
     if file.card.kind == "pool" and len(shared) < len(task.candidates):
         policy = KnownFirst(policy, known)
     return policy, [about | rewards.line()]

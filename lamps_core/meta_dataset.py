@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy.typing as npt
+    import pyarrow as pa
 
     from lamps_core.curves import Curve
     from lamps_core.objectives import Objective
@@ -150,11 +151,22 @@ def read_tasks(folder: Path, objectives: Sequence[Objective]) -> tuple[Task, ...
         BadInput: as `curve_reader.read_curves`; an objective that is null on a complete row; a dataset in
             which no candidate is complete, that mixes sources, or whose candidates span no hypervolume.
     """
+    return tasks_of(read_curves(folder), objectives, place=str(folder))
+
+
+def tasks_of(table: pa.Table, objectives: Sequence[Objective], *, place: str = "curves") -> tuple[Task, ...]:
+    """The tasks of a table of curves; see `read_tasks`.
+
+    Args:
+        table: in the curve schema.
+        objectives: what is minimised.
+        place: what to call the table in errors.
+    """
     grouped: dict[tuple[str, int], list[Curve]] = {}
-    for key, curve in curves_by_key(read_curves(folder)).items():
+    for key, curve in curves_by_key(table).items():
         grouped.setdefault((key.dataset, key.seed), []).append(curve)
     return tuple(
-        _task(f"{folder}: dataset {dataset!r}, seed {seed}", curves, tuple(objectives))
+        _task(f"{place}: dataset {dataset!r}, seed {seed}", curves, tuple(objectives))
         for (dataset, seed), curves in sorted(grouped.items())
     )
 

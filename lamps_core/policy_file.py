@@ -44,7 +44,7 @@ class PolicyCard:
     Attributes:
         kind: `pool` knows its candidates by name, `universal` any.
         algorithm: that trained it, as `lamps train-policy --algorithm` names it.
-        objectives: columns of the curve schema, in order.
+        objectives: columns of the curve schema, in order; none for a universal policy, which takes any.
         candidates: it was trained on.
         datasets: it was trained on.
         meta_dataset: fingerprint of the curves it was trained on.
@@ -76,6 +76,8 @@ class PolicyCard:
         Raises:
             BadInput: naming what does not fit.
         """
+        if self.kind == "universal":  # any candidates, any objectives
+            return
         columns = tuple(objective.column for objective in objectives)
         if columns != self.objectives:
             raise BadInput(
@@ -89,7 +91,7 @@ class PolicyCard:
                 f"give --gpu-hour-price {told:g}, or train another"
             )
         unknown = sorted(set(candidates) - set(self.candidates))
-        if self.kind == "pool" and unknown:
+        if unknown:
             more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
             raise BadInput(
                 f"{place}: does not know the candidate {unknown[0]}{more}: leave it out, or add it with "

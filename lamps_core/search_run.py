@@ -18,7 +18,14 @@ from lamps_core.curves import CURVE_SCHEMA, write_curve
 from lamps_core.errors import BadInput
 from lamps_core.files import folder_fingerprint, write_json
 from lamps_core.journal import Journal
-from lamps_core.policies import POLICIES, load_policy
+from lamps_core.policies import (
+    DEFAULT_POLICY,
+    POLICIES,
+    UNIVERSAL,
+    load_forecaster,
+    load_policy,
+    shipped_policy,
+)
 from lamps_core.policy_file import read_policy
 from lamps_core.prepared_data import save_prepared
 from lamps_core.progress import RunningStep, SearchProgress, listener, publish
@@ -27,7 +34,6 @@ from lamps_core.search import Action, CandidateState, Outcome, Search
 from lamps_core.search_result import ResultTeller, model_path
 from lamps_core.settings import DEFAULT_LEARNING_RATE, FineTuningSettings
 from lamps_core.steps import ExportRequest, StepKey, StepRequest
-from lamps_core.stopping import load_forecaster
 from lamps_core.text_data import DatasetRequest, load_text_dataset
 from lamps_core.worker_pool import DeviceSlot, device_slots
 
@@ -62,7 +68,7 @@ class SearchRequest:
     objectives: tuple[Objective, ...]
     budget: Budget
     out: Path
-    policy: str = "cheapest"
+    policy: str = DEFAULT_POLICY
     settings: FineTuningSettings = field(default_factory=FineTuningSettings)
     parallel: int | None = None
     step_timeout_seconds: float | None = None
@@ -95,19 +101,13 @@ class SearchRun:
             objectives=request.objectives,
             candidates=tuple(self.candidates),
         )
-        forecaster = load_forecaster(policy, request.objectives, tuple(self.candidates))
-        if request.budget.stop is not None and forecaster is None:
-            raise BadInput(
-                f"--budget {request.budget.text}: --policy {request.policy} does not forecast, so nobody knows when "
-                "little is left to win: give a policy that lamps train-policy made, or another budget"
-            )
         self.dataset = load_text_dataset(request.data)
         self.search = Search(
             list(self.candidates),
             policy=policy,
             objectives=request.objectives,
             budget=request.budget,
-            forecaster=forecaster,
+            forecaster=load_forecaster(policy, request.objectives),
         )
         self.slots = tuple(slots or device_slots(request.parallel))
         self._message = ""
@@ -139,7 +139,8 @@ class SearchRun:
         """What makes a search this search: budget and devices may change from run to run, these may not."""
         settings = asdict(self.request.settings)
         del settings["micro_batch_size"]
-        trained = {} if self.request.policy in POLICIES else {"policy_weights": self._policy_digest()}
+        untrained = self.request.policy in POLICIES and self.request.policy != UNIVERSAL
+        trained = {} if untrained else {"policy_weights": self._policy_digest()}
         prices = [one.gpu_hour_price for one in self.request.objectives if one.gpu_hour_price is not None]
         return (
             trained
@@ -162,7 +163,8 @@ class SearchRun:
         )
 
     def _policy_digest(self) -> str:
-        return read_policy(Path(self.request.policy)).digest()
+        name = self.request.policy
+        return read_policy(shipped_policy(name) if name in POLICIES else Path(name)).digest()
 
     def _resume(self) -> None:
         for event in self._journal.events:

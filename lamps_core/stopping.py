@@ -19,10 +19,7 @@ import numpy as np
 from lamps_core.errors import BadInput
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from lamps_core.objectives import Objective
-    from lamps_core.policies import Observation, Policy
+    from lamps_core.policies import Observation
     from lamps_core.policies.outlook import Outlook
 
 STOP_BELOW = "1%"
@@ -115,20 +112,6 @@ def parse_stop_rule(text: str) -> StopRule:
     if found is None or not 0.0 < share < math.inf:
         raise BadInput(f"--stop-below {text!r} is not understood: give more than zero, as {_FORMS}")
     return StopRule(text, share, per_hour=found[2] is not None)
-
-
-def load_forecaster(
-    policy: Policy, objectives: Sequence[Objective], candidates: Sequence[str]
-) -> Forecaster | None:
-    """What says how much a search has still to win: the policy where it can; None where nothing can.
-
-    Args:
-        policy: of the search.
-        objectives: of the search.
-        candidates: of the search.
-    """
-    del objectives, candidates  # a policy that is loaded fits them
-    return policy if isinstance(policy, Forecaster) else None
 
 
 def prospect_of(forecaster: Forecaster, observation: Observation) -> Prospect | None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lamps_core.meta_dataset import Task
+    from lamps_core.objectives import Objective
     from lamps_core.policies import Observation
     from lamps_core.policy_training.training_run import TrainingRun
 
@@ -52,7 +53,7 @@ def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
     return PolicyFile(card, {"losses": np.array([np.mean(losses[name]) for name in names])})
 
 
-def load(file: PolicyFile, *, name: str) -> StaticOrder:
+def load(file: PolicyFile, *, name: str, objectives: Sequence[Objective] | None = None) -> StaticOrder:
     return StaticOrder(name, dict(zip(file.card.candidates, file.weights["losses"].tolist(), strict=True)))
 
 

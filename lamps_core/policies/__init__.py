@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from lamps_core.errors import BadInput
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies.trained import load_trained, looks_like_a_path
+from lamps_core.policy_file import read_policy
+from lamps_core.resources import data_path
+from lamps_core.stopping import Forecaster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +25,12 @@ if TYPE_CHECKING:
     import numpy as np
 
     from lamps_core.objectives import Objective
+    from lamps_core.policies.universal import UniversalPolicy
+    from lamps_core.policy_file import PolicyFile
+
+
+UNIVERSAL = "universal"  # ships trained, and decides where nothing else is asked for
+DEFAULT_POLICY = UNIVERSAL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +178,35 @@ def _ats(_seed: int, objectives: Sequence[Objective]) -> Policy:
     return AcceptThenStop(objectives)
 
 
+def load_universal(objectives: Sequence[Objective]) -> UniversalPolicy:
+    """The universal policy that ships, for some objectives."""
+    from lamps_core.policy_training.universal import load
+
+    return load(_shipped(UNIVERSAL), name=UNIVERSAL, objectives=objectives)
+
+
+def load_forecaster(policy: Policy, objectives: Sequence[Objective]) -> Forecaster:
+    """What says how much a search has still to win: the policy where it can, else the universal one that ships.
+
+    Args:
+        policy: of the search.
+        objectives: of the search.
+    """
+    return policy if isinstance(policy, Forecaster) else load_universal(objectives)
+
+
+@cache
+def _shipped(name: str) -> PolicyFile:
+    return read_policy(shipped_policy(name))
+
+
+def shipped_policy(name: str) -> Path:
+    """The file of a trained policy that ships with LAMPS, by its name."""
+    return data_path(f"policies/{name}.zip")
+
+
 POLICIES: dict[str, Callable[[int, Sequence[Objective]], Policy]] = {
+    UNIVERSAL: lambda _seed, objectives: load_universal(objectives),
     "cheapest": _cheapest,
     "zigzag": _zigzag,
     "blind": _blind,

@@ -37,14 +37,42 @@ class Outlook:
     reached: float
 
 
-def outlook_of(observation: Observation, mean: FloatArray, draws: FloatArray, seconds: FloatArray) -> Outlook:
-    """Turn forecasts into gains.
+@dataclass(frozen=True)
+class GainBox:
+    """Where gains are counted: the box between the best expected objectives and the reference point.
+
+    Attributes:
+        reference: (n,) its upper corner: the bounds, else by the rule of the contract over what is expected.
+        scale: (n,) its edges.
+        complete: (c, n) the complete candidates, the reference point at 0 and the box's edges 1.
+        believed: (p, n) where the running ones are expected to end.
+    """
+
+    reference: FloatArray
+    scale: FloatArray
+    complete: FloatArray
+    believed: FloatArray
+
+    def gains(self, points: FloatArray) -> FloatArray:
+        """(...) hypervolume that each of (..., n) minimised points alone would add."""
+        flat = ((points - self.reference) / self.scale).reshape(-1, len(self.reference))
+        others = np.concatenate([self.complete, self.believed])
+        return hypervolume_gains(flat, others, np.zeros(len(self.reference))).reshape(points.shape[:-1])
+
+    @property
+    def reached(self) -> float:
+        """Hypervolume of the complete ones."""
+        corner = np.zeros(len(self.reference))
+        missed = hypervolume_gains(corner[None] - 1.0, self.complete, corner)  # of the whole box
+        return 1.0 - float(missed[0])
+
+
+def gain_box(observation: Observation, mean: FloatArray) -> GainBox:
+    """The box of what is expected.
 
     Args:
         observation: of m candidates and n objectives.
         mean: (m, n) expected objectives of the complete curves; those of complete candidates as they are.
-        draws: (m, k, n) equally likely ones.
-        seconds: (m,) expected until each curve is complete.
     """
     evaluated, pending = observation.steps >= 0, observation.pending
     usable = evaluated & (observation.mask | observation.complete | pending)
@@ -55,11 +83,22 @@ def outlook_of(observation: Observation, mean: FloatArray, draws: FloatArray, se
     reference = np.where(np.isfinite(bounds), bounds, worst + 0.1 * (worst - best))
     scale = np.where(reference > best, reference - best, 1.0)
     known = np.isfinite(mean).all(axis=1)
-    complete = (mean[known & observation.complete] - reference) / scale
-    believed = (mean[known & pending] - reference) / scale
-    points, corner = (draws - reference) / scale, np.zeros(len(reference))
-    gains = hypervolume_gains(
-        points.reshape(-1, len(corner)), np.concatenate([complete, believed]), corner
-    ).reshape(points.shape[:2])
-    missed = float(hypervolume_gains(corner[None] - 1.0, complete, corner)[0])  # of the whole box
-    return Outlook(gains.mean(axis=1), seconds, 1.0 - missed)
+    return GainBox(
+        reference=reference,
+        scale=scale,
+        complete=(mean[known & observation.complete] - reference) / scale,
+        believed=(mean[known & pending] - reference) / scale,
+    )
+
+
+def outlook_of(observation: Observation, mean: FloatArray, draws: FloatArray, seconds: FloatArray) -> Outlook:
+    """Turn forecasts into gains.
+
+    Args:
+        observation: of m candidates and n objectives.
+        mean: (m, n) expected objectives of the complete curves; those of complete candidates as they are.
+        draws: (m, k, n) equally likely ones.
+        seconds: (m,) expected until each curve is complete.
+    """
+    box = gain_box(observation, mean)
+    return Outlook(box.gains(draws).mean(axis=1), seconds, box.reached)

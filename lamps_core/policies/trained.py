@@ -34,4 +34,4 @@ def load_trained(path: Path, *, candidates: Sequence[str], objectives: Sequence[
 
     file = read_policy(path)
     file.card.check_fits(candidates, objectives, place=f"--policy {path}")
-    return algorithm(file.card.algorithm).load(file, name=path.resolve().stem)
+    return algorithm(file.card.algorithm).load(file, name=path.resolve().stem, objectives=objectives)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lamps_core.meta_dataset import Task
+    from lamps_core.objectives import Objective
     from lamps_core.policies import Policy
     from lamps_core.policy_file import PolicyFile
     from lamps_core.policy_training.training_run import TrainingRun
@@ -39,8 +40,15 @@ class Train(Protocol):
 class Load(Protocol):
     """Makes a policy of what lies on disk."""
 
-    def __call__(self, file: PolicyFile, *, name: str) -> Policy:
+    def __call__(
+        self, file: PolicyFile, *, name: str, objectives: Sequence[Objective] | None = None
+    ) -> Policy:
         """The policy, deciding greedily.
+
+        Args:
+            file: what lies on disk.
+            name: in results.
+            objectives: of the observations, which the card fits; None for the default ones.
 
         Raises:
             BadInput: the weights are not those of the network that the card names.
@@ -75,6 +83,9 @@ def algorithms() -> dict[str, Algorithm]:
             "distral", "Distral on PPO, the paper's: a policy distilled from one a dataset", _distral, _pool
         ),
         Algorithm("ppo", "PPO of one policy on all datasets", _ppo, _pool),
+        Algorithm(
+            "universal", "forecasts curves of any candidates, for any objectives", _universal, _of_any_pool
+        ),
     )
     return {one.name: one for one in found}
 
@@ -85,7 +96,8 @@ def _forecast(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFi
     return train(tasks, seed=seed, run=run)
 
 
-def _forecasts(file: PolicyFile, *, name: str) -> Policy:
+def _forecasts(file: PolicyFile, *, name: str, objectives: Sequence[Objective] | None = None) -> Policy:
+    del objectives  # those of its card
     from lamps_core.policy_training.forecast import load
 
     return load(file, name=name)
@@ -103,10 +115,24 @@ def _ppo(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
     return train_ppo(tasks, seed=seed, run=run)
 
 
-def _pool(file: PolicyFile, *, name: str) -> Policy:
+def _pool(file: PolicyFile, *, name: str, objectives: Sequence[Objective] | None = None) -> Policy:
+    del objectives  # those of its card
     from lamps_core.policies.pool import PoolPolicy
 
     return PoolPolicy(file, name=name)
+
+
+def _universal(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
+    from lamps_core.policy_training.universal import train
+
+    return train(tasks, seed=seed, run=run)
+
+
+def _of_any_pool(file: PolicyFile, *, name: str, objectives: Sequence[Objective] | None = None) -> Policy:
+    from lamps_core.objectives import parse_objectives
+    from lamps_core.policy_training.universal import load
+
+    return load(file, name=name, objectives=parse_objectives() if objectives is None else objectives)
 
 
 def algorithm(name: str) -> Algorithm:

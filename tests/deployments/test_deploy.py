@@ -73,7 +73,11 @@ def editable(fact: dict[str, Any]) -> bool:
         ("evaluate", {"folds": "kfold"}, "'loo' was expected"),
         ("evaluate", {"repeats": 0}, "0 is less than the minimum of 1"),
         ("search", {"precision": "fp8"}, "'fp8' is not one of ['auto', 'fp32', 'bf16']"),
-        ("train-policy", {"algorithm": "sarsa"}, "'sarsa' is not one of ['forecast', 'distral', 'ppo']"),
+        (
+            "train-policy",
+            {"algorithm": "sarsa"},
+            "'sarsa' is not one of ['forecast', 'distral', 'ppo', 'universal']",
+        ),
         ("search", {"max_epochs": None}, "None is not of type 'integer'"),
     ],
 )

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from lamps_core.errors import BadInput
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies import Observation, load_policy
+from lamps_core.policies import Observation, load_forecaster, load_policy
 from lamps_core.policies.outlook import Outlook
+from lamps_core.policies.universal import UniversalPolicy
 from lamps_core.stopping import (
     Forecaster,
     Prospect,
-    load_forecaster,
     parse_stop_rule,
     prospect_of,
 )
@@ -131,8 +131,8 @@ def test_where_no_candidate_is_left_nothing_is_and_where_nothing_is_known_nobody
     assert prospect_of(Told(gain=[0.0], seconds=[9.0]), seen([True])) == Prospect(gain=0.0, seconds=9.0)
 
 
-def test_a_policy_that_forecasts_says_it_itself_and_for_one_that_does_not_nobody_does() -> None:
+def test_a_policy_that_forecasts_says_it_itself_and_for_one_that_does_not_the_universal_one_does() -> None:
     told, objectives = Told([], []), parse_objectives()
     assert isinstance(told, Forecaster)
-    assert load_forecaster(told, objectives, ("a",)) is told
-    assert load_forecaster(load_policy("cheapest"), objectives, ("a",)) is None
+    assert load_forecaster(told, objectives) is told
+    assert isinstance(load_forecaster(load_policy("cheapest"), objectives), UniversalPolicy)
