@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     FloatArray = npt.NDArray[np.float64]
 
-ROUNDING = 1e-9
 Clock = Literal["step_seconds", "cpu_seconds"]
 Point = tuple[float, float]  # test loss, training seconds
 
@@ -52,7 +51,7 @@ class Trajectory:
 
     def seconds_to(self, share: float) -> float:
         """When it had the share; infinite where it never had."""
-        reached = np.flatnonzero(self.share >= share - ROUNDING)
+        reached = np.flatnonzero(self.share >= share)
         return float(self.spent_seconds[reached[0]]) if len(reached) else np.inf
 
 
