@@ -5,7 +5,7 @@ the zoo's and, with --minilm, a pretrained MiniLM cut to its first 1, ..., 6 lay
 complete candidates are the front that all are judged by, and its seconds the exhaustive ones. It takes one candidate
 after the other and so loads none twice, which makes it the quickest way to run everything. The others stop as soon
 as they hold 98 % of its hypervolume. Run again, it does only what is missing; the figure and the table are made of
-the searches that are over.
+what there is of searches that have spent half of the exhaustive time, or are over.
 
     python -m benchmarks.real_search --minilm FOLDER [--methods cheapest,universal,blind] [--seeds 0,1,2]
 
@@ -22,10 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from benchmarks.debian_text import DATASETS, write_dataset
-from benchmarks.real_search_figure import exhaustive_told, share_figure, share_table
+from benchmarks.real_search_figure import MOMENTS, exhaustive_told, share_figure, share_table
 from benchmarks.real_search_record import Judged, Point, read_search
 from lamps_core.budget import parse_budget
 from lamps_core.errors import CandidateFailed
@@ -179,11 +180,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 deciding = run_trial(trial, models=",".join(["zoo", *map(str, folders)]), out=given.out)
                 print(f"{deciding:.1f} s of deciding:", end=" ")
             print(told(trial, given.out), flush=True)
-    draw([trial for trial in trials if over(trial, given.out)], given.out, given.docs)
+    rows = [judged(trial, given.out) for trial in trials if judged_by(trial, given.out) is not None]
+    draw([row for row in rows if not np.isnan(row.cpu.at(max(MOMENTS) * row.exhaustive_cpu))], given.docs)
 
 
 def judged(trial: Trial, out: Path) -> Judged:
-    """A search that is over, beside the exhaustive one."""
+    """A search beside the exhaustive one."""
     points = judged_by(trial, out)
     assert points is not None, f"{trial.judge} runs first"
     own, judge = read_search(trial.folder(out)), read_search(trial.judge.folder(out))
@@ -207,9 +209,8 @@ def told(trial: Trial, out: Path) -> str:
     )
 
 
-def draw(trials: Sequence[Trial], out: Path, docs: Path) -> None:
-    """The figure, and the table on stdout, of searches that are over."""
-    rows = [judged(trial, out) for trial in trials]
+def draw(rows: Sequence[Judged], docs: Path) -> None:
+    """The figure, and the table on stdout."""
     write_atomically(docs / "real-search.svg", share_figure(rows).encode())
     print(f"\n{share_table(rows)}\n\nThe exhaustive search took {exhaustive_told(rows)}.")
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from lamps_core import front
+from lamps_core.evaluation import KEY_SHARE
 from lamps_core.journal import read_journal
 
 if TYPE_CHECKING:
@@ -45,9 +46,10 @@ class Trajectory:
         return float(self.spent_seconds[-1])
 
     def at(self, seconds: npt.ArrayLike) -> FloatArray:
-        """The share when so many seconds were spent; a search that has ended keeps what it has."""
+        """The share when so many seconds were spent; NaN beyond the end of one that was interrupted before 98 %."""
         places = np.searchsorted(self.spent_seconds, seconds, side="right") - 1
-        return np.asarray(self.share[places])
+        known = (np.asarray(seconds) <= self.end) | (self.share[-1] >= KEY_SHARE)
+        return np.where(known, self.share[places], np.nan)
 
     def seconds_to(self, share: float) -> float:
         """When it had the share; infinite where it never had."""

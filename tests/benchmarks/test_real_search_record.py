@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from benchmarks.real_search_record import RecordedSearch, read_search
@@ -60,6 +61,7 @@ def test_another_search_keeps_its_own_clock_and_is_worth_what_the_exhaustive_one
     assert path.spent_seconds.tolist() == [0.0, 1.0]
     assert path.share == pytest.approx([0.0, 0.22 / 0.42])
     assert path.seconds_to(0.98) == float("inf")
+    assert path.at([0.5, 1.0, 1.5]) == pytest.approx([0.0, 0.22 / 0.42, np.nan], nan_ok=True)
 
 
 def test_a_candidate_that_failed_costs_and_is_missed_by_nobody() -> None:
