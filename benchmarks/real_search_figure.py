@@ -89,6 +89,8 @@ def _draw_panel(
         moments = np.unique(np.concatenate([*(path.spent_seconds for path in paths), [end]]))
         moments = moments[moments <= end]
         shares = np.array([path.at(moments) for path in paths])
+        known = ~np.isnan(shares).any(axis=0)
+        moments, shares = moments[known], shares[:, known]
         least, most = shares.min(axis=0), shares.max(axis=0)
         plot.fill_between(moments, least, most, step="post", color=style.colour, alpha=0.12, linewidth=0)
         gid = f"share-{place}-{name}"
