@@ -25,11 +25,13 @@ import torch
 from benchmarks.unseen_curves import KINDS, write_unseen
 from lamps_core.meta_dataset import Task, read_tasks
 from lamps_core.objectives import parse_objectives
+from lamps_core.policies import UNIVERSAL, shipped_policy
 from lamps_core.policies.methods import METHODS
 from lamps_core.policies.trained import load_trained
 from lamps_core.policy_training.algorithms import algorithm
 from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.replay import replay
+from lamps_core.resources import data_path
 from lamps_core.simulation import write_simulation
 
 if TYPE_CHECKING:
@@ -39,10 +41,9 @@ if TYPE_CHECKING:
     from lamps_core.policy_file import PolicyFile
 
 SHARE = 0.98
-UNIVERSAL, CHEAPEST, ORACLE = "universal", "cheapest", "oracle"
+CHEAPEST, ORACLE = "cheapest", "oracle"
 OTHERS = (CHEAPEST, "portfolio", "mo_asha", "ehvi", "ats")
-DATA = Path(__file__).parents[1] / "data"
-SHIPPED, MEASURED = DATA / "policies" / "universal.zip", DATA / "curves"
+SHIPPED, MEASURED = shipped_policy(UNIVERSAL), data_path("curves")
 DATASET_GROUPS, CANDIDATE_GROUPS = 3, 2
 FAMILIES = {
     "MiniLM": re.compile("minilm"),

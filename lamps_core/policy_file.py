@@ -111,6 +111,11 @@ class PolicyFile:
     card: PolicyCard
     weights: Mapping[str, np.ndarray]
 
+    def part(self, name: str) -> dict[str, np.ndarray]:
+        """The weights that `prefixed` called so, by their own names."""
+        head = f"{name}."
+        return {key.removeprefix(head): array for key, array in self.weights.items() if key.startswith(head)}
+
     def digest(self) -> str:
         """Sixteen hex digits that change when the card or the weights do."""
         told = hashlib.sha256(repr(self.card).encode())
@@ -118,6 +123,11 @@ class PolicyFile:
             told.update(f"{name}\0{array.dtype}\0{array.shape}\0".encode())
             told.update(array.tobytes())
         return told.hexdigest()[:16]
+
+
+def prefixed(name: str, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The weights of one part of a policy, named after it."""
+    return {f"{name}.{key}": array for key, array in weights.items()}
 
 
 def priced(objectives: Sequence[Objective]) -> dict[str, float]:

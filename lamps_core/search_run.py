@@ -20,13 +20,11 @@ from lamps_core.files import folder_fingerprint, write_json
 from lamps_core.journal import Journal
 from lamps_core.policies import (
     DEFAULT_POLICY,
-    POLICIES,
-    UNIVERSAL,
     load_forecaster,
     load_policy,
-    shipped_policy,
+    policy_path,
 )
-from lamps_core.policy_file import read_policy
+from lamps_core.policy_file import priced, read_policy
 from lamps_core.prepared_data import save_prepared
 from lamps_core.progress import RunningStep, SearchProgress, listener, publish
 from lamps_core.report_words import expected_gain
@@ -139,12 +137,11 @@ class SearchRun:
         """What makes a search this search: budget and devices may change from run to run, these may not."""
         settings = asdict(self.request.settings)
         del settings["micro_batch_size"]
-        untrained = self.request.policy in POLICIES and self.request.policy != UNIVERSAL
-        trained = {} if untrained else {"policy_weights": self._policy_digest()}
-        prices = [one.gpu_hour_price for one in self.request.objectives if one.gpu_hour_price is not None]
+        policy = policy_path(self.request.policy)
+        trained = {} if policy is None else {"policy_weights": read_policy(policy).digest()}
         return (
             trained
-            | ({"gpu_hour_price": prices[0]} if prices else {})
+            | priced(self.request.objectives)
             | {
                 "dataset": self.dataset.name,
                 "dataset_fingerprint": self.dataset.fingerprint,
@@ -161,10 +158,6 @@ class SearchRun:
                 "settings": settings,
             }
         )
-
-    def _policy_digest(self) -> str:
-        name = self.request.policy
-        return read_policy(shipped_policy(name) if name in POLICIES else Path(name)).digest()
 
     def _resume(self) -> None:
         for event in self._journal.events:

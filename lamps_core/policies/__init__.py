@@ -200,6 +200,13 @@ def _shipped(name: str) -> PolicyFile:
     return read_policy(shipped_policy(name))
 
 
+def policy_path(name: str) -> Path | None:
+    """The file of a trained policy, the one that ships or a user's own; None for a method, which has none."""
+    if name == UNIVERSAL:
+        return shipped_policy(name)
+    return None if name in POLICIES else Path(name)
+
+
 def shipped_policy(name: str) -> Path:
     """The file of a trained policy that ships with LAMPS, by its name."""
     return data_path(f"policies/{name}.zip")

@@ -155,9 +155,7 @@ class ForecastPolicy:
         followed, process = self._followed[SECONDS], self._processes[SECONDS]
         rows = [followed.seen(seconds_so_far(np.array(seconds))) for seconds in observation.step_seconds]
         told = process.forecast(self._spread(rows, here, complete), row, cost, complete)
-        total = followed.told(told.mean[here])
-        spent = np.array([sum(seconds[1:]) for seconds in observation.step_seconds])
-        return np.asarray(np.maximum(total - spent, LEAST_LEFT * total))
+        return seconds_left(followed.told(told.mean[here]), seconds_trained(observation))
 
     def _spread(self, rows: Sequence[FloatArray], here: IntArray, complete: BoolArray) -> FloatArray:
         """Rows of the candidates of a search as `CurveProcess.forecast` takes them, over those of the policy."""
@@ -168,6 +166,20 @@ class ForecastPolicy:
             if complete[place]:
                 values[place, -1] = one[-1]
         return values
+
+
+def seconds_trained(observation: Observation) -> FloatArray:
+    """(m,) what each curve has cost after its zero-shot evaluation."""
+    return np.array([sum(seconds[1:]) for seconds in observation.step_seconds], dtype=np.float64)
+
+
+def seconds_left(total: FloatArray, spent: FloatArray) -> FloatArray:
+    """(m,) of what curves cost in all and have cost so far: at least LEAST_LEFT of the whole.
+
+    >>> seconds_left(np.array([10.0, 10.0]), np.array([4.0, 12.0])).tolist()
+    [6.0, 0.2]
+    """
+    return np.asarray(np.maximum(total - spent, LEAST_LEFT * total))
 
 
 def seconds_so_far(step_seconds: FloatArray) -> FloatArray:

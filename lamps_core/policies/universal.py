@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from lamps_core.objectives import SHARES
-from lamps_core.policies.forecast import LEAST_LEFT, seconds_so_far
+from lamps_core.policies.forecast import seconds_left, seconds_so_far, seconds_trained
 from lamps_core.policies.outlook import Outlook, gain_box
 from lamps_core.policy_training.candidate_features import features_of
 
@@ -46,7 +46,7 @@ class UniversalPolicy:
         levels: FloatArray,
         *,
         objectives: Sequence[Objective],
-        name: str = "universal",
+        name: str,
     ) -> None:
         """Take what was learned.
 
@@ -81,9 +81,8 @@ class UniversalPolicy:
             observation.complete,
             features,
         )
-        spent = np.array([sum(seconds[1:]) for seconds in observation.step_seconds])
-        total = np.exp(cost.mean)
-        left = np.maximum(total - spent, LEAST_LEFT * total)
+        spent = seconds_trained(observation)
+        left = seconds_left(np.exp(cost.mean), spent)
         mean, forecasts = self._objectives_when_complete(observation, left, spent, features)
         box = gain_box(observation, mean)
         gains = self._gains(box, mean, forecasts, observation)  # (m, looks + 1, news)

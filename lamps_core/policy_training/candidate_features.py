@@ -27,7 +27,7 @@ def features_of(names: Sequence[str], epoch_cost: FloatArray, parameters: FloatA
         parameters: (m,); NaN where unknown.
     """
     known = np.isfinite(epoch_cost) & (epoch_cost > 0)
-    cost = epoch_cost if known.all() or known.sum() >= np.isfinite(parameters).sum() else parameters
+    cost = epoch_cost if known.sum() >= np.isfinite(parameters).sum() else parameters
     size = np.log(np.where(np.isfinite(cost) & (cost > 0), cost, np.nan))
     middle = np.nanmean(size) if np.isfinite(size).any() else 0.0
     size = np.where(np.isfinite(size), size - middle, 0.0)

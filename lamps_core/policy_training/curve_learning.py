@@ -241,7 +241,7 @@ def _negative_log_likelihood(
     kernel: torch.Tensor, noise: torch.Tensor, points: Points, residual: torch.Tensor
 ) -> torch.Tensor:
     """Of one task's points, divided by their number (Rasmussen and Williams 2006, equation 2.30)."""
-    lower = torch.linalg.cholesky(covariance(kernel, points, points) + noise_of(noise, points))
+    lower = torch.linalg.cholesky(covariance(kernel, points, points) + noise_of(noise, points.progress))
     weights = torch.cholesky_solve(residual[:, None], lower)
     return (0.5 * residual @ weights[:, 0] + lower.diagonal().log().sum()) / len(residual)
 

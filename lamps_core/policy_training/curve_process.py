@@ -130,7 +130,7 @@ class CurveProcess:
         ends = points_at(here, self.progress, cost, every, np.full(len(row), len(self.progress) - 1))
         kernel, noise = torch.from_numpy(self.kernel), torch.from_numpy(self.noise)
         with torch.no_grad():
-            lower = torch.linalg.cholesky(covariance(kernel, seen, seen) + noise_of(noise, seen))
+            lower = torch.linalg.cholesky(covariance(kernel, seen, seen) + noise_of(noise, seen.progress))
             across = covariance(kernel, ends, seen)
             weights = torch.cholesky_solve(torch.from_numpy(residual)[:, None], lower)
             mean = self.profile[-1] + self.effect[:, -1] + (across @ weights)[:, 0].numpy()
@@ -182,18 +182,23 @@ def points_at(
 
 
 def _amplitudes(kernel: torch.Tensor, progress: torch.Tensor) -> torch.Tensor:
-    """(5, p) of each term of the sum."""
+    """(terms, p) of each term of the sum."""
     return torch.exp(kernel[:, :1] + kernel[:, 1:2] * progress)
+
+
+def along(kernel: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+    """(terms, q, q) what of each term's covariance depends on the progress alone, at (q,) levels of it."""
+    distance = (levels[:, None] - levels[None]).abs()
+    scaled = 5**0.5 * distance / torch.exp(kernel[:, 2])[:, None, None]
+    amplitude = _amplitudes(kernel, levels)
+    matern = (1 + scaled + scaled.square() / 3) * torch.exp(-scaled)
+    return amplitude[:, :, None] * amplitude[:, None, :] * matern
 
 
 def covariance(kernel: torch.Tensor, first: Points, second: Points) -> torch.Tensor:
     """(p, q) without noise."""
     # What depends on progress is computed once for each pair of entries: there are far fewer than pairs of points.
-    distance = (first.levels[:, None] - first.levels[None]).abs()
-    scaled = 5**0.5 * distance / torch.exp(kernel[:, 2])[:, None, None]
-    amplitude = _amplitudes(kernel, first.levels)
-    matern = (1 + scaled + scaled.square() / 3) * torch.exp(-scaled)  # (5, L + 1, L + 1)
-    by_entry = amplitude[:, :, None] * amplitude[:, None, :] * matern
+    by_entry = along(kernel, first.levels)  # (5, L + 1, L + 1)
     pairs = torch.stack(
         [
             torch.ones(len(first.cost), len(second.cost), dtype=torch.float64),
@@ -213,6 +218,6 @@ def _variance(kernel: torch.Tensor, points: Points) -> torch.Tensor:
     return (_amplitudes(kernel, points.progress).square() * own).sum(0)
 
 
-def noise_of(noise: torch.Tensor, points: Points) -> torch.Tensor:
-    """(p, p) the diagonal that noise adds to `covariance`."""
-    return torch.diag(torch.exp(2 * (noise[0] + noise[1] * points.progress)) + JITTER)
+def noise_of(noise: torch.Tensor, progress: torch.Tensor) -> torch.Tensor:
+    """(p, p) the diagonal that noise adds to a covariance of points at (p,) progress."""
+    return torch.diag(torch.exp(2 * (noise[0] + noise[1] * progress)) + JITTER)

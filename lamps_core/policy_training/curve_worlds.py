@@ -25,8 +25,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg import solve_triangular
 
+from lamps_core.policies.expected_cost import FURTHER_EPOCHS, LANDMARKS
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from lamps_core.meta_dataset import BoolArray, FloatArray, IntArray
 
@@ -39,11 +41,8 @@ AVERAGED = 4  # likeliest worlds
 MOST_WEIGHED = 120  # points by which the worlds are weighed
 TEMPER = 0.5  # of the likelihood: the model is not the truth
 SIZE_LENGTH = 0.7  # of the smooth function, in standard deviations of the size
-LANDMARKS = 8  # rows that double, then full epochs: by contract, and the default everywhere
-USUAL_LENGTH, LENGTH_TRUST = (
-    12.0,
-    0.25,
-)  # of a curve in rows behind the first, and the curves that this counts as
+USUAL_LENGTH = float(LANDMARKS + FURTHER_EPOCHS)  # of a curve, in rows behind the first
+LENGTH_TRUST = 0.25  # curves that this counts as
 JITTER = 1e-6
 LOOKS = np.array([1, 2, 4, 8])  # rows further on at which a candidate may be looked at again
 
@@ -89,7 +88,7 @@ class Forecast:
     Attributes:
         mean: (m,).
         deviation: (m,) standard deviation.
-        errors: (m, levels) equally likely values of (complete value - mean) / deviation.
+        errors: (m, levels) quantiles of (complete value - mean) / deviation.
         on_the_way: (m, looks) mean of the number LOOKS rows further on.
         told: (m, looks) correlation of the number there with the complete value: 1 tells all of it.
     """
@@ -316,23 +315,40 @@ def points_of(curves: Sequence[FloatArray], complete: BoolArray) -> tuple[Seen, 
     Returns:
         The points, without those that are not known; the mean over candidates of the first row.
     """
-    rows = np.array([len(curve) - 1 for curve in curves])
-    length = expected_length(rows, complete)
-    candidate, node, value = [], [], []
+    rows = {}
     for place, curve in enumerate(curves):
         last = len(curve) - 1
-        if last < 0:
-            continue
-        # A complete value stands at the end of the grid, and the row before it says little more.
-        picked = np.unique(
-            [0, last // 2, last] if complete[place] else [0, last // 2, max(last - 1, 0), last]
-        )
+        if last >= 0:
+            # Beside a complete value, the row before it says little more.
+            rows[place] = np.array(
+                [0, last // 2, last] if complete[place] else [0, last // 2, max(last - 1, 0), last]
+            )
+    return points_at(curves, complete, rows)
+
+
+def points_at(
+    curves: Sequence[FloatArray], complete: BoolArray, rows: Mapping[int, IntArray]
+) -> tuple[Seen, float]:
+    """Some rows of some curves on the grid; a complete value stands at its end.
+
+    Args:
+        curves: (m,) of the number after each row so far.
+        complete: (m,) whose last row is the complete value.
+        rows: of each curve that is looked at, ascending, the last one among them; repeats count once.
+
+    Returns:
+        The points, without those that are not known; the mean over candidates of the first row.
+    """
+    length = expected_length(np.array([len(curve) - 1 for curve in curves]), complete)
+    candidate, node, value = [], [], []
+    for place, wanted in rows.items():
+        picked = np.unique(wanted)
         at = node_of(picked, length)
         if complete[place]:
             at[-1] = NODES - 1
         candidate += [place] * len(picked)
         node += list(at)
-        value += list(curve[picked])
+        value += list(curves[place][picked])
     seen = Seen(np.array(candidate), np.array(node), np.array(value, dtype=np.float64))
     known = np.isfinite(seen.value)
     first = seen.value[known & (seen.node == 0)]

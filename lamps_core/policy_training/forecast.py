@@ -15,7 +15,7 @@ import numpy as np
 from lamps_core.errors import BadInput
 from lamps_core.objectives import SHARES
 from lamps_core.policies.forecast import SECONDS, Followed, ForecastPolicy, seconds_so_far
-from lamps_core.policy_file import PolicyCard, PolicyFile, fingerprint, priced
+from lamps_core.policy_file import PolicyCard, PolicyFile, fingerprint, prefixed, priced
 from lamps_core.policy_training.curve_learning import Curves, learn, progress_of, with_candidate
 from lamps_core.policy_training.curve_process import CurveProcess
 from lamps_core.policy_training.one_thread import one_thread
@@ -53,7 +53,7 @@ def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
     weights: dict[str, np.ndarray] = {}
     for index, (followed, values) in enumerate(numbers):
         process = learn(_curves(batch, followed, values), progress, seed=seed)
-        weights |= _weights(followed.name, process)
+        weights |= prefixed(followed.name, process.arrays())
         run.log((index + 1) / len(numbers), {"numbers": float(index + 1)})
     card = PolicyCard(
         kind="pool",
@@ -97,7 +97,8 @@ def extend(file: PolicyFile, tasks: Sequence[Task], candidate: str) -> PolicyFil
     weights: dict[str, np.ndarray] = {}
     for name, followed in _followed(file, NAME).items():
         curves = _curves(batch, followed, _values(batch, name, file.card.objectives))
-        weights |= _weights(name, with_candidate(_process(file, name, NAME), curves))
+        process = with_candidate(_process(file, name, NAME), curves)
+        weights |= prefixed(name, process.arrays())
     return PolicyFile(replace(file.card, candidates=names, meta_dataset=fingerprint(tasks)), weights)
 
 
@@ -134,15 +135,9 @@ def _followed(file: PolicyFile, name: str) -> dict[str, Followed]:
     return {number: Followed(number, logarithm=bool(logarithm)) for number, logarithm in told.items()}
 
 
-def _weights(number: str, process: CurveProcess) -> dict[str, np.ndarray]:
-    return {f"{number}.{name}": array for name, array in process.arrays().items()}
-
-
 def _process(file: PolicyFile, number: str, name: str) -> CurveProcess:
-    head = f"{number}."
-    arrays = {key.removeprefix(head): array for key, array in file.weights.items() if key.startswith(head)}
     try:
-        process = CurveProcess(**arrays)
+        process = CurveProcess(**file.part(number))
     except TypeError:
         raise BadInput(
             f"{name}: its weights are not those of a forecast of {number}: train it again"

@@ -80,18 +80,17 @@ def changed(defaults: Settings, changes: Mapping[str, Any]) -> Settings:
     >>> changed(PPOSettings(), {"epochs": "3", "widths": "32x32", "equation": "5"}).widths
     (32, 32)
     """
-    known = {one.name for one in fields(defaults)}  # type: ignore[arg-type]
-    if unknown := sorted(set(changes) - known):
+    known = {one.name: one for one in fields(defaults)}  # type: ignore[arg-type]
+    if unknown := sorted(set(changes) - set(known)):
         raise BadInput(f"there is no setting {unknown[0]} (there are {', '.join(sorted(known))})")
-    none = {one.name for one in fields(defaults) if one.metadata.get(MAY_BE_NONE)}  # type: ignore[arg-type]
     told = {
-        name: 0 if name in none and str(value) == "0" else _setting(name, value, getattr(defaults, name))
+        name: _setting(name, value, getattr(defaults, name), may_be_none=MAY_BE_NONE in known[name].metadata)
         for name, value in changes.items()
     }
     return type(defaults)(**{**vars(defaults), **told})
 
 
-def _setting(name: str, value: Any, default: Any) -> Any:
+def _setting(name: str, value: Any, default: Any, *, may_be_none: bool) -> Any:
     """A value as the default is one."""
     if isinstance(default, str):
         if str(value) not in get_args(Equation):
@@ -107,6 +106,6 @@ def _setting(name: str, value: Any, default: Any) -> Any:
         example = "128x128" if isinstance(default, tuple) else default
         raise BadInput(f"setting {name}={value}: write it like {name}={example}") from None
     least = min(told, default=0) if isinstance(told, tuple) else told
-    if not 0 <= least < math.inf or (isinstance(default, int | tuple) and least == 0):
+    if not 0 <= least < math.inf or (isinstance(default, int | tuple) and least == 0 and not may_be_none):
         raise BadInput(f"setting {name}={value}: must be a finite number above 0")
     return told

@@ -12,9 +12,10 @@ import numpy as np
 
 from lamps_core.errors import BadInput
 from lamps_core.objectives import parse_objectives
+from lamps_core.policies import UNIVERSAL
 from lamps_core.policies.forecast import seconds_so_far
 from lamps_core.policies.universal import COST, LOSS, UniversalPolicy, followed_numbers
-from lamps_core.policy_file import PolicyCard, PolicyFile, fingerprint
+from lamps_core.policy_file import PolicyCard, PolicyFile, fingerprint, prefixed
 from lamps_core.policy_training.candidate_features import features_of
 from lamps_core.policy_training.curve_worlds import NODES, STAGES, TERMS, CurveWorlds
 from lamps_core.policy_training.one_thread import one_thread
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from lamps_core.meta_dataset import Task
     from lamps_core.objectives import Objective
     from lamps_core.policy_training.training_run import TrainingRun
-
-NAME = "universal"
 
 
 @dataclass(frozen=True)
@@ -75,10 +74,10 @@ def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
             seed=seed,
             tell=lambda share, half=half: run.log((half + share) / 2, {"lessons": float(len(every))}),  # type: ignore[misc]
         )
-        weights |= {f"{number}.{name}": array for name, array in worlds.arrays().items()}
+        weights |= prefixed(number, worlds.arrays())
     card = PolicyCard(
         kind="universal",
-        algorithm=NAME,
+        algorithm=UNIVERSAL,
         objectives=(),
         candidates=tuple(sorted({name for task in tasks for name in task.candidates})),
         datasets=tuple(sorted({task.dataset for task in tasks})),
@@ -126,11 +125,9 @@ def load(file: PolicyFile, *, name: str, objectives: Sequence[Objective]) -> Uni
 
 
 def _worlds(file: PolicyFile, number: str, name: str) -> CurveWorlds:
-    head = f"{number}."
-    arrays = {key.removeprefix(head): array for key, array in file.weights.items() if key.startswith(head)}
     broken = BadInput(f"{name}: its weights are not those of a universal policy: train it again")
     try:
-        worlds = CurveWorlds(**arrays)
+        worlds = CurveWorlds(**file.part(number))
     except TypeError:
         raise broken from None
     count = len(worlds.kernel)

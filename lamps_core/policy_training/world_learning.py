@@ -12,16 +12,15 @@ import numpy as np
 import torch
 from scipy.cluster.vq import kmeans2
 
+from lamps_core.policy_training.curve_process import along, noise_of
 from lamps_core.policy_training.curve_worlds import (
-    JITTER,
     NODES,
     STAGES,
     TERMS,
     CurveWorlds,
     Features,
     Seen,
-    expected_length,
-    node_of,
+    points_at,
     stage_of,
 )
 
@@ -112,24 +111,13 @@ def _typical(kernel: FloatArray, noise: FloatArray, kept: int, seed: int) -> Int
 
 def _points(lesson: Lesson, generator: np.random.Generator) -> Seen:
     """Places all along some curves, less the mean of their first row."""
-    rows = np.array([len(curve) - 1 for curve in lesson.curves])
-    length = expected_length(rows, lesson.complete)
-    usable = np.flatnonzero(rows >= 1)
-    candidate, node, value = [], [], []
-    for place in generator.permutation(usable)[:MOST_CURVES]:
-        last = int(rows[place])
-        picked = np.unique(np.linspace(0, last, ROWS + 1).round().astype(np.int64))
-        at = node_of(picked, length)
-        if lesson.complete[place]:
-            at[-1] = NODES - 1
-        candidate.append(np.full(len(picked), place))
-        node.append(at)
-        value.append(lesson.curves[place][picked])
-    seen = Seen(np.concatenate(candidate), np.concatenate(node), np.concatenate(value))
-    known = np.isfinite(seen.value)
-    first = seen.value[known & (seen.node == 0)]
-    level = float(first.mean()) if len(first) else 0.0
-    return Seen(seen.candidate[known], seen.node[known], seen.value[known] - level)
+    usable = np.flatnonzero([len(curve) > 1 for curve in lesson.curves])
+    rows = {
+        int(place): np.linspace(0, len(lesson.curves[place]) - 1, ROWS + 1).round().astype(np.int64)
+        for place in generator.permutation(usable)[:MOST_CURVES]
+    }
+    seen, level = points_at(lesson.curves, lesson.complete, rows)
+    return replace(seen, value=seen.value - level)
 
 
 def _profile(seen: Sequence[Seen]) -> FloatArray:
@@ -151,17 +139,11 @@ def fit(points: Seen, features: Features, profile: FloatArray) -> tuple[FloatArr
     told = torch.from_numpy(np.clip(residual, middle - width, middle + width))
     pairs = torch.from_numpy(features.terms(points.candidate, points.candidate))
     u = torch.from_numpy(points.node / (NODES - 1))
-    distance = (u[:, None] - u[None]).abs()
     start = torch.tensor(START, dtype=torch.float64), torch.tensor(START_NOISE, dtype=torch.float64)
     kernel, noise = (one.clone().requires_grad_() for one in start)
     optimiser = torch.optim.Adam([kernel, noise], lr=LEARNING_RATE)
     for _ in range(UPDATES):
-        scaled = 5**0.5 * distance / torch.exp(kernel[:, 2])[:, None, None]
-        amplitude = torch.exp(kernel[:, :1] + kernel[:, 1:2] * u)
-        matern = (1 + scaled + scaled.square() / 3) * torch.exp(-scaled)
-        covariance = (amplitude[:, :, None] * amplitude[:, None] * matern * pairs).sum(0)
-        covariance = covariance + torch.diag(torch.exp(2 * (noise[0] + noise[1] * u)) + JITTER)
-        lower = torch.linalg.cholesky(covariance)
+        lower = torch.linalg.cholesky((along(kernel, u) * pairs).sum(0) + noise_of(noise, u))
         half = torch.linalg.solve_triangular(lower, told[:, None], upper=False)
         loss = 0.5 * half.square().sum() + lower.diagonal().log().sum()
         prior = (kernel - start[0]).square().sum() + (noise - start[1]).square().sum()
