@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from lamps_core.evaluation import KEY_SHARE
-from lamps_core.figures import style_axes, tick_text
+from lamps_core.figure_axes import style_axes, tick_text
 from lamps_core.inline_svg import INK, MUTED, inline_svg, standalone_svg
 from lamps_core.label_layout import displayable
 from lamps_core.method_legend import WIDTH, draw_legend, legend_height, styles

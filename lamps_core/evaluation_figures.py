@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 from lamps_core.evaluation import KEY_SHARE
 from lamps_core.evaluation_summary import reached_seconds
 from lamps_core.evaluation_unit import REWARD, STEPS
-from lamps_core.figures import style_axes, tick_text
+from lamps_core.figure_axes import style_axes, tick_text
 from lamps_core.inline_svg import CARD, GRID, INK, MUTED, inline_svg
 from lamps_core.label_layout import displayable, shortened
 from lamps_core.method_legend import WIDTH, Style, draw_legend, legend_height, styles

@@ -89,10 +89,10 @@ def name_in_column(plot: Axes, labels: Sequence[Label]) -> None:
         [label.anchor[1] for label in ordered], gap=LINE_PIXELS, low=frame.bottom, high=frame.top
     )
     for label, height in zip(ordered, heights, strict=True):
-        _draw_leader(plot, label.anchor, (left - 4, height), label.colour)
+        _draw_leader(plot, label, (left - 4, height))
         width = width_of(label.text)
         box = Box(left, height - LINE_PIXELS / 2, left + width, height + LINE_PIXELS / 2)
-        _write(plot, label.text, box, INK, anchor=label.anchor)
+        _write(plot, label.text, box, INK, anchor=label.anchor, gid=f"name-{label.number}")
 
 
 def _frame(plot: Axes) -> Box:
@@ -126,11 +126,13 @@ def _write_beside(plot: Axes, label: Label, text: str, box: Box | None, colour: 
         return
     nearest = box.nearest(label.anchor)
     if math.dist(nearest, label.anchor) > 14:
-        _draw_leader(plot, label.anchor, nearest, label.colour)
-    _write(plot, text, box, colour, anchor=label.anchor)
+        _draw_leader(plot, label, nearest)
+    _write(plot, text, box, colour, anchor=label.anchor, gid=f"name-{label.number}")
 
 
-def _write(plot: Axes, text: str, box: Box | None, colour: str, *, anchor: Pixel) -> None:
+def _write(
+    plot: Axes, text: str, box: Box | None, colour: str, *, anchor: Pixel, gid: str | None = None
+) -> None:
     if box is None:
         return
     # The box is a guess of the text's width: its side that faces the anchor is the one to keep.
@@ -150,17 +152,19 @@ def _write(plot: Axes, text: str, box: Box | None, colour: str, *, anchor: Pixel
         verticalalignment="center_baseline",
         parse_math=False,
         zorder=6,
+        gid=gid,
     )
 
 
-def _draw_leader(plot: Axes, start: Pixel, end: Pixel, colour: str) -> None:
+def _draw_leader(plot: Axes, label: Label, end: Pixel) -> None:
     plot.plot(
-        [start[0], end[0]],
-        [start[1], end[1]],
+        [label.anchor[0], end[0]],
+        [label.anchor[1], end[1]],
         transform=IdentityTransform(),
         clip_on=False,
-        color=colour,
+        color=label.colour,
         linewidth=0.8,
+        gid=f"lead-{label.number}",
         zorder=2.5,
         scalex=False,
         scaley=False,

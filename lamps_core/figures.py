@@ -1,39 +1,31 @@
-"""The figures of a report, as SVG to be put inside an HTML page.
+"""The figures of candidates in a report, as SVG to be put inside an HTML page: the front, and learning curves.
 
-Owns how candidates are drawn: marks, scales, labels. Does not know where the numbers come from nor what the
-page around a figure looks like. The same data gives the same bytes.
+Owns how candidates are drawn: their marks and labels, and what the page's script is told of these (`data-`
+attributes: whose a mark is, where it lies). Does not know where the numbers come from nor what the page around a
+figure looks like. The same data gives the same bytes.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from matplotlib.axis import XAxis
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
-
+from lamps_core.figure_axes import RIGHT, blank, place, places, scale, scale_steps
 from lamps_core.figure_labels import Label, label_points, name_in_column, name_line_ends, pixel
-from lamps_core.inline_svg import CARD, FAINT, FRONT_COLOURS, GRID, INK, MUTED, inline_svg
+from lamps_core.inline_svg import CARD, FAINT, FRONT_COLOURS, MUTED, inline_svg
 from lamps_core.label_layout import displayable, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
 
 Standing = Literal["front", "complete", "unfinished"]
 
 # Past six colours the dashes tell candidates apart.
 _DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)))
-_WIDTH, _HEIGHT = 900, 500
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 20, 16, 54
 _NAME_COLUMN = 206
-# An axis turns logarithmic when its largest value is so many times its smallest.
-_LOG_RATIO = 12.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +41,7 @@ class DrawnCandidate:
         steps: landmark steps run, ascending.
         losses: evaluation loss after each of them, nats.
         seconds: training seconds summed up to each of them.
+        facts: what else is shown where a pointer rests on its marks, a line each.
     """
 
     name: str
@@ -59,6 +52,12 @@ class DrawnCandidate:
     steps: tuple[int, ...] = ()
     losses: tuple[float, ...] = ()
     seconds: tuple[float, ...] = ()
+    facts: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> str:
+        """What is shown where a pointer rests on its marks."""
+        return "\n".join([displayable(self.name), *self.facts])
 
     @property
     def colour(self) -> str:
@@ -87,6 +86,11 @@ class Axes2D:
     up_title: str
     up_maximised: bool = False
 
+    @property
+    def named(self) -> tuple[tuple[str, str], ...]:
+        """Both objectives and their titles, the one along the vertical axis first."""
+        return (self.up, self.up_title), (self.across, self.across_title)
+
 
 def front_figure(
     candidates: Sequence[DrawnCandidate],
@@ -108,10 +112,10 @@ def front_figure(
         One `<svg>` element.
     """
     shown = [item for item in candidates if axes.across in item.objectives and axes.up in item.objectives]
-    figure, plot = _blank(right=_RIGHT)
+    figure, plot = blank(right=RIGHT)
     points = [(item.objectives[axes.across], item.objectives[axes.up]) for item in shown]
-    _scale(plot.xaxis, [point[0] for point in points], reference and reference[0])
-    _scale(plot.yaxis, [point[1] for point in points], reference and reference[1])
+    scale(plot.xaxis, [point[0] for point in points], reference and reference[0])
+    scale(plot.yaxis, [point[1] for point in points], reference and reference[1])
     plot.set_xlabel(axes.across_title)
     plot.set_ylabel(axes.up_title)
     front = [point for item, point in zip(shown, points, strict=True) if item.standing == "front"]
@@ -119,7 +123,7 @@ def front_figure(
     plot.yaxis.set_inverted(axes.up_maximised)
     if joined and front:
         _draw_staircase(plot, sorted(front, reverse=axes.across_maximised), reference)
-    tooltips = _draw_points(plot, shown, points, axes)
+    _draw_points(plot, shown, points)
     _label_candidates(plot, shown, points, reference)
     count = len(front)
     return inline_svg(
@@ -127,7 +131,17 @@ def front_figure(
         name=f"front-{axes.across}-{axes.up}",
         title=f"{axes.up_title} against {axes.across_title}",
         description=f"{len(shown)} complete candidates, {count} on the front. The table holds the numbers.",
-        tooltips=tooltips,
+        tooltips={f"point-{item.number}": _point_told(item, axes) for item in shown},
+        attributes=_shared_attributes(shown)
+        | {"staircase": _staircase_attributes(plot, reference), "shade": {"class": "shade"}}
+        | {
+            f"point-{item.number}": {
+                "class": f"mark point {item.standing}",
+                "data-candidate": str(item.number),
+                "data-at": places(plot, [point]),
+            }
+            for item, point in zip(shown, points, strict=True)
+        },
     )
 
 
@@ -146,20 +160,18 @@ def curve_figure(
         One `<svg>` element.
     """
     by_step = against == "step"
-    figure, plot = _blank(right=_NAME_COLUMN if by_step else _RIGHT)
+    figure, plot = blank(right=_NAME_COLUMN if by_step else RIGHT)
     lines = [(item, _line(item, by_step=by_step)) for item in candidates]
     lines = [(item, line) for item, line in lines if line]
     lines.sort(key=lambda pair: (pair[0].standing == "front", -pair[0].rank))
-    _scale(plot.yaxis, [loss for _, line in lines for _, loss in line])
+    scale(plot.yaxis, [loss for _, line in lines for _, loss in line])
     if by_step:
-        _scale_steps(plot, max((step for _, line in lines for step, _ in line), default=1))
+        scale_steps(plot, max((step for _, line in lines for step, _ in line), default=1))
     else:
-        _scale(plot.xaxis, [seconds for _, line in lines for seconds, _ in line], always_log=True)
+        scale(plot.xaxis, [seconds for _, line in lines for seconds, _ in line], always_log=True)
     plot.set_ylabel(loss_title)
     plot.set_xlabel("Landmark step (0: before any training)" if by_step else "Training seconds so far")
-    tooltips = {}
     for item, line in lines:
-        tooltips[f"curve-{item.number}"] = displayable(item.name)
         _draw_curve(plot, item, line)
     _name_curves(plot, [pair for pair in lines if pair[0].standing == "front"], in_column=by_step)
     return inline_svg(
@@ -167,97 +179,77 @@ def curve_figure(
         name=f"curves-{against}",
         title=f"{loss_title} against {'landmark steps' if by_step else 'training seconds'}",
         description=f"Learning curves of {len(lines)} candidates. The table holds their last values.",
-        tooltips=tooltips,
+        tooltips={f"curve-{item.number}": item.told for item, _ in lines},
+        attributes=_shared_attributes(item for item, _ in lines)
+        | {f"curve-{item.number}": _curve_attributes(plot, item, line) for item, line in lines},
     )
 
 
-def _blank(*, right: int) -> tuple[Figure, Axes]:
-    # 72 dots per inch: a unit of the SVG is a pixel, a point and the unit of every label's place.
-    figure = Figure(figsize=(_WIDTH / 72, _HEIGHT / 72), dpi=72)
-    plot = figure.add_axes(
-        (
-            _LEFT / _WIDTH,
-            _BOTTOM / _HEIGHT,
-            (_WIDTH - _LEFT - right) / _WIDTH,
-            (_HEIGHT - _TOP - _BOTTOM) / _HEIGHT,
-        )
-    )
-    style_axes(plot)
-    return figure, plot
+def _shared_attributes(items: Iterable[DrawnCandidate]) -> dict[str, dict[str, str]]:
+    """Of the names beside marks and of the thin lines that lead there."""
+    return {
+        f"{part}-{item.number}": {"class": part, "data-candidate": str(item.number)}
+        for item in items
+        for part in ("name", "lead")
+    }
 
 
-def style_axes(plot: Axes) -> None:
-    """Give axes the look of every report: no frame, a faint grid below what is drawn."""
-    plot.patch.set_visible(False)
-    plot.spines[["top", "right", "left"]].set_visible(False)
-    plot.spines["bottom"].set_color(FAINT)
-    plot.grid(color=GRID, linewidth=1)
-    plot.set_axisbelow(True)
-    plot.tick_params(colors=MUTED, labelsize=12, length=0, pad=6, which="both")
-    for axis in (plot.xaxis, plot.yaxis):
-        axis.label.set(color=INK, fontsize=13)
-        axis.labelpad = 8
+def _curve_attributes(
+    plot: Axes, item: DrawnCandidate, line: Sequence[tuple[float, float]]
+) -> dict[str, str]:
+    """Whose a curve is, its first step, and where each step lies and what its loss was."""
+    return {
+        "class": f"mark curve {item.standing}",
+        "data-candidate": str(item.number),
+        "data-first": str(item.steps[len(item.steps) - len(line)]),
+        "data-along": places(plot, line),
+        "data-losses": " ".join(f"{loss:.4f}" for _, loss in line),
+    }
 
 
-def _scale(
-    axis: Axis, values: Sequence[float], reference: float | None = None, *, always_log: bool = False
-) -> None:
-    known = [value for value in (*values, reference) if value is not None and math.isfinite(value)] or [1.0]
-    low, high = min(known), max(known)
-    plot, across = axis.axes, isinstance(axis, XAxis)
-    set_limits: Callable[..., object] = plot.set_xlim if across else plot.set_ylim
-    if low > 0 and (always_log or high / low > _LOG_RATIO):
-        (plot.set_xscale if across else plot.set_yscale)("log")
-        margin = max((high / low) ** 0.06, 1.05)
-        # Labels of the best points hang on their lower left, where nothing else can be.
-        set_limits(low / margin**2, high * margin)
-        subdivisions = (1.0, 2.0, 5.0) if high / low < 2000 else (1.0,)
-        axis.set_major_locator(LogLocator(subs=subdivisions))
-        axis.set_minor_locator(NullLocator())
-        axis.set_minor_formatter(NullFormatter())
-    else:
-        margin = (high - low) * 0.07 or abs(high) * 0.1 or 1.0
-        set_limits(low - 1.5 * margin, high + margin)
-        # No quarters: their labels are too long for the margin.
-        axis.set_major_locator(MaxNLocator(nbins=9, steps=[1, 2, 5, 10]))
-    axis.set_major_formatter(FuncFormatter(tick_text))
+def _staircase_attributes(plot: Axes, reference: tuple[float, float] | None) -> dict[str, str]:
+    across, up = place(plot, _corner(plot, reference))
+    return {"class": "staircase", "data-corner": f"{across:g},{up:g}"}
 
 
-def tick_text(value: float, _: int | None = None) -> str:
-    """A number beside an axis."""
-    return f"{value / 1e6:,.6g} M" if abs(value) >= 1e6 else f"{value:,.6g}"
-
-
-def _scale_steps(plot: Axes, last: float) -> None:
-    plot.set_xlim(-0.2, last + 0.2)
-    every = max(1, math.ceil(last / 20))
-    plot.set_xticks(list(range(0, int(last) + 1, every)))
+def _point_told(item: DrawnCandidate, axes: Axes2D) -> str:
+    if item.facts:
+        return item.told
+    values = ((title, item.objectives[name]) for name, title in axes.named)
+    return "\n".join([item.told, *(f"{title} {value:.4g}" for title, value in values)])
 
 
 def _draw_staircase(
     plot: Axes, front: list[tuple[float, float]], reference: tuple[float, float] | None
 ) -> None:
     """Join the front, the best across first, and shade what it dominates."""
-    # The limits come worst last, whichever way an axis runs.
-    right, top = reference or (plot.get_xlim()[1], plot.get_ylim()[1])
+    right, top = _corner(plot, reference)
     across = [front[0][0], *(point[0] for point in front), right]
     up = [top, *(point[1] for point in front), front[-1][1]]
-    plot.plot(across, up, drawstyle="steps-post", color=MUTED, linewidth=1.2, zorder=2)
+    plot.plot(across, up, drawstyle="steps-post", color=MUTED, linewidth=1.2, zorder=2, gid="staircase")
     if reference:
-        plot.fill_between(
-            across, up, [top] * len(up), step="post", color=MUTED, alpha=0.07, linewidth=0, zorder=0
+        # One polygon with its steps written out: the page's script replaces its outline.
+        outline = [(across[0], top)]
+        for place_across, place_up in zip(across[1:], up[1:], strict=True):
+            outline += [(place_across, outline[-1][1]), (place_across, place_up)]
+        plot.fill(
+            *zip(*outline, (right, top), strict=True),
+            color=MUTED,
+            alpha=0.07,
+            linewidth=0,
+            zorder=0,
+            gid="shade",
         )
 
 
-def _draw_points(
-    plot: Axes, shown: Sequence[DrawnCandidate], points: Sequence[tuple[float, float]], axes: Axes2D
-) -> dict[str, str]:
-    tooltips = {}
+def _corner(plot: Axes, reference: tuple[float, float] | None) -> tuple[float, float]:
+    """Where what a front dominates ends: the limits come worst last, whichever way an axis runs."""
+    return reference or (plot.get_xlim()[1], plot.get_ylim()[1])
+
+
+def _draw_points(plot: Axes, shown: Sequence[DrawnCandidate], points: Sequence[tuple[float, float]]) -> None:
     for item, (across, up) in zip(shown, points, strict=True):
         on_front = item.standing == "front"
-        tooltips[f"point-{item.number}"] = (
-            f"{displayable(item.name)}\n{axes.up_title} {up:.4g}\n{axes.across_title} {across:.4g}"
-        )
         plot.plot(
             [across],
             [up],
@@ -269,7 +261,6 @@ def _draw_points(
             zorder=4 if on_front else 3,
             gid=f"point-{item.number}",
         )
-    return tooltips
 
 
 def _line(item: DrawnCandidate, *, by_step: bool) -> list[tuple[float, float]]:

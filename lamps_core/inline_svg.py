@@ -30,7 +30,13 @@ _VARIABLES = {INK: "--ink", MUTED: "--muted", FAINT: "--faint", GRID: "--grid", 
 
 
 def inline_svg(
-    figure: Figure, *, name: str, title: str, description: str, tooltips: Mapping[str, str]
+    figure: Figure,
+    *,
+    name: str,
+    title: str,
+    description: str,
+    tooltips: Mapping[str, str],
+    attributes: Mapping[str, Mapping[str, str]] | None = None,
 ) -> str:
     """Draw a figure as SVG for the inside of a page.
 
@@ -40,6 +46,7 @@ def inline_svg(
         title: what the figure shows, in a few words.
         description: what somebody who cannot see it should know.
         tooltips: from a `gid` given to an artist to the text shown when a pointer rests on it.
+        attributes: from a `gid` to what the artist's element is given besides, for the page's style and script.
 
     Returns:
         One `<svg>` element without namespaces, every text in it escaped.
@@ -56,6 +63,7 @@ def inline_svg(
             if child.tag.endswith(("metadata", "style")):
                 parent.remove(child)
     for element in root.iter():
+        element.attrib.update((attributes or {}).get(element.get("id", ""), {}))
         if tooltip := tooltips.get(element.get("id", "")):
             hover = ET.Element("title")
             hover.text = tooltip

@@ -1,30 +1,28 @@
 """What a search left in its folder, read for a person: `result.json` and the curves, or its journal so far.
 
-Owns the reading and the joining of these. Does not know how it is shown. A search that was interrupted has no
-result: its journal says what was asked and what came of it.
+Owns the joining of these. Does not know how it is shown. A search that was interrupted has no result: its journal
+says what was asked and what came of it (`search_so_far`). Of a finished one it says in which order.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.budget import GPU_HOUR_PRICE, parse_budget
+from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.curve_reader import read_curves, read_failures
 from lamps_core.errors import BadInput
-from lamps_core.journal import read_journal
-from lamps_core.objectives import MAXIMISED, parse_objectives
-from lamps_core.policies import load_policy
-from lamps_core.search import Outcome, Search
-from lamps_core.search_result import UNMEASURED, search_told
+from lamps_core.objectives import MAXIMISED
+from lamps_core.search_so_far import Told, read_so_far, read_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from lamps_core.search import Outcome
 
 Row = dict[str, Any]
 
@@ -40,6 +38,7 @@ class CandidateRecord:
         on_front: whether no other complete candidate dominates it.
         failed: whether it ended in an error.
         objectives: name to value, in natural units on the split that decided, where complete; else empty.
+        so_far: the same, whether complete or not; what is not known is not there.
         stopped: why it was given up before it was complete; None where it was not.
         beyond: the objectives past their bound for good.
         accuracy: share of rows predicted right after its last step; None where unknown.
@@ -54,6 +53,7 @@ class CandidateRecord:
     on_front: bool
     failed: bool
     objectives: dict[str, float]
+    so_far: dict[str, float]
     stopped: str | None
     beyond: tuple[str, ...]
     accuracy: float | None
@@ -80,6 +80,8 @@ class SearchRecord:
             their test loss and accuracy are the test split's.
         failed: one row a failure: model, step, error.
         result: the whole of `result.json`, or as much of it as is known of an unfinished search.
+        outcomes: what came of each step in the order of the journal; empty where the folder has none.
+        gpu_hour_price: dollars.
     """
 
     dataset: str
@@ -89,6 +91,14 @@ class SearchRecord:
     front: tuple[Row, ...]
     failed: tuple[Row, ...]
     result: Row = field(default_factory=dict)
+    outcomes: tuple[Outcome, ...] = ()
+    gpu_hour_price: float = GPU_HOUR_PRICE
+
+    @property
+    def bounds(self) -> tuple[float | None, ...]:
+        """The upper bound of each objective in minimised form; None where there is none."""
+        known = list(self.result.get("bounds") or [])
+        return tuple(known + [None] * (len(self.objectives) - len(known)))
 
     @property
     def reference(self) -> tuple[float | None, ...]:
@@ -127,12 +137,14 @@ def read_search(folder: Path) -> SearchRecord:
     Raises:
         BadInput: the folder holds no search, or its result or journal cannot be read.
     """
-    finished_result = _read_result(folder / "result.json")
-    finished = finished_result is not None
-    if finished_result is not None:
-        result, rows = finished_result, _read_rows(folder / "curves")
-    elif (folder / "journal.jsonl").is_file():
-        result, rows = _read_unfinished(folder / "journal.jsonl")
+    path = folder / "journal.jsonl"
+    result = _read_result(folder / "result.json")
+    finished = result is not None
+    if result is not None:
+        told, rows = _journal_beside(path), _read_rows(folder / "curves")
+    elif path.is_file():
+        told = read_told(path)
+        result, rows = read_so_far(path, told)
     else:
         raise BadInput(f"{folder} holds no search: give what lamps search --out was given")
     objectives = tuple(str(name) for name in result["objectives"])
@@ -145,6 +157,8 @@ def read_search(folder: Path) -> SearchRecord:
         front=tuple(front),
         failed=tuple(result.get("failed") or []),
         result=result,
+        outcomes=told.outcomes,
+        gpu_hour_price=told.gpu_hour_price,
     )
 
 
@@ -168,61 +182,12 @@ def _read_rows(folder: Path) -> list[Row]:
     return rows + list(read_failures(folder).to_pylist())
 
 
-def _read_unfinished(path: Path) -> tuple[Row, list[Row]]:
-    """What `result.json` would say by now, and every step done."""
-    header, events = read_journal(path)
+def _journal_beside(path: Path) -> Told:
+    """The journal beside a result, which tells everything but the order of things without it."""
     try:
-        outcomes = [
-            Outcome(**{key: value for key, value in event.items() if key != "event"})
-            for event in events
-            if event["event"] == "outcome"
-        ]
-        tested = {event["candidate"]: event["measured"] for event in events if event["event"] == "tested"}
-        search = _replayed(header, outcomes)
-        rows = [row | {"model": state.name} for state in search.candidates.values() for row in state.rows]
-        return _result_so_far(header, search, outcomes, tested), rows
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadInput(f"{path} does not tell of a search ({error!r}): restore it") from error
-
-
-def _replayed(header: Row, outcomes: list[Outcome]) -> Search:
-    price = header.get("gpu_hour_price", GPU_HOUR_PRICE)  # on record where dollars are an objective
-    objectives = parse_objectives(",".join(header["objectives"]), gpu_hour_price=price)
-    bounded = zip(objectives, header["bounds"], strict=True)
-    search = Search(
-        header["models"],
-        policy=load_policy("cheapest"),  # nothing is asked of it: what was run is on record
-        objectives=[replace(objective, bound=bound) for objective, bound in bounded],
-        budget=parse_budget(None),
-    )
-    for outcome in outcomes:
-        search.tell(outcome)
-    return search
-
-
-def _result_so_far(header: Row, search: Search, outcomes: list[Outcome], tested: dict[str, Row]) -> Row:
-    told = search_told(search)
-    spent = dict.fromkeys(search.candidates, 0.0)
-    for outcome in outcomes:
-        spent[outcome.candidate] += outcome.seconds
-    candidates = {row["model"]: row | {"spent_seconds": spent[row["model"]]} for row in told["candidates"]}
-    front = [state.rows[-1] | candidates[state.name] for state in search.front()]
-    if header["selection"] != "test":
-        front = [
-            row | {"selection_loss": row["test_loss"]} | UNMEASURED | tested.get(row["model"], {})
-            for row in front
-        ]
-    known = {key: header[key] for key in ("dataset", "bounds", "policy", "selection")}
-    return (
-        told
-        | known
-        | {
-            "seed": header["settings"].get("seed"),
-            "config": header["settings"],
-            "front": front,
-            "candidates": list(candidates.values()),
-        }
-    )
+        return read_told(path)
+    except (BadInput, OSError):
+        return Told()
 
 
 def _by_model(rows: Iterable[Row]) -> dict[str, list[Row]]:
@@ -261,14 +226,15 @@ def _join(result: Row, rows: list[Row], objectives: tuple[str, ...]) -> tuple[Ca
 def _record(name: str, about: Row, curve: list[Row], objectives: tuple[str, ...]) -> CandidateRecord:
     last = curve[-1] if curve else {}
     complete = bool(about["on_front"] or about.get("complete") or last.get("complete"))
-    values = {key: float(about[key]) for key in objectives if about.get(key) is not None} if complete else {}
+    so_far = {key: float(about[key]) for key in objectives if about.get(key) is not None}
     return CandidateRecord(
         name=name,
         steps=int(about.get("steps", len(curve))),
         complete=complete,
         on_front=about["on_front"],
         failed=about["failed"],
-        objectives=values,
+        objectives=so_far if complete else {},
+        so_far=so_far,
         accuracy=last.get("accuracy", about.get("accuracy")),
         parameters=last.get("parameters", about.get("parameters")),
         stopped=about.get("stopped"),

@@ -163,7 +163,7 @@ class SearchRun:
         for event in self._journal.events:
             if event["event"] == "tested":
                 self._tested[event["candidate"]] = event["measured"]
-            else:
+            elif event["event"] == "outcome":
                 self.search.tell(Outcome(**{k: v for k, v in event.items() if k != "event"}))
         self.search.resume()
         work = Path(self.work_folder)
@@ -175,7 +175,20 @@ class SearchRun:
         self._front_rows = self._teller.front_rows(self.search)
         self._expected = self._expected_words()
 
+    def _note_start(self) -> None:
+        """Record what may change from run to run, once for runs that are alike: an interrupted one has no result."""
+        started = {
+            "event": "started",
+            "budget": self.request.budget.text,
+            "parallel": len(self.slots),
+            "command": self.request.command,
+        }
+        earlier = [event for event in self._journal.events if event["event"] == "started"]
+        if earlier[-1:] != [started]:
+            self._journal.append(started)
+
     def __enter__(self) -> SearchRun:
+        self._note_start()
         self.execution = execution.Execution(
             self.slots,
             budget=self.request.budget,

@@ -96,10 +96,11 @@ def without_times(value: Any) -> Any:
 
 
 def journal_events(out: Path) -> list[dict[str, Any]]:
-    """The lines after the header, a line being written left out."""
+    """What came of the search so far: no line that is being written, and none that says how a run was started."""
     content = (out / "journal.jsonl").read_bytes()
     lines = content[: content.rfind(b"\n") + 1].splitlines()
-    return [json.loads(line) for line in lines[1:]]
+    events = (json.loads(line) for line in lines[1:])
+    return [event for event in events if event["event"] != "started"]
 
 
 def steps_on_record(out: Path) -> list[tuple[str, int]]:

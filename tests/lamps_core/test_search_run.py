@@ -18,7 +18,9 @@ from lamps_core.errors import BadInput
 from lamps_core.objectives import parse_objectives
 from lamps_core.policy_file import read_policy, write_policy
 from lamps_core.progress import SearchProgress, listener
+from lamps_core.report import write_report
 from lamps_core.search import Outcome
+from lamps_core.search_record import read_search
 from lamps_core.search_run import SearchRequest, SearchRun, describe
 from lamps_core.settings import FineTuningSettings
 from lamps_core.text_data import load_text_dataset
@@ -658,3 +660,28 @@ def test_what_is_still_to_be_won_is_told_whatever_policy_decides(
     assert request.policy == "cheapest"
     assert result["expected_gain"] >= 0.0
     assert result["expected_gain_per_hour"] is not None
+
+
+def test_an_interrupted_search_tells_how_its_last_run_was_started(topics_csv: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = f"lamps search --out {out} --budget 2h"
+    first = quick_request(topics_csv, out, budget=parse_budget("2h"), command=command)
+    with SearchRun(first) as run:
+        run_steps(run, 1)
+    found = read_search(out)
+    assert (found.finished, found.steps) == (False, 1)
+    assert {key: found.result[key] for key in ("budget", "parallel", "command")} == {
+        "budget": "2h",
+        "parallel": 1,
+        "command": command,
+    }
+    page = write_report(out).read_text()
+    assert "of a budget of 2 h" in page
+    assert command in page
+    later = dataclasses.replace(first, budget=parse_budget("40steps"))
+    for _ in range(2):  # what has not changed is not told again
+        with SearchRun(later):
+            pass
+    lines = [json.loads(line) for line in (out / "journal.jsonl").read_text().splitlines()]
+    assert [line["budget"] for line in lines if line.get("event") == "started"] == ["2h", "40steps"]
+    assert read_search(out).result["budget"] == "40steps"
