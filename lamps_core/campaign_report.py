@@ -20,8 +20,9 @@ from lamps_core.curves import Curve, CurveKey
 from lamps_core.figures import Axes2D, DrawnCandidate, curve_figure, front_figure
 from lamps_core.front import hypervolume, non_dominated, reference_point
 from lamps_core.objectives import DEFAULT_OBJECTIVES
+from lamps_core.page import render_page
 from lamps_core.quantities import number, parameters, title
-from lamps_core.report_words import counted, duration, render_page
+from lamps_core.report_words import counted, duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

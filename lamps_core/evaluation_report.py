@@ -14,8 +14,9 @@ from lamps_core.evaluation_figures import loss_figure, methods_of, reward_figure
 from lamps_core.evaluation_summary import ORACLE, REFERENCES, first_on, hours_told, mean_seconds
 from lamps_core.files import write_atomically
 from lamps_core.inline_svg import standalone_svg
+from lamps_core.page import render_page
 from lamps_core.quantities import number, title
-from lamps_core.report_words import counted, render_page
+from lamps_core.report_words import counted
 
 if TYPE_CHECKING:
     from pathlib import Path

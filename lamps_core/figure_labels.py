@@ -7,6 +7,7 @@ dots per inch whose axes have their final limits.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ Pixel = tuple[float, float]
 # A front point is labelled where nothing can be (below and left of the front), others where there is room.
 _FRONT_ANGLES = (225.0, 0.0, 180.0, 45.0, 270.0, 90.0, 315.0, 135.0)
 _OTHER_ANGLES = (0.0, 45.0, 90.0, 315.0, 135.0, 270.0, 180.0, 225.0)
+_SAMPLE_PIXELS = 6.0
 _CORNER_ANGLES = (180.0, 270.0, 225.0)
 
 
@@ -53,10 +55,24 @@ def pixel(plot: Axes, point: tuple[float, float]) -> Pixel:
 
 
 def label_points(
-    plot: Axes, front: Sequence[Label], others: Sequence[Label], *, reference: Pixel | None
+    plot: Axes,
+    front: Sequence[Label],
+    others: Sequence[Label],
+    *,
+    reference: Pixel | None,
+    keep_off: Sequence[Pixel] = (),
 ) -> None:
-    """Name the points of a scatter plot: the front by name, the others all by name or all by number."""
+    """Name the points of a scatter plot: the front by name, the others all by name or all by number.
+
+    Args:
+        plot: its axes.
+        front: the points that matter most.
+        others: the rest.
+        reference: the reference point, if it is shown.
+        keep_off: what no label may cover, such as `stairs`.
+    """
     taken = [box_around(label.anchor, 5) for label in (*front, *others)]
+    taken += [box_around(place, 1.5) for place in keep_off]
     if reference:
         taken.append(box_around(reference, 6))
         box = _place(plot, reference, "reference point", taken, _CORNER_ANGLES)
@@ -71,6 +87,17 @@ def label_points(
     boxes = _try_all(plot, ordered, texts, taken)
     for label, text, box in zip(ordered, texts, boxes, strict=True):
         _write_beside(plot, label, text, box, MUTED)
+
+
+def stairs(places: Sequence[Pixel]) -> list[Pixel]:
+    """Points along a line that goes across to the next place first and then up or down to it, a few pixels apart."""
+    found = []
+    for (left, before), (right, after) in itertools.pairwise(places):
+        across = max(1, round(abs(right - left) / _SAMPLE_PIXELS))
+        upright = max(1, round(abs(after - before) / _SAMPLE_PIXELS))
+        found += [(left + (right - left) * index / across, before) for index in range(across)]
+        found += [(right, before + (after - before) * index / upright) for index in range(upright)]
+    return found
 
 
 def name_line_ends(plot: Axes, labels: Sequence[Label], *, keep_off: Sequence[Pixel]) -> None:

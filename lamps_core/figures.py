@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from lamps_core.figure_axes import RIGHT, blank, place, places, scale, scale_steps
-from lamps_core.figure_labels import Label, label_points, name_in_column, name_line_ends, pixel
+from lamps_core.figure_labels import Label, Pixel, label_points, name_in_column, name_line_ends, pixel, stairs
 from lamps_core.inline_svg import CARD, FAINT, FRONT_COLOURS, MUTED, inline_svg
 from lamps_core.label_layout import displayable, shortened
 
@@ -121,10 +121,11 @@ def front_figure(
     front = [point for item, point in zip(shown, points, strict=True) if item.standing == "front"]
     plot.xaxis.set_inverted(axes.across_maximised)
     plot.yaxis.set_inverted(axes.up_maximised)
+    steps = []
     if joined and front:
-        _draw_staircase(plot, sorted(front, reverse=axes.across_maximised), reference)
+        steps = _draw_staircase(plot, sorted(front, reverse=axes.across_maximised), reference)
     _draw_points(plot, shown, points)
-    _label_candidates(plot, shown, points, reference)
+    _label_candidates(plot, list(zip(shown, points, strict=True)), reference, keep_off=steps)
     count = len(front)
     return inline_svg(
         figure,
@@ -221,25 +222,17 @@ def _point_told(item: DrawnCandidate, axes: Axes2D) -> str:
 
 def _draw_staircase(
     plot: Axes, front: list[tuple[float, float]], reference: tuple[float, float] | None
-) -> None:
-    """Join the front, the best across first, and shade what it dominates."""
+) -> list[Pixel]:
+    """Join the front, the best across first, and shade what it dominates; returns where the line runs."""
     right, top = _corner(plot, reference)
-    across = [front[0][0], *(point[0] for point in front), right]
-    up = [top, *(point[1] for point in front), front[-1][1]]
-    plot.plot(across, up, drawstyle="steps-post", color=MUTED, linewidth=1.2, zorder=2, gid="staircase")
+    line = [(front[0][0], top)]
+    for across, up in [*front, (right, front[-1][1])]:
+        line += [(across, line[-1][1]), (across, up)]
+    plot.plot(*zip(*line, strict=True), color=MUTED, linewidth=1.2, zorder=2, gid="staircase")
     if reference:
-        # One polygon with its steps written out: the page's script replaces its outline.
-        outline = [(across[0], top)]
-        for place_across, place_up in zip(across[1:], up[1:], strict=True):
-            outline += [(place_across, outline[-1][1]), (place_across, place_up)]
-        plot.fill(
-            *zip(*outline, (right, top), strict=True),
-            color=MUTED,
-            alpha=0.07,
-            linewidth=0,
-            zorder=0,
-            gid="shade",
-        )
+        outline = zip(*line, (right, top), strict=True)
+        plot.fill(*outline, color=MUTED, alpha=0.07, linewidth=0, zorder=0, gid="shade")
+    return stairs([pixel(plot, place) for place in line])
 
 
 def _corner(plot: Axes, reference: tuple[float, float] | None) -> tuple[float, float]:
@@ -289,21 +282,23 @@ def _draw_curve(plot: Axes, item: DrawnCandidate, line: Sequence[tuple[float, fl
 
 def _label_candidates(
     plot: Axes,
-    shown: Sequence[DrawnCandidate],
-    points: Sequence[tuple[float, float]],
+    shown: Sequence[tuple[DrawnCandidate, tuple[float, float]]],
     reference: tuple[float, float] | None,
+    *,
+    keep_off: Sequence[Pixel],
 ) -> None:
     if reference:
         plot.plot(*reference, marker="P", markersize=9, color=MUTED, markeredgewidth=0, zorder=3)
     labels = [
         (item.standing == "front", Label(shortened(item.name), item.number, pixel(plot, point)))
-        for item, point in zip(shown, points, strict=True)
+        for item, point in shown
     ]
     label_points(
         plot,
         [label for on_front, label in labels if on_front],
         [label for on_front, label in labels if not on_front],
         reference=pixel(plot, reference) if reference else None,
+        keep_off=keep_off,
     )
 
 

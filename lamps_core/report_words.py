@@ -1,38 +1,6 @@
-"""How a report says times and counts: the words and formats that all pages share, beside those of `quantities`.
-
-Owns the environment in which a page's template is rendered: everything is escaped, and control characters and
-marks that turn text around do not survive. Does not know what a page shows.
-"""
+"""How a report says times and counts: the words and formats that all pages share, beside those of `quantities`."""
 
 from __future__ import annotations
-
-from pathlib import Path
-from typing import Any
-
-import jinja2
-from markupsafe import Markup
-
-from lamps_core.label_layout import displayable
-
-
-def render_page(template: str, **shown: Any) -> str:
-    """Render a template that lies beside this module; every text in it is escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_finalized,
-    )
-    return environment.get_template(template).render(**shown)
-
-
-def _finalized(value: Any) -> Any:
-    # Control characters and marks that turn text around would survive HTML escaping.
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return "\n".join(displayable(line) for line in value.split("\n"))
-    return value
 
 
 def duration(seconds: float) -> str:

@@ -1,8 +1,9 @@
-"""The report of a search: one self-contained HTML page, with no script and nothing fetched from elsewhere.
+"""The report of a search: one self-contained HTML page.
 
-Owns the words, the numbers' formats and which figures there are. The template beside this file owns the
-layout, `figures` the drawing, `search_record` the reading. Every name is hostile until the template has
-escaped it; only the SVG of `figures`, which escapes its own text, is taken as it is.
+Owns the words, the numbers' formats and which figures there are. The template beside this file owns the layout,
+`page` what all pages share, `search_page_data` what the script is told, `figures` the drawing, `search_record` the
+reading. Every name is hostile until the template has escaped it; only the SVG of `figures`, which escapes its own
+text, is taken as it is.
 """
 
 from __future__ import annotations
@@ -14,11 +15,19 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from lamps_core.figures import Axes2D, DrawnCandidate, curve_figure, front_figure
-from lamps_core.objectives import MAXIMISED
+from lamps_core.history_figure import history_figure
+from lamps_core.objectives import MAXIMISED, dollars
+from lamps_core.page import render_page
 from lamps_core.quantities import number, on_axis, parameters, title
-from lamps_core.report_words import counted, duration, expected_gain, render_page
+from lamps_core.report_words import counted, duration, expected_gain
+from lamps_core.search_history import history
+from lamps_core.search_page_data import candidate_facts, item_spent, page_data
+from lamps_core.search_reasons import reason, stopped_early
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lamps_core.search_history import Moment
     from lamps_core.search_record import CandidateRecord, Row, SearchRecord
 
 
@@ -27,10 +36,12 @@ _NO_LIMIT = {"unlimited": ", no budget", "auto": ", until little more was expect
 
 def render_search(search: SearchRecord) -> str:
     """Return the page of a search."""
-    return render_page("search_report.html.j2", **_view(search))
+    moments = history(search)
+    data = page_data(search, moments)
+    return render_page("search_report.html.j2", data=data, **_view(search, moments, data["limits"]))
 
 
-def _view(search: SearchRecord) -> dict[str, Any]:
+def _view(search: SearchRecord, moments: Sequence[Moment], limits: list[Row]) -> dict[str, Any]:
     """Everything the template shows, as plain values."""
     drawn = _drawn(search)
     return {
@@ -41,10 +52,15 @@ def _view(search: SearchRecord) -> dict[str, Any]:
         "selection": _selection(search.result.get("selection")),
         "figures": _front_figures(search, drawn),
         "curves": _curve_figures(drawn),
+        "history": _marked_up(history_figure(moments, drawn)),
+        "moments": len(moments),
+        "limits": [limit["title"] for limit in limits],
+        "tiles": _tiles(search),
+        "stopped_early": stopped_early(search),
         "has_selection_loss": any(row.get("selection_loss") is not None for row in search.front),
         "objectives": [title(name) for name in search.objectives],
-        "front": [_front_row(row, search.objectives) for row in search.front],
-        "candidates": [_candidate_row(item, search.objectives) for item in search.candidates],
+        "front": [_front_row(row, search) for row in search.front],
+        "candidates": [_candidate_row(item, search) for item in search.candidates],
         "notices": [str(notice) for notice in search.result.get("notices") or []],
         "settings": _settings(search),
         "command": _command(search.result.get("command")),
@@ -133,6 +149,7 @@ def _drawn(search: SearchRecord) -> list[DrawnCandidate]:
             steps=tuple(int(row["step"]) for row in item.curve),
             losses=tuple(float(row["test_loss"]) for row in item.curve),
             seconds=item.train_seconds_so_far,
+            facts=tuple(f"{label}: {value}" for label, value in candidate_facts(item, search)),
         )
         for number, item in enumerate(search.candidates, start=1)
     ]
@@ -159,8 +176,7 @@ def _front_figures(search: SearchRecord, drawn: list[DrawnCandidate]) -> list[Ma
         )
         corner = (reference[index], reference[0])
         known = (corner[0], corner[1]) if corner[0] is not None and corner[1] is not None else None
-        svg = front_figure(drawn, axes, reference=known, joined=len(names) == 2)
-        figures.append(Markup(svg))  # noqa: S704 (our own SVG, its text escaped by the XML writer)
+        figures.append(_marked_up(front_figure(drawn, axes, reference=known, joined=len(names) == 2)))
     return figures
 
 
@@ -171,13 +187,48 @@ def _curve_figures(drawn: list[DrawnCandidate]) -> list[Markup]:
     svgs = [curve_figure(drawn, against="step", loss_title=title)]
     if any(seconds > 0 for item in drawn for seconds in item.seconds):
         svgs.append(curve_figure(drawn, against="seconds", loss_title=title))
-    return [Markup(svg) for svg in svgs]  # noqa: S704 (as above)
+    return [_marked_up(svg) for svg in svgs]
 
 
-def _front_row(row: Row, objectives: tuple[str, ...]) -> dict[str, Any]:
+def _marked_up(svg: str | None) -> Markup:
+    """Our own SVG, its text escaped by the XML writer."""
+    return Markup(svg or "")  # noqa: S704
+
+
+def _tiles(search: SearchRecord) -> list[tuple[str, str, str]]:
+    """The search in numbers: name, number, what it is out of."""
+    candidates, spent = search.candidates, search.spent_seconds
+    price = search.gpu_hour_price
+    budget = str(search.result.get("budget") or "")
+    limit = "" if budget in {"", "unlimited"} else f"of a budget of {_budget(budget)}"
+    volume = search.result.get("hypervolume")
+    tiles = [
+        ("On the front", str(len(search.front)), f"of {counted(len(candidates), 'candidate')}"),
+        (
+            "Fine-tuned to the end",
+            str(sum(item.complete for item in candidates)),
+            f"{sum(item.steps > 0 for item in candidates)} looked at",
+        ),
+        ("Landmark steps", f"{search.steps:,}", f"{spent / search.steps:.1f} s each" if search.steps else ""),
+        ("Spent", duration(spent), limit or f"{spent / 3600:,.3g} hours"),
+        (
+            "Cost",
+            number("dollars", dollars(spent, 1, price)),
+            f"{spent / 3600:,.3g} h at ${price:,.2f} a GPU hour",
+        ),
+    ]
+    if volume:
+        tiles.append(("Hypervolume", f"{float(volume):,.4g}", "up to the reference point"))
+    return tiles
+
+
+def _front_row(row: Row, search: SearchRecord) -> dict[str, Any]:
+    objectives = search.objectives
+    names = [item.name for item in search.candidates]
     accuracy = None if "accuracy" in objectives else row.get("accuracy")
     return {
         "model": row["model"],
+        "number": names.index(str(row["model"])) + 1,
         "values": [number(name, row.get(name)) for name in objectives],
         "selection_loss": number("test_loss", row.get("selection_loss")),
         "accuracy": number("accuracy", accuracy),
@@ -194,7 +245,7 @@ def _loading(path: str) -> str:
     )
 
 
-def _candidate_row(item: CandidateRecord, objectives: tuple[str, ...]) -> dict[str, Any]:
+def _candidate_row(item: CandidateRecord, search: SearchRecord) -> dict[str, Any]:
     state = [item.on_front, item.complete, not item.failed, True].index(True)
     # Before a candidate is complete its latest loss is all there is to compare it by.
     last = {"test_loss": item.curve[-1]["test_loss"]} if item.curve else {}
@@ -204,22 +255,24 @@ def _candidate_row(item: CandidateRecord, objectives: tuple[str, ...]) -> dict[s
         "state": _state(item),
         "group": ("front", "complete", "open", "failed")[state],
         "steps": item.steps,
-        "values": [number(name, values.get(name)) for name in objectives],
+        "why": reason(item, search),
+        "cells": [
+            ("loss" if name == "test_loss" else "value", number(name, values.get(name)))
+            for name in search.objectives
+        ],
         "accuracy": number("accuracy", item.accuracy),
         "parameters": parameters(item.parameters),
-        "spent": number("step_seconds", item.spent_seconds or None),
+        "spent": item_spent(item, search.gpu_hour_price),
     }
 
 
 def _state(item: CandidateRecord) -> str:
-    beyond = f" ({', '.join(title(name).lower() for name in item.beyond)})" if item.beyond else ""
-    if item.stopped and not item.complete and not item.failed:
-        return f"{item.stopped}{beyond}"
-    if item.on_front or item.complete:
-        excluded = f"complete, beyond a bound{beyond}" if beyond else "complete"
-        return "on the front" if item.on_front else excluded
     if item.failed:
         return "failed"
+    if item.stopped and not item.complete:
+        return item.stopped
+    if item.complete:
+        return "on the front" if item.on_front else "complete, beyond a bound" if item.beyond else "complete"
     return "not complete" if item.steps else "not tried"
 
 

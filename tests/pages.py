@@ -12,13 +12,18 @@ HOSTILE = "<script>alert(1)</script>/\"'onload=x&amp;$\\frac{a}{b}$\u202eb\x1b[2
 VOID = {"meta", "br", "use", "path", "img", "link", "input", "hr"}
 
 
+# What an attacker would call a model: it ends the script, and brings another.
+INERT = "</script><img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script><!--"
+
+
 class Page(HTMLParser):
-    """Reads a page: its tags with their attributes, and whether each that opens is closed in order."""
+    """Reads a page: its tags with their attributes, its scripts, and whether each tag that opens is closed in order."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str]]] = []
         self.text = ""
+        self.scripts: list[str] = []
         self.open: list[str] = []
         self.feed(path.read_text(encoding="utf-8"))
         assert self.open == []
@@ -36,7 +41,9 @@ class Page(HTMLParser):
             assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if self.open[-1:] != ["style"]:
+        if self.open[-1:] == ["script"]:
+            self.scripts.append(data)
+        elif self.open[-1:] != ["style"]:
             self.text += data
 
     def count(self, tag: str) -> int:

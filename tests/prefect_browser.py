@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from tests.chromium import start_chromium
 from tests.searches import eventually
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
     from selenium.webdriver.remote.webelement import WebElement
 
-CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1300,1000",
-)  # fmt: skip
 LOOK_SECONDS = 60.0
 
 
@@ -31,11 +26,7 @@ class PrefectBrowser:
     def __init__(self, ui: str, profile: Path, pictures: Path) -> None:
         self.ui = ui
         self._pictures = pictures
-        options = webdriver.ChromeOptions()
-        options.binary_location = str(CHROMIUM)
-        for flag in (*FLAGS, f"--user-data-dir={profile}"):
-            options.add_argument(flag)
-        self._driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
+        self._driver = start_chromium(profile)
 
     def __enter__(self) -> PrefectBrowser:
         return self

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.campaigns import STEPS_EACH, rows_of, write_datasets
-from tests.prefect_browser import CHROMIUM, DRIVER, PrefectBrowser
+from tests.chromium import needs_chromium
+from tests.prefect_browser import PrefectBrowser
 from tests.prefect_server import WITH_UI, PrefectServer
 from tests.prefect_site import PrefectSite
 from tests.searches import MODELS, OBJECTIVES, TINY, eventually
@@ -22,10 +23,7 @@ RUN_SECONDS = 240.0
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(
-        not (CHROMIUM.exists() and DRIVER.exists()),
-        reason="no browser: apt-get install chromium chromium-driver",
-    ),
+    needs_chromium,
 ]
 
 

@@ -11,6 +11,7 @@ import pytest
 from lamps_core.campaign_report import read_meta_dataset
 from lamps_core.curves import CurveKey, write_curve
 from lamps_core.errors import BadInput
+from lamps_core.page import page_script
 from lamps_core.report import write_report
 from tests.pages import HOSTILE, Page
 
@@ -128,7 +129,8 @@ def test_names_reach_the_page_as_text_and_nothing_else(tmp_path: Path) -> None:
     write_curve(tmp_path, rows(HOSTILE, HOSTILE, [2.0, 1.0]))
     write_curve(tmp_path, [failure(HOSTILE, "broken", HOSTILE)])
     page = Page(write_report(tmp_path))
-    assert not {"script", "img", "link", "iframe"} & {tag for tag, _ in page.tags}
+    assert not {"img", "link", "iframe"} & {tag for tag, _ in page.tags}
+    assert page.scripts[1:] == [page_script()]
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
     assert "\x1b" not in page.text
     assert "\u202e" not in page.text

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from lamps_core.curves import write_curve
 from lamps_core.errors import BadInput
 from lamps_core.label_layout import Box, place_beside, spread
+from lamps_core.page import page_script
 from lamps_core.report import write_report
 from lamps_core.search_record import read_search
 from tests.pages import HOSTILE, Page
@@ -151,7 +152,13 @@ def test_a_maximised_objective_runs_the_other_way_and_its_reference_is_turned_ba
 def test_hostile_names_are_shown_and_never_obeyed(tmp_path: Path) -> None:
     path = write_report(search_folder(tmp_path, [HOSTILE, HOSTILE + "2", HOSTILE + "3"]))
     page = Page(path)
-    assert page.count("script") == 0
+    assert [attributes.get("type") for tag, attributes in page.tags if tag == "script"] == [
+        "application/json",
+        "module",
+    ]
+    assert page.scripts[1] == page_script()
+    named = [candidate["name"] for candidate in json.loads(page.scripts[0])["candidates"]]
+    assert HOSTILE.replace("\u202e", "\ufffd").replace("\x1b", "\ufffd") in named
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
     assert HOSTILE.replace("\u202e", "\ufffd").replace("\x1b", "\ufffd") in page.text
     assert not set(path.read_text(encoding="utf-8")) & {"\u202e", "\x1b"}
@@ -172,7 +179,12 @@ def test_nothing_is_fetched_from_anywhere(tmp_path: Path) -> None:
     source = path.read_text(encoding="utf-8")
     assert "@import" not in source
     assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", source))
-    assert not {"link", "iframe", "object", "embed", "img", "script"} & {tag for tag, _ in page.tags}
+    assert not {"link", "iframe", "object", "embed", "img"} & {tag for tag, _ in page.tags}
+    assert not any("src" in attributes for _, attributes in page.tags)
+    policies = [attributes["content"] for _, attributes in page.tags if "http-equiv" in attributes]
+    assert len(policies) == 1
+    assert policies[0].startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe-eval" not in policies[0]
 
 
 def test_ids_are_unique_and_every_link_inside_the_page_has_its_target(tmp_path: Path) -> None:
