@@ -5,6 +5,8 @@ The flow's parameters are the form a person fills in in the Prefect UI, so they 
 
 from __future__ import annotations
 
+import inspect
+import shlex
 import time
 from pathlib import Path
 from queue import SimpleQueue
@@ -113,8 +115,9 @@ def search(
         BadInput: an argument cannot be used; nothing was run.
         LampsError: no candidate could be evaluated.
     """
+    parameters = dict(locals())
     choose_hub_token(hub_token_block or None)
-    request = search_request(**locals())
+    request = search_request(**parameters | {"command": command or command_of(parameters)})
     with SearchRun(request) as run:
         crash_dead_runs(out)  # the folder is ours: whoever had it is gone
         progress_artifact = create_progress_artifact(0.0, description=f"budget of {request.data.dataset}")
@@ -173,6 +176,23 @@ def search_request(
         step_timeout_seconds=rest.get("step_timeout"),
         command=rest.get("command"),
     )
+
+
+def command_of(parameters: dict[str, Any]) -> str:
+    """The `lamps search` that asks for what a form did, for the report: everything that is not as by default.
+
+    Args:
+        parameters: of the flow.
+    """
+    defaults = {name: one.default for name, one in inspect.signature(search.fn).parameters.items()}
+    words = ["lamps", "search"]
+    for name, value in parameters.items():
+        if name == "command" or value in (None, "", defaults[name]):
+            continue
+        several = name == "bounds"  # an option once for each
+        for part in str(value).split(",") if several else [str(value)]:
+            words += ["--bound" if several else f"--{name.replace('_', '-')}", part]
+    return shlex.join(words)
 
 
 def _run_steps(run: SearchRun, progress_artifact: Any) -> None:

@@ -216,6 +216,7 @@ def _task(found: MetaDataset, name: str, seed: int) -> dict[str, Any]:
         "front": [
             {
                 "model": model,
+                "number": found.models.index(model) + 1,
                 "values": [number(column, value) for column, value in complete[model].items()],
                 "accuracy": number("accuracy", curves[model].rows()[-1]["accuracy"]),
                 "parameters": parameters(int(curves[model].column("parameters")[0])),
@@ -231,7 +232,7 @@ def _task(found: MetaDataset, name: str, seed: int) -> dict[str, Any]:
 
 
 def _objectives(curve: Curve) -> dict[str, float]:
-    """The default objectives of a complete curve: loss of its last step, training time over all of them."""
+    """The default objectives of a curve so far: loss of its last step, training time over all of them."""
     return {
         "test_loss": float(curve.column("test_loss")[-1]),
         "train_seconds": float(curve.column("train_seconds").sum()),
@@ -258,10 +259,23 @@ def _drawn(models: list[str], curves: dict[str, Curve], front: list[str]) -> lis
             steps=tuple(int(step) for step in curves[model].column("step")),
             losses=tuple(float(loss) for loss in curves[model].column("test_loss")),
             seconds=tuple(accumulate(float(seconds) for seconds in curves[model].column("train_seconds"))),
+            facts=_facts(curves[model]),
         )
         for row, model in enumerate(models, start=1)
         if model in curves
     ]
+
+
+def _facts(curve: Curve) -> tuple[str, ...]:
+    """A curve in a few numbers, `label: value`."""
+    rows, values = curve.rows(), _objectives(curve)
+    told = [(title(name), number(name, value)) for name, value in values.items()]
+    if rows[-1]["accuracy"] is not None:
+        told.append((title("accuracy"), number("accuracy", rows[-1]["accuracy"])))
+    told.append(("Steps", str(len(rows))))
+    told.append((title("parameters"), parameters(int(rows[0]["parameters"]))))
+    told.append(("Spent", duration(sum(row["step_seconds"] for row in rows))))
+    return tuple(f"{label}: {value}" for label, value in told)
 
 
 def _figures(drawn: list[DrawnCandidate], reference: npt.NDArray[np.float64] | None) -> list[Markup]:

@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 from lamps_core.evaluation import KEY_SHARE
 from lamps_core.evaluation_summary import reached_seconds
 from lamps_core.evaluation_unit import REWARD, STEPS
-from lamps_core.figure_axes import style_axes, tick_text
+from lamps_core.figure_axes import places, style_axes, tick_text
 from lamps_core.inline_svg import CARD, GRID, INK, MUTED, inline_svg
 from lamps_core.label_layout import displayable, shortened
 from lamps_core.method_legend import WIDTH, Style, draw_legend, legend_height, styles
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 OPTIMAL_REWARD = 3000.0  # of the normalised reward (paper, Appendix C)
 LEAST_LOSS = 1e-3  # of Figure 4's axis: less is drawn there
+_FEW_PLACES = 48  # of a line, by which a pointer finds it
 _COLUMNS, _PANEL_HEIGHT, _PANEL_GAP, _LEFT = 3, 176.0, 56.0, 76.0
 
 
@@ -59,6 +60,7 @@ def time_figure(result: Row) -> str:
     plot.set_yticks([])
     plot.set_xlabel("Hours of a GPU until 98 % of the hypervolume is reached")
     tooltips: dict[str, str] = {}
+    attributes: dict[str, dict[str, str]] = {}
     for place, dataset in enumerate(datasets):
         top = place * row_height
         rows = [row for row in result["folds"] if row["dataset"] == dataset]
@@ -74,7 +76,8 @@ def time_figure(result: Row) -> str:
             of_method = [row for row in rows if row["method"] == name]
             if of_method:
                 gid = f"time-{place}-{index}"
-                _lollipop(plot, of_method, drawn[name], top + 8 + lane * (index + 0.5), gid)
+                end = _lollipop(plot, of_method, drawn[name], top + 8 + lane * (index + 0.5), gid)
+                attributes[gid] = _mark(index, "point") | {"data-at": places(plot, [end])}
                 tooltips[gid] = _time_told(name, dataset, of_method)
     draw_legend(figure, [drawn[name] for name in methods], height, marks=True)
     return inline_svg(
@@ -83,17 +86,25 @@ def time_figure(result: Row) -> str:
         title="Time to 98 % of the hypervolume on each held-out dataset",
         description=f"{len(methods)} methods on {len(datasets)} datasets; the table holds their means.",
         tooltips=tooltips,
+        attributes=attributes,
     )
 
 
-def _lollipop(plot: Axes, rows: Sequence[Row], style: Style, up: float, gid: str) -> None:
+def _mark(method: int, kind: str) -> dict[str, str]:
+    """What the page's script is told of a mark: which method's it is, from 1, as the page's table counts them."""
+    return {"class": f"mark front {kind}", "data-candidate": str(method + 1)}
+
+
+def _lollipop(plot: Axes, rows: Sequence[Row], style: Style, up: float, gid: str) -> tuple[float, float]:
+    """Draw one, and return where it ends."""
     hours = np.array([reached_seconds(row) for row in rows]) / 3600
     seen = any(row.get("seen") for row in rows)
     plot.plot([plot.get_xlim()[0], hours.mean()], [up, up], color=style.colour, linewidth=1.0, alpha=0.35)
     if np.ptp(hours) > 0:
         plot.plot([hours.min(), hours.max()], [up, up], color=style.colour, linewidth=2.4, alpha=0.6)
+    end = max(float(hours.mean()), plot.get_xlim()[0])
     plot.plot(
-        [max(hours.mean(), plot.get_xlim()[0])],
+        [end],
         [up],
         marker=style.marker,
         markersize=8 if style.marker == "*" else 6,
@@ -103,6 +114,7 @@ def _lollipop(plot: Axes, rows: Sequence[Row], style: Style, up: float, gid: str
         zorder=3,
         gid=gid,
     )
+    return end, up
 
 
 def _time_told(name: str, dataset: str, rows: Sequence[Row]) -> str:
@@ -111,7 +123,7 @@ def _time_told(name: str, dataset: str, rows: Sequence[Row]) -> str:
     never = sum(row["seconds_to"][str(KEY_SHARE)] is None for row in rows)
     notes = f"\nnever reached in {never} of {len(rows)} repeats" if never else ""
     notes += "\ntrained on this dataset" if any(row.get("seen") for row in rows) else ""
-    return f"{displayable(name)} on {displayable(dataset)}\n{hours.mean():,.4g} h{spread}{notes}"
+    return f"{displayable(name)} on {displayable(dataset)}\nHours: {hours.mean():,.4g}{spread}{notes}"
 
 
 def loss_figure(result: Row) -> str:
@@ -124,15 +136,19 @@ def loss_figure(result: Row) -> str:
     figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
     width = (WIDTH - _LEFT) / _COLUMNS - 22.0
     tooltips: dict[str, str] = {}
+    attributes: dict[str, dict[str, str]] = {}
     for place, dataset in enumerate(datasets):
         left = _LEFT + (place % _COLUMNS) * (width + 22.0)
         bottom = height - legend - (place // _COLUMNS + 1) * (_PANEL_HEIGHT + _PANEL_GAP) + 34.0
         plot = figure.add_axes(
             (left / WIDTH, bottom / height, width / WIDTH, _PANEL_HEIGHT / height), label=f"panel {place}"
         )
-        _loss_panel(
-            plot, [row for row in result["folds"] if row["dataset"] == dataset], drawn, place, tooltips
-        )
+        rows = [row for row in result["folds"] if row["dataset"] == dataset]
+        gids = {name: f"loss-{place}-{index}" for index, name in enumerate(methods)}
+        for name, line in _loss_panel(plot, rows, drawn, gids).items():
+            tooltips[gids[name]] = f"{displayable(name)} on {displayable(dataset)}"
+            mark = _mark(methods.index(name), "curve")
+            attributes[gids[name]] = mark | {"data-first": "0", "data-along": line}
         plot.set_title(shortened(dataset, 30), loc="left", fontsize=12, color=INK, parse_math=False)
         if place % _COLUMNS:
             plot.set_yticklabels([])
@@ -148,12 +164,14 @@ def loss_figure(result: Row) -> str:
         title="Hypervolume loss against the hours spent",
         description=f"{len(methods)} methods, a panel for each of {len(datasets)} held-out datasets.",
         tooltips=tooltips,
+        attributes=attributes,
     )
 
 
 def _loss_panel(
-    plot: Axes, rows: Sequence[Row], drawn: dict[str, Style], place: int, tooltips: dict[str, str]
-) -> None:
+    plot: Axes, rows: Sequence[Row], drawn: dict[str, Style], gids: dict[str, str]
+) -> dict[str, str]:
+    """Draw one, and return where each method's line runs."""
     style_axes(plot)
     plot.set_yscale("log")
     plot.set_ylim(LEAST_LOSS * 0.8, 1.25)
@@ -166,7 +184,8 @@ def _loss_panel(
     plot.yaxis.set_minor_locator(NullLocator())
     plot.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
     plot.axhline(1.0 - KEY_SHARE, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-    for index, (name, style) in enumerate(drawn.items()):
+    lines: dict[str, str] = {}
+    for name, style in drawn.items():
         of_method = [row for row in rows if row["method"] == name]
         if not of_method:
             continue
@@ -180,9 +199,11 @@ def _loss_panel(
             color=style.colour,
             linestyle=style.dashes,
             linewidth=1.5,
-            gid=f"loss-{place}-{index}",
+            gid=gids[name],
         )
-        tooltips[f"loss-{place}-{index}"] = displayable(name)
+        some = np.unique(np.linspace(0, len(hours) - 1, _FEW_PLACES).astype(int))
+        lines[name] = places(plot, zip(hours[some].tolist(), mean[some].tolist(), strict=True))
+    return lines
 
 
 def _mean_loss(rows: Sequence[Row], end: float) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:

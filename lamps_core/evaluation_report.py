@@ -94,6 +94,7 @@ def method_rows(result: Row) -> list[Row]:
     return [
         {
             "name": row["method"],
+            "number": methods_of(result).index(row["method"]) + 1,
             "about": about[row["method"]]["about"],
             "kind": TRAINED if about[row["method"]]["kind"] == "trained" else "",
             "hours": hours_told(row["hours_to_0.98"]),

@@ -41,7 +41,7 @@ class DrawnCandidate:
         steps: landmark steps run, ascending.
         losses: evaluation loss after each of them, nats.
         seconds: training seconds summed up to each of them.
-        facts: what else is shown where a pointer rests on its marks, a line each.
+        facts: what else is shown where a pointer rests on its marks, a line each: `label: value`.
     """
 
     name: str
@@ -217,7 +217,7 @@ def _point_told(item: DrawnCandidate, axes: Axes2D) -> str:
     if item.facts:
         return item.told
     values = ((title, item.objectives[name]) for name, title in axes.named)
-    return "\n".join([item.told, *(f"{title} {value:.4g}" for title, value in values)])
+    return "\n".join([item.told, *(f"{title}: {value:.4g}" for title, value in values)])
 
 
 def _draw_staircase(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).parent
 # In this order one module, so that each may use what stands in those before it.
-SCRIPTS = ("controls.js", "marks.js", "explorer.js", "page.js")
+SCRIPTS = ("controls.js", "marks.js", "views.js", "explorer.js", "page.js")
 
 
 def render_page(template: str, *, data: Mapping[str, Any] | None = None, **shown: Any) -> str:

@@ -29,10 +29,10 @@ def reason(item: CandidateRecord, search: SearchRecord) -> str:
         return _dominated(item, search)
     told = []
     if search.finished:
-        when = f"after its step {item.steps - 1}" if item.steps else "before it was looked at"
-        told.append(f"{_ending(search)} {when}")
+        when = f"left after step {item.steps - 1}" if item.steps else "never looked at"
+        told.append(f"{when}: {_ending(search)}")
     if ahead := _ahead(item, search):
-        told.append(f"{listed(ahead)} complete and ahead of it")
+        told.append(f"so far behind {listed(ahead)}")
     return "; ".join(told)
 
 
@@ -76,10 +76,10 @@ def _failure(item: CandidateRecord, search: SearchRecord) -> str:
 
 
 def _beyond(item: CandidateRecord, name: str, search: SearchRecord) -> str:
-    value = f"{title(name).lower()} {number(name, item.so_far.get(name))}"
     bound = dict(zip(search.objectives, search.bounds, strict=True)).get(name)
-    if bound is None:
-        return f"{value}, beyond its bound"
+    if bound is None or name not in item.so_far:
+        return f"{title(name).lower()} beyond its bound"
+    value = f"{title(name).lower()} {number(name, item.so_far[name])}"
     return f"{value}, bound {number(name, 0.0 - bound if name in MAXIMISED else bound)}"
 
 

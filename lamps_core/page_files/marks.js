@@ -232,8 +232,9 @@ function fillTip(tip, trace, spot, describe) {
 
 function plainFacts(trace, spot) {
   const [name, ...lines] = trace.told.split("\n");
-  const facts = spot.step === null ? [] : [["Step", spot.step], ["Test loss", spot.loss]];
-  return [name, facts, lines.join("; ")];
+  if (spot.loss) return [name, [["Step", spot.step], ["Test loss", spot.loss]], ""];
+  const facts = lines.filter((line) => line.includes(": ")).map((line) => line.split(": "));
+  return [name, facts, lines.filter((line) => !line.includes(": ")).join("; ")];
 }
 
 function tipWords(tip) {
@@ -247,11 +248,13 @@ function make(tag, text = "") {
   return element;
 }
 
-/** Beside a place on the screen, inside of the window. */
+/** Beside a place on the screen, inside of the window; not at all where the place is out of it. */
 function placeTip(tip, { x, y }) {
   tip.hidden = false;
+  tip.style.visibility = y < 0 || y > innerHeight || x < 0 || x > innerWidth ? "hidden" : "visible";
   const { width, height } = tip.getBoundingClientRect();
   const left = x + 16 + width > innerWidth - 8 ? x - 16 - width : x + 16;
   tip.style.left = `${clamp(left, 8, Math.max(8, innerWidth - width - 8))}px`;
-  tip.style.top = `${clamp(y - height - 12 < 8 ? y + 16 : y - height - 12, 8, Math.max(8, innerHeight - height - 8))}px`;
+  const top = y - height - 12 < 8 ? y + 16 : y - height - 12;
+  tip.style.top = `${clamp(top, 8, Math.max(8, innerHeight - height - 8))}px`;
 }

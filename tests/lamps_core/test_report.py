@@ -271,7 +271,7 @@ def test_an_unfinished_search_is_reported_as_it_was_asked_for(tmp_path: Path) ->
     assert "Unfinished: 1 model on the front so far" in text
     assert "6 landmark steps over 4 candidates, 2 min 17 s spent." in text
     assert "Decisions were made on the test split" in text
-    for part in ("no safetensors", "zigzag", "beyond a bound", "not tried"):
+    for part in ("no safetensors", "zigzag", "training seconds 9.0, bound 5.0", "not tried"):
         assert part in text
 
 
@@ -320,6 +320,9 @@ def test_the_report_says_what_going_on_was_expected_to_bring(tmp_path: Path, sto
     assert ("The search stopped by itself: less than 1 % more" in text) == (stopped is not None)
     assert "Going on was expected to bring 0.4 % more hypervolume in the next 1 min (24 % an hour)." in text
     assert "stop below" in text
+    why = "the search stopped by itself" if stopped else "the budget ended"
+    assert f"left after step 0: {why}" in text
+    assert f"Not fine-tuned to the end: 1 left when {why}, 1 failed." in text
     assert "unlimited" not in text
 
 
@@ -337,10 +340,11 @@ def test_the_page_says_which_bound_a_candidate_is_beyond_and_writes_units(tmp_pa
         "candidates": candidates,
         "front": front,
         "reference": [-0.4, 4 * 2**30, 1.5],
+        "bounds": [-0.4, 4 * 2**30, None],
     }
     (tmp_path / "result.json").write_text(json.dumps(result))
     text = Page(write_report(tmp_path)).text
-    for part in ("complete, beyond a bound (accuracy)", "beyond a bound (peak memory)"):
+    for part in ("complete, beyond a bound", "accuracy 25.0 %, bound 40.0 %", "peak memory beyond its bound"):
         assert part in text
     for part in ("50.0 %", "25.0 %", "3.00 GiB", "$0.50", "40.0 %, 4.00 GiB, $1.50", "Peak memory (GiB)"):
         assert part in text

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from selenium.webdriver.common.keys import Keys
 
+from lamps_core.evaluation_run import EvaluationRequest, EvaluationRun
+from lamps_core.evaluation_unit import run_unit
 from lamps_core.front import feasible, non_dominated
+from lamps_core.objectives import parse_objectives
 from lamps_core.quantities import number, parameters
 from lamps_core.report import write_report
 from lamps_core.search_record import read_search
@@ -68,6 +71,27 @@ def campaign(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(write_meta_dataset(tmp_path_factory.mktemp("campaign"), family_rows(2, 6)))
 
 
+@pytest.fixture(scope="module")
+def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of an evaluation of two orders on two held-out datasets."""
+    folder = tmp_path_factory.mktemp("evaluation")
+    curves = write_meta_dataset(folder / "curves", family_rows(2, 5))
+    asked = EvaluationRequest(
+        curves=curves,
+        out=folder / "out",
+        methods=("cheapest", "zigzag"),
+        repeats=1,
+        objectives=parse_objectives("test_loss,train_seconds"),
+    )
+    run = EvaluationRun(asked)
+    with run.opened():
+        while (started := run.ask()) is not None:
+            key, unit = started
+            run.tell(key, run_unit(run.tasks, unit, folder=run.training_folder(key)))
+        run.finish()
+    return folder / "out" / "report.html"
+
+
 def shown_front(browser: ReportBrowser) -> list[str]:
     """What the explorer names, which is what the first figure marks."""
     marked = (
@@ -122,6 +146,20 @@ def test_a_candidate_pointed_at_is_brought_out_in_every_figure_and_table_and_no_
     assert sum(tag == "TR" for _, tag in lit) == 2  # of the front, and of all candidates
     figures = "[...document.querySelectorAll('figure')]"
     assert browser.js(f"return {figures}.map(f => f.querySelectorAll('.mark.lit').length)") == [1, 1, 1, 1]
+
+
+def test_what_is_pointed_at_is_brought_out_on_every_dataset_of_a_campaign_and_of_an_evaluation(
+    browser: ReportBrowser, campaign: Path, evaluation: Path
+) -> None:
+    for path, name in ((campaign, "candidate-05"), (evaluation, "zigzag")):
+        browser.open(path)
+        row = next(row for row in browser.all("table.picked tbody tr") if name in row.text)
+        browser.point_at(row)
+        lit = browser.js("return [...document.querySelectorAll('.mark.lit')].map(mark => mark.ariaLabel)")
+        assert len(lit) == 4
+        assert all(name in told for told in lit)
+        browser.point_at(browser.all(".mark.point use")[0])
+        assert "Test loss" in browser.texts("#tip")[0] or "Hours" in browser.texts("#tip")[0]
 
 
 def test_the_front_at_any_time_and_under_any_bounds_is_the_one_that_dominance_gives(
@@ -293,9 +331,9 @@ def test_dragging_in_the_figure_of_progress_moves_the_slider(browser: ReportBrow
 
 
 def test_no_page_complains_asks_the_network_or_is_wider_than_a_phone(
-    browser: ReportBrowser, page: Path, campaign: Path
+    browser: ReportBrowser, page: Path, campaign: Path, evaluation: Path
 ) -> None:
-    for path in (page, campaign):
+    for path in (page, campaign, evaluation):
         browser.open(path, width=360, height=740)
         assert browser.overflow() == 0
         browser.point_at(browser.all(".mark.front use")[0])
@@ -340,9 +378,9 @@ def test_a_hostile_name_is_text_wherever_it_is_shown(browser: ReportBrowser, tmp
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_every_text_has_contrast_in_light_and_in_dark(
-    browser: ReportBrowser, page: Path, campaign: Path, *, dark: bool
+    browser: ReportBrowser, page: Path, campaign: Path, evaluation: Path, *, dark: bool
 ) -> None:
-    for path in (page, campaign):
+    for path in (page, campaign, evaluation):
         browser.open(path, dark=dark)
         found = browser.contrasts()
         assert len(found) > 50

@@ -20,6 +20,7 @@ from lamps_core.policy_file import read_policy, write_policy
 from lamps_core.progress import SearchProgress, listener
 from lamps_core.report import write_report
 from lamps_core.search import Outcome
+from lamps_core.search_history import history
 from lamps_core.search_record import read_search
 from lamps_core.search_run import SearchRequest, SearchRun, describe
 from lamps_core.settings import FineTuningSettings
@@ -660,6 +661,19 @@ def test_what_is_still_to_be_won_is_told_whatever_policy_decides(
     assert request.policy == "cheapest"
     assert result["expected_gain"] >= 0.0
     assert result["expected_gain_per_hour"] is not None
+
+
+def test_the_history_of_a_search_rises_to_its_hypervolume_and_ends_with_what_was_spent(
+    undisturbed: tuple[SearchRequest, dict[str, Any]],
+) -> None:
+    request, result = undisturbed
+    moments = history(read_search(request.out))
+    assert len(moments) == result["steps"]
+    volumes = [moment.hypervolume for moment in moments]
+    assert volumes == sorted(volumes)
+    assert volumes[-1] == pytest.approx(result["hypervolume"])
+    assert moments[-1].spent_seconds == pytest.approx(result["spent_seconds"])
+    assert [moment.candidate for moment in moments if moment.completed] == [TINY, BETTER]
 
 
 def test_an_interrupted_search_tells_how_its_last_run_was_started(topics_csv: Path, tmp_path: Path) -> None:
