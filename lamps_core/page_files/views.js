@@ -22,6 +22,7 @@ function figureView(data, marks) {
         const one = candidates[Number(label.dataset.candidate) - 1];
         label.classList.toggle("absent", !shown.get(one.number));
         label.classList.toggle("cut", one.done < one.steps.length);
+        label.classList.toggle("excluded", one.excluded);
       }
       if (!staircase) continue;
       const places = traces.filter((trace) => candidates[trace.candidate - 1].onFront).map((trace) => trace.spots[0]);
@@ -120,7 +121,7 @@ function wordsView(data, marks, box) {
     const volume = data.moments[moment]?.[4] ?? null;
     // Rounded down: all of it is reached when it is.
     const told = volume === null ? "" : ` Hypervolume ${Math.floor(1000 * volume) / 10} % of the final.`;
-    const head = `${steps} steps, ${complete} complete, ${front.length} on the front${front.length ? ": " : "."}`;
+    const head = `${steps.toLocaleString("en")} steps, ${complete} complete, ${front.length} on the front${front.length ? ": " : "."}`;
     words.replaceChildren(head, ...names, front.length ? "." : "", atEnd ? "" : told);
   };
 }

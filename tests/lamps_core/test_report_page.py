@@ -314,7 +314,7 @@ def test_arrows_on_the_slider_go_from_step_to_step(browser: ReportBrowser, page:
     for _ in range(3):
         told.append(browser.js("return document.querySelector('#explorer .said p').textContent"))
         browser.press(Keys.ARROW_LEFT)
-    assert [int(text.split()[0]) for text in told] == [1100, 1099, 1098]
+    assert [int(text.split()[0].replace(",", "")) for text in told] == [1100, 1099, 1098]
 
 
 @pytest.mark.slow
