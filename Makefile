@@ -29,14 +29,7 @@ test-faults: setup
 	$(BIN)/python -m pytest -m faults
 
 bench: setup
-	$(BIN)/python -m benchmarks.landmark_step
-	$(BIN)/python -m benchmarks.orchestration
-	$(BIN)/python -m benchmarks.campaign_scale
-	$(BIN)/python -m benchmarks.replay
-	$(BIN)/python -m benchmarks.policy_training
-	$(BIN)/python -m benchmarks.parallel_search --datasets 3
-	$(BIN)/python -m benchmarks.stopping --datasets 3
-	$(BIN)/python -m benchmarks.universal --curves language-models
+	$(BIN)/python -m benchmarks.table
 
 lint: setup
 	$(BIN)/ruff check .

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from benchmarks.ratios import Ratio, tell
 from lamps_cli.server import prefect_server, quieten_prefect
 
 if TYPE_CHECKING:
@@ -151,6 +152,15 @@ def measure(seconds: float, steps: int, folder: Path) -> None:
         f"steps; memory of the flow {before:.0f} MiB at a fifth, {after:.0f} MiB at the end",
         flush=True,
     )
+    tell(
+        Ratio(
+            what=f"{SLOTS} slots busy with steps of {seconds:g} s",
+            value=used,
+            over="slots that never wait",
+            goal=">= 0.9",
+        )
+    )
+    tell(Ratio(what="memory of the flow at the end", value=after / before, over="at a fifth", goal="1"))
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ import psutil
 import torch
 from transformers import BertConfig, BertModel
 
+from benchmarks.ratios import Ratio, tell
 from lamps_core import pretrained, tokens, training, zoo
 from lamps_core.docstrings import write_docstrings
 from lamps_core.landmark_step import CandidateRun
@@ -33,6 +34,10 @@ from lamps_core.worker_pool import DeviceSlot, WorkerPool
 
 ROWS = 192  # rows of the timed epoch: six updates
 SETTINGS = FineTuningSettings(learning_rate=1e-4, max_length=128)
+BARE_LOOP = Ratio(what="", value=0.0, over="a bare torch loop")
+OF_A_STEP = Ratio(what="", value=0.0, over="a warm D_1 step", goal="<= 0.1")
+CPU_SECONDS = Ratio(what="", value=0.0, over="", goal="<= 1 s of CPU", unit="s")
+APART = Ratio(what="", value=0.0, over="", goal="<= 1e-06", unit="apart")
 
 
 def minilm_sized(folder: Path) -> Path:
@@ -188,10 +193,10 @@ def micro_batch_difference(folder: Path, data: TextDataset) -> float:
     return max(losses) - min(losses)
 
 
-def show(name: str, values: list[float], goal: str) -> None:
-    """One line of the table."""
-    low, middle, high = min(values), statistics.median(values), max(values)
-    print(f"{name:55s} median {middle:.4f}  (min {low:.4f}, max {high:.4f}; goal {goal})", flush=True)
+def show(what: str, values: list[float], ratio: Ratio) -> None:
+    """The values' range, then their median as it goes into the table of all benchmarks."""
+    print(f"{what}: min {min(values):.4f}, max {max(values):.4f}", flush=True)
+    tell(replace(ratio, what=what, value=statistics.median(values)))
 
 
 def main() -> None:
@@ -214,17 +219,19 @@ def main() -> None:
             name = folder.name
             same_cut = replace(SETTINGS, micro_batch_size=SETTINGS.batch_size)
             ratios = training_ratio(folder, data, repeats, same_cut)
-            show(f"{name}: training phase / bare loop", ratios, "<= 1.05")
+            show(f"{name}: CPU time of the training phase", ratios, replace(BARE_LOOP, goal="<= 1.05"))
             ratios = training_ratio(folder, data, repeats, SETTINGS)
-            show(f"{name}: the same, batches cut by length as by default", ratios, "< 1")
-            shares = warm_step_shares(folder, work, data, max(3, repeats // 3))
-            show(f"{name}: other share of a warm D_1 step", shares, "<= 0.10")
-            seconds = first_update_seconds(folder, work, data, max(3, repeats // 3))
-            show(f"{name}: CPU s of a fresh worker to first update", seconds, "<= 1.0")
-            print(
-                f"{name}: loss over micro-batches differs by {micro_batch_difference(folder, data):.1e}",
-                flush=True,
+            show(
+                f"{name}: the same, batches cut by length as by default",
+                ratios,
+                replace(BARE_LOOP, goal="< 1"),
             )
+            shares = warm_step_shares(folder, work, data, max(3, repeats // 3))
+            show(f"{name}: what is neither training nor evaluation nor checkpoint", shares, OF_A_STEP)
+            seconds = first_update_seconds(folder, work, data, max(3, repeats // 3))
+            show(f"{name}: a fresh worker to its first update", seconds, CPU_SECONDS)
+            apart = micro_batch_difference(folder, data)
+            tell(replace(APART, what=f"{name}: loss over micro-batches, dropout off", value=apart))
 
 
 if __name__ == "__main__":

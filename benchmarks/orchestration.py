@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.ratios import Ratio, tell
 from lamps_cli.server import prefect_server, quieten_prefect
 from lamps_core.docstrings import write_docstrings
 from lamps_core.progress import SearchProgress, listener
@@ -98,7 +99,8 @@ def main() -> None:
         search(**parameters(folder / "docstrings.csv", folder / "flow", steps))
     base = show("plain loop", bare.seconds)
     through = show("Prefect flow", flow.seconds)
-    print(f"Prefect flow / plain loop: {through / base:.2f}   (goal: Prefect flow under 50 ms)")
+    tell(Ratio(what="between two steps of the Prefect flow", value=through / base, over="a plain loop"))
+    tell(Ratio(what="the same", value=1000 * through, over="", goal="< 50 ms", unit="ms"))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from sb3_contrib import MaskablePPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+from benchmarks.ratios import Ratio, tell
 from lamps_core.meta_dataset import Task, read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies import load_policy
@@ -217,9 +218,16 @@ def _tell_quality(measured: Measured, scores: Mapping[str, float], plain: Measur
         elif measured is plain:
             print(f"  score of {name}: {taken:.0f} s")
         else:
-            times = f"{(baseline or plain.seconds) / taken:.1f} times as soon as {plain.name}"
-            goal = f"   (goal: {QUALITY_GOAL:.0f})" if measured.name == AT_ONCE else ""
-            print(f"  score of {name}: {taken:.1f} s, {'' if baseline else 'more than '}{times}{goal}")
+            print(f"  score of {name}: {taken:.1f} s")
+            reached = "" if baseline else " (not reached: at least)"
+            tell(
+                Ratio(
+                    what=f"seconds of {measured.name} to the score of {name}: sooner{reached}",
+                    value=(baseline or plain.seconds) / taken,
+                    over=plain.name,
+                    goal=f">= {QUALITY_GOAL:.0f}" if measured.name == AT_ONCE else "",
+                )
+            )
 
 
 def main() -> None:
@@ -238,7 +246,8 @@ def main() -> None:
     environment = VectorSearchEnvironment(several, episodes_each=settings.episodes_each, optimum=1.0)
     distral = Distral(environment, DistralSettings(), seed=0, tasks=len(several))
     steps_a_second("distral", distral, given.rounds)
-    print(f"ppo / {PLAIN}: {ppo / plain:.1f}   (goal: at least {GOAL:.0f})")
+    what = "environment steps a second of CPU time, ppo"
+    tell(Ratio(what=what, value=ppo / plain, over=PLAIN, goal=f">= {GOAL:.0f}"))
     if given.quality_seconds:
         compare_quality(tasks, given.quality_seconds)
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from benchmarks.left_out import add_options, left_out_policy, searched_tasks
+from benchmarks.ratios import Ratio, tell
 from lamps_core import front
 from lamps_core.replay import ReplayedSearch
 from lamps_core.stopping import Forecaster, Prospect, parse_stop_rule, prospect_of
@@ -86,6 +87,10 @@ def main() -> None:
             f"{'least':24s}"
             + "".join(f"{100 * share:11.2f} %{'':7s}" for share in shares[:, :, 0].min(axis=0))
         )
+        for rule, (share, spent) in zip(rules, shares.mean(axis=0), strict=True):
+            what = f"{name}, stopped below {rule.text}: hypervolume"
+            tell(Ratio(what=what, value=share, over="all of it"))
+            tell(Ratio(what="what that cost", value=spent, over="an exhaustive search"))
 
 
 def _cell(moment: Moment) -> str:

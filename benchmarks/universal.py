@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from benchmarks.ratios import Ratio, tell
 from benchmarks.unseen_curves import KINDS, write_unseen
 from lamps_core.meta_dataset import Task, read_tasks
 from lamps_core.objectives import parse_objectives
@@ -129,6 +130,7 @@ class Table:
     """Ratios by dataset and method, printed as they come."""
 
     def __init__(self, title: str) -> None:
+        self._title = title
         print(f"\n{title}: time to {SHARE:.0%} of the hypervolume, over the oracle's")
         print(f"{'':24s}" + "".join(f"{name:>11s}" for name in (UNIVERSAL, *OTHERS)), flush=True)
         self._rows: dict[str, dict[str, float]] = {}
@@ -148,11 +150,11 @@ class Table:
         best = min(OTHERS, key=mean.__getitem__)
         behind = {dataset: row[UNIVERSAL] / row[CHEAPEST] for dataset, row in self._rows.items()}
         worst = max(behind, key=behind.__getitem__)
-        print(
-            f"universal / {best}, the best of the others: {mean[UNIVERSAL] / mean[best]:.2f}; "
-            f"universal / cheapest at worst: {behind[worst]:.2f} ({worst})",
-            flush=True,
-        )
+        tell(Ratio(what=f"{self._title}: universal to {SHARE:.0%}", value=mean[UNIVERSAL], over=ORACLE))
+        for name in OTHERS:
+            goal = "<= 0.7" if name == best else ""
+            tell(Ratio(what="the same", value=mean[UNIVERSAL] / mean[name], over=name, goal=goal))
+        tell(Ratio(what=f"at worst ({worst})", value=behind[worst], over=CHEAPEST, goal="<= 1.5"))
 
 
 def _print_row(label: str, row: dict[str, float]) -> None:
