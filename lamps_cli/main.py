@@ -51,7 +51,10 @@ def main() -> NoReturn:
 
 
 def _fail(message: str, code: int) -> int:
-    print("lamps: " + " ".join(message.split()), file=sys.stderr)
+    line = " ".join(message.split())
+    # A name may hold what steers a terminal.
+    shown = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)
+    print(f"lamps: {shown}", file=sys.stderr)
     return code
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.errors import BadInput
-from lamps_core.files import folder_fingerprint
+from lamps_core.files import folder_fingerprint, version_trouble
 from lamps_core.settings import FineTuningSettings
 from lamps_core.storage import is_local, is_there, put_whole, storage_failures, storage_path
 from lamps_core.text_data import DatasetRequest
@@ -96,7 +96,7 @@ def read_record(curves: str) -> CampaignRecord | None:
     try:
         told = json.loads(content)
         if told["version"] != VERSION:
-            raise BadInput(f"{path} was written by another version of LAMPS: choose another --curves")
+            raise BadInput(version_trouble(path, told["version"], VERSION, "choose another --curves"))
         FineTuningSettings(**told["settings"])  # known by name, each
         datasets = {
             (entry["name"], int(entry["request"]["seed"])): RecordedDataset(
@@ -108,7 +108,7 @@ def read_record(curves: str) -> CampaignRecord | None:
             for entry in told["datasets"]
         }
         return CampaignRecord(told["id"], told["settings"], told["work"], datasets, told["models"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadInput(f"{path} is damaged ({error}): restore it, or choose another --curves") from None
 
 

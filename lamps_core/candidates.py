@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
+import json
 import os.path
 import re
 from concurrent import futures
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Literal
 import yaml
 
 from lamps_core.errors import BadInput
+from lamps_core.files import MODEL_FILES
 from lamps_core.registry import registered_models
 from lamps_core.resources import data_path
 from lamps_core.zoo import PREFIX, materialise, zoo_entry, zoo_names
@@ -185,6 +187,7 @@ def _local(folder: Path) -> Candidate:
         flaw = _flaw({path.name for path in folder.iterdir()})
     except OSError as error:
         raise BadInput(f"the model folder {folder} cannot be read: {error.strerror}") from error
+    flaw = flaw or _unusable(folder)
     if flaw:
         raise BadInput(f"the model folder {folder} {flaw}")
     return Candidate(folder.name, "local", str(folder), None, None)
@@ -204,6 +207,28 @@ def _flaw(names: Collection[str]) -> str | None:
                 "save the tokenizer there too, and give that folder"
             )
         return "has no safetensors weights: save the model with save_pretrained"
+    return None
+
+
+def _unusable(folder: Path) -> str | None:
+    """What is wrong inside a model folder that has every file, and the mend; None if nothing."""
+    for path in folder.iterdir():
+        if path.suffix in MODEL_FILES and not path.is_file():
+            return f"has a {path.name} that is no file, or a link to nowhere: save the model again"
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+    except (ValueError, RecursionError, OSError):
+        config = None
+    if not isinstance(config, dict):
+        return "has a config.json that is no JSON object: save the model again with save_pretrained"
+    if "auto_map" in config:
+        from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+        if config.get("model_type") not in CONFIG_MAPPING_NAMES:
+            return (
+                f"is of type {config.get('model_type')!r}, which needs code of its own, never run here: "
+                "give a model of a type that transformers has"
+            )
     return None
 
 

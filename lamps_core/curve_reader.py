@@ -7,6 +7,7 @@ curve is said in `curves`. Knows nothing of objectives, searches or how the numb
 from __future__ import annotations
 
 import os
+import stat
 from itertools import pairwise
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -227,6 +228,8 @@ def _read_file(path: Any) -> pa.Table:
 
 
 def _opened(path: Any) -> pq.ParquetFile:
+    if is_local(path) and not stat.S_ISREG(path.stat().st_mode):  # a pipe is waited for without end
+        raise BadInput(f"{path}: is no regular file: remove it from the folder of learning curves")
     # One GET of an object store reads the file whole.
     return pq.ParquetFile(path if is_local(path) else pa.BufferReader(path.read_bytes()))
 

@@ -92,6 +92,20 @@ def held(path: Path) -> Iterator[None]:
         yield
 
 
+def version_trouble(place: Path, found: object, known: int, otherwise: str) -> str:
+    """What to say of a file of another version.
+
+    Args:
+        place: of it.
+        found: version it tells.
+        known: that this LAMPS reads.
+        otherwise: than upgrading, what can be done.
+    """
+    if isinstance(found, int) and found > known:
+        return f"{place} was written by a later version of LAMPS: upgrade LAMPS, or {otherwise}"
+    return f"{place} was written by another version of LAMPS: {otherwise}"
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a value as JSON, atomically; NaN and infinity are refused."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)

@@ -12,7 +12,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.errors import BadInput
-from lamps_core.files import flush
+from lamps_core.files import flush, version_trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,7 +114,7 @@ def _whole_lines(path: Path, writable: int | None) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(content[:end].splitlines(), start=1):
         try:
             value = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
             raise BadInput(f"{path}, line {number} is damaged: restore it, or start with another --out")
@@ -123,7 +123,7 @@ def _whole_lines(path: Path, writable: int | None) -> Iterator[dict[str, Any]]:
 
 def _same_search(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
     if found.get("version") != VERSION:
-        raise BadInput(f"{folder} was written by another version of LAMPS: choose another --out")
+        raise BadInput(version_trouble(folder, found.get("version"), VERSION, "choose another --out"))
     different = [key for key in wanted if found.get(key) != wanted[key]]
     if different:
         was, now = found.get(different[0]), wanted[different[0]]

@@ -226,6 +226,8 @@ def _parse_bounds(bounds: Sequence[str], columns: Sequence[str]) -> dict[str, fl
         limits[column] = _finite(number, bound)
         if column in SHARES and not 0.0 <= limits[column] <= 1.0:
             raise BadInput(f"bound {bound!r}: {column} is a share from 0 to 1, such as {column}=0.9")
+        if limits[column] < 0:
+            raise BadInput(f"bound {bound!r}: {column} is never below nothing: give a number of at least 0")
     return limits
 
 

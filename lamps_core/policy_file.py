@@ -220,6 +220,8 @@ def read_policy(path: Path) -> PolicyFile:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
+    if path.exists() and not path.is_file() and not path.is_dir():  # a pipe is waited for without end
+        raise BadInput(f"{path}: is neither a folder nor a file: give one that lamps train-policy wrote")
     with contextlib.ExitStack() as stack:
         archive: Any = path
         if path.is_file():
@@ -257,6 +259,11 @@ def _part(path: Path, name: str, archive: Any) -> bytes:
         raise BadInput(f"{path}: cannot be read as a policy: {str(error).splitlines()[0]}") from None
 
 
+def _mend(version: object) -> str:
+    later = isinstance(version, int) and version > OBSERVATION_VERSION
+    return "upgrade LAMPS" if later else "train it again"
+
+
 def _card(path: Path, text: bytes) -> PolicyCard:
     try:
         told = json.loads(text)
@@ -267,7 +274,7 @@ def _card(path: Path, text: bytes) -> PolicyCard:
     if told.get("observation") != OBSERVATION_VERSION:
         raise BadInput(
             f"{path}: was made for observations of version {told.get('observation')}, and this LAMPS shows "
-            f"version {OBSERVATION_VERSION}: train it again"
+            f"version {OBSERVATION_VERSION}: {_mend(told.get('observation'))}"
         )
     known = {one.name for one in fields(PolicyCard)}
     if odd := sorted(known ^ set(told)):

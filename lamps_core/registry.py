@@ -253,6 +253,8 @@ def _read_datasets(path: Path) -> dict[str, RegisteredDataset]:
         raise BadInput(f"{path}: the file is not UTF-8; save it as UTF-8") from None
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from error
+    except RecursionError:
+        raise BadInput(f"{path}: is nested too deep; it needs three levels") from None
     except yaml.YAMLError as error:
         raise BadInput(f"{path} is no YAML: {_yaml_reason(error)}") from error
     entries = content.get("datasets") if isinstance(content, dict) else None

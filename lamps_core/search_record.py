@@ -167,7 +167,7 @@ def _read_result(path: Path) -> Row | None:
         return None
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{path} is not JSON ({error}): run the search again with the same --out") from error
     if not isinstance(result, dict) or not result.get("objectives"):
         raise BadInput(f"{path} does not hold a search's result: run the search again with the same --out")

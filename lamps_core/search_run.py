@@ -91,7 +91,7 @@ class SearchRun:
             raise BadInput(f"--parallel must be at least 1, not {request.parallel}")
         if request.step_timeout_seconds is not None and not request.step_timeout_seconds > 0:
             raise BadInput(f"--step-timeout must be more than zero, not {request.step_timeout_seconds:g}")
-        _check_out(request.out)
+        _check_out(request.out, request.data)
         self.candidates = {candidate.name: candidate for candidate in resolve_candidates(request.models)}
         policy = load_policy(
             request.policy,
@@ -160,11 +160,14 @@ class SearchRun:
         )
 
     def _resume(self) -> None:
-        for event in self._journal.events:
-            if event["event"] == "tested":
-                self._tested[event["candidate"]] = event["measured"]
-            elif event["event"] == "outcome":
-                self.search.tell(Outcome(**{k: v for k, v in event.items() if k != "event"}))
+        for number, event in enumerate(self._journal.events, start=2):
+            try:
+                self._retell(event)
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise BadInput(
+                    f"{self.request.out / 'journal.jsonl'}, line {number} is damaged ({error!r}): "
+                    "restore it, or start with another --out"
+                ) from error
         self.search.resume()
         work = Path(self.work_folder)
         for folder in ("tokens", "checkpoints", "logs"):
@@ -174,6 +177,13 @@ class SearchRun:
             self._write_curve(state)
         self._front_rows = self._teller.front_rows(self.search)
         self._expected = self._expected_words()
+
+    def _retell(self, event: dict[str, Any]) -> None:
+        """Take in one line of the journal."""
+        if event["event"] == "tested":
+            self._tested[event["candidate"]] = event["measured"]
+        elif event["event"] == "outcome":
+            self.search.tell(Outcome(**{k: v for k, v in event.items() if k != "event"}))
 
     def _note_start(self) -> None:
         """Record what may change from run to run, once for runs that are alike: an interrupted one has no result."""
@@ -376,7 +386,7 @@ def describe(outcome: Outcome) -> str:
     return f"{what}: loss {outcome.record['test_loss']:.4f} after {outcome.seconds:.1f} s{done}"
 
 
-def _check_out(out: Path) -> None:
+def _check_out(out: Path, data: DatasetRequest) -> None:
     """Refuse a folder that cannot be written, or that holds something else, before anything is made.
 
     Raises:
@@ -387,6 +397,10 @@ def _check_out(out: Path) -> None:
             raise BadInput(f"--out {out} is a file: name a folder")
         if out.is_dir() and any(out.iterdir()) and not (out / "journal.jsonl").is_file():
             raise BadInput(f"--out {out} is not empty and holds no search: name a new folder")
+        for dataset in filter(None, (data.dataset, data.test_dataset)):
+            folder = Path(dataset).expanduser()
+            if folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
+                raise BadInput(f"--out {out} is in the folder of the dataset {dataset}: name one elsewhere")
         existing = next(parent for parent in (out.absolute(), *out.absolute().parents) if parent.exists())
     except OSError as error:  # a name too long for a file, a folder that may not be listed
         raise BadInput(f"--out {out} cannot be used: {error.strerror or error}") from error

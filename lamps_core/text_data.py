@@ -159,7 +159,11 @@ def _open(dataset: str) -> SplitSource:
     if not dataset.strip():
         raise BadInput("the name of a dataset is empty; give a file, a folder or a hub id such as org/name")
     path = Path(dataset).expanduser()
-    if path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:  # such as a name too long
+        raise BadInput(f"dataset {dataset} cannot be read: {error.strerror}") from None
+    if there:
         return open_local(path)
     if path.suffix.lower() in FILE_KINDS or dataset.startswith((".", "/", "~")) or dataset.count("/") > 1:
         raise BadInput(f"dataset {dataset}: no such file or folder")

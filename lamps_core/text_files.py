@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import codecs
 import json
+import mmap
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -28,6 +30,10 @@ FILE_KINDS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
 
 # One value must fit a block; the library's own 1 MiB is less than a long document.
 _BLOCK_BYTES = 64 * 2**20
+# The library's reader of JSON calls itself for each level: some thousands of them end the process.
+_MOST_NESTED = 200
+_JSON_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _SHARD = re.compile(r"(?P<split>.+?)-\d+-of-\d+")
 
 
@@ -97,10 +103,12 @@ def read_table(path: Path) -> pa.Table:
         if path.stat().st_size == 0:
             raise BadInput(f"{path}: the file is empty")
         _refuse_utf16(path)
+        if path.suffix.lower() != ".parquet":
+            _refuse_what_ends_readers(path)
         table = reader(path)
         # The readers of JSON and Parquet do not look whether their strings are UTF-8.
         table.validate(full=True)
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except (OSError, ValueError, OverflowError, pa.ArrowException) as error:
         raise BadInput(_unreadable(path, error)) from error
     return table
 
@@ -143,6 +151,20 @@ def _refuse_utf16(path: Path) -> None:
     with path.open("rb") as file:
         if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
             raise BadInput(f"{path}: the file is not UTF-8 but UTF-16; save it as UTF-8")
+
+
+def _refuse_what_ends_readers(path: Path) -> None:
+    """Bytes that no text holds, and JSON whose nesting would take the process down."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if content.find(b"\0") >= 0:
+            raise BadInput(f"{path}: the file holds NUL bytes, as UTF-16 does; save it as UTF-8 text")
+        if path.suffix.lower() in {".csv", ".tsv"}:
+            return
+        brackets = _JSON_STRING.sub(b"", content).translate(None, _NO_BRACKETS)
+    codes = np.frombuffer(brackets, np.uint8)
+    level = np.cumsum(np.where(np.isin(codes, list(b"[{")), 1, -1))
+    if len(level) and (level - np.minimum.accumulate(level)).max() > _MOST_NESTED:
+        raise BadInput(f"{path}: is nested too deep, more than {_MOST_NESTED} levels; give flat rows")
 
 
 def _read_delimited(path: Path) -> pa.Table:

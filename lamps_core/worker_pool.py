@@ -15,13 +15,15 @@ from collections import deque
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.errors import CandidateFailed, Interrupted, ShortOfMemory
+from lamps_core.errors import BadInput, CandidateFailed, Interrupted, ShortOfMemory
 from lamps_core.worker_group import Watch, WorkerGroup, start_fork_server, wait_for_fork_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from lamps_core.steps import ExportRequest, StepRequest
+
+MOST_SLOTS = 1024  # processes at once: no machine has room for more
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,12 @@ def device_slots(parallel: int | None = None) -> tuple[DeviceSlot, ...]:
 
     Args:
         parallel: how many steps at once; None is one a GPU, or one on a CPU.
+
+    Raises:
+        BadInput: more than any machine has room for.
     """
+    if parallel is not None and parallel > MOST_SLOTS:
+        raise BadInput(f"--parallel must be at most {MOST_SLOTS}, not {parallel}: each is a process")
     cores = len(os.sched_getaffinity(0))
     gpus = _visible_gpus()
     count = parallel or max(1, len(gpus))

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shutil
 import signal
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
-from lamps_core.zoo import materialise
 from tests.lamps_command import (
     DEADLINE_SECONDS,
     family,
@@ -34,7 +31,6 @@ from tests.searches import (
 )
 
 if TYPE_CHECKING:
-    import subprocess
     from pathlib import Path
 
     from tests.warm_lamps import WarmLamps
@@ -42,129 +38,6 @@ if TYPE_CHECKING:
 EPOCHS = 12  # so that a search lasts for a few seconds
 LONG = ("--max-epochs", str(EPOCHS), "--patience", str(EPOCHS))
 LONG_STEPS = 2 * (2 + EPOCHS)  # of two candidates: zero-shot, half of the rows, the epochs
-
-# --- bad input -----------------------------------------------------------------------------------------------------
-
-# What is given in place of, or beside, the options of a good search -> a part of the one line that must be said.
-# {here} is a folder with the files below.
-BAD_INPUT: dict[str, tuple[list[str], str]] = {
-    "missing file": (["--dataset", "{here}/nowhere.csv"], "nowhere.csv: no such file"),
-    "empty models": (["--models", ""], "no model"),
-    "empty objectives": (["--objectives", ""], "objective"),
-    "empty policy": (["--policy", ""], "no such policy"),
-    "empty budget": (["--budget", ""], "--budget is empty"),
-    "empty out": (["--out", ""], "--out names no folder"),
-    "missing input column": (["--input-col", "sentence"], "sentence"),
-    "missing target column": (["--target-col", "lable"], "lable"),
-    "one class": (["--dataset", "{here}/one_class.csv"], "all labels are 'food'"),
-    "no rows": (["--dataset", "{here}/no_rows.csv"], "no row with both a text and a label"),
-    "test file with an unseen label": (["--test-dataset", "{here}/unseen_label.csv"], "sports"),
-    "unknown preset": (["--models", "zooo"], "did you mean zoo"),
-    "unknown model": (["--models", "zoo/bert-huge"], "zoo/bert-huge"),
-    "model folder without a tokenizer": (["--models", "{here}/no-tokenizer"], "has no tokenizer"),
-    "model folder with pickled weights": (["--models", "{here}/pickled"], "pickle"),
-    "budget that is no budget": (["--budget", "soon"], "budget 'soon' is not understood"),
-    "budget of nothing": (["--budget", "0steps"], "must be more than zero"),
-    "price of nothing": (["--budget", "$5", "--gpu-hour-price", "0"], "price of a GPU hour"),
-    "unknown objective": (["--objectives", "test_loss,speed"], "'speed' cannot be an objective"),
-    "bound without a number": (["--bound", "parameters"], "bound 'parameters' is not understood"),
-    "bound on no objective": (["--bound", "accuracy=0.5"], "is on no objective"),
-    "selection split that is nothing": (["--selection-split", "1.5"], "selection"),
-    "selection split that is not there": (["--selection-split", "validation"], "validation"),
-    "unknown policy": (["--policy", "cheepest"], "did you mean cheapest"),
-    "negative seed": (["--seed", "-1"], "--seed must be between 0 and"),
-    "nothing at once": (["--parallel", "0"], "--parallel must be at least 1"),
-    "timeout of nothing": (["--step-timeout", "0"], "--step-timeout must be more than zero"),
-    "template with an unknown column": (["--template", "{{title}}"], "title"),
-    "no number": (["--batch-size", "many"], "'many' is not a valid integer"),
-    "out under a file": (["--out", "{here}/one_class.csv/out"], "cannot be written"),
-    "out where nothing can be made": (["--out", "/proc/lamps-out"], "cannot be written"),
-    "out that is a file": (["--out", "{here}/one_class.csv"], "is a file: name a folder"),
-    "out with other files": (["--out", "{here}/pickled"], "is not empty and holds no search"),
-    "out of a search with another dataset": (
-        ["--out", "{here}/search", "--dataset", "{here}/two_topics.csv"], "holds another search (dataset was"),
-    "out of a search with other models": (["--out", "{here}/search", "--models", TINY], "holds another search (models"),
-    "out with too long a name": (["--out", "{here}/" + "x" * 300], "File name too long"),
-    "unknown option": (["--ouput", "x"], "No such option"),
-}  # fmt: skip
-OTHER_COMMANDS: dict[str, tuple[list[str], str]] = {
-    "missing option": (["search", "--dataset", "reviews.csv"], "Missing option '--input-col'"),
-    "unknown command": (["serch"], "No such command 'serch'"),
-    "report of nothing": (["report", "nowhere"], "holds neither a search nor learning curves"),
-    "report without a folder": (["report"], "Missing argument 'FOLDER'"),
-}
-
-COLD = {*OTHER_COMMANDS, "budget that is no budget", "missing file", "out that is a file"}
-
-
-def write_rows(path: Path, rows: list[tuple[str, str]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("phrase", "topic"), *rows])
-
-
-def contents(folder: Path) -> dict[str, tuple[int, int]]:
-    """Every file and folder with its size and the time of its last change."""
-    return {
-        str(path): (path.stat().st_size, path.stat().st_mtime_ns)
-        for path in folder.rglob("*")
-        if "prefect-home" not in path.parts
-    }
-
-
-@dataclass(frozen=True)
-class Refusals:
-    """What the command said to each bad input, and whether anything in its folder changed."""
-
-    runs: dict[str, subprocess.CompletedProcess[str]]
-    before: dict[str, tuple[int, int]]
-    after: dict[str, tuple[int, int]]
-
-
-@pytest.fixture(scope="module")
-def refusals(
-    topics_csv: Path, tmp_path_factory: pytest.TempPathFactory, prefect_url: str, warm_lamps: WarmLamps
-) -> Refusals:
-    """Every bad input; `COLD` ones by the installed command, the others by forks that are quicker."""
-    here = tmp_path_factory.mktemp("bad-input")
-    write_rows(here / "one_class.csv", [("soup with bread", "food")] * 30)
-    write_rows(here / "no_rows.csv", [])
-    write_rows(here / "unseen_label.csv", [("ball and goal", "sports"), ("soup", "food")])
-    write_rows(here / "two_topics.csv", [("soup with bread", "food"), ("a storm", "weather")] * 20)
-    shutil.copytree(
-        materialise(TINY), here / "no-tokenizer", ignore=shutil.ignore_patterns("*token*", "vocab*")
-    )
-    shutil.copytree(materialise(TINY), here / "pickled", ignore=shutil.ignore_patterns("*.safetensors"))
-    (here / "pickled" / "pytorch_model.bin").write_bytes(b"\x80\x04.")
-    run_to_the_end(quick_request(topics_csv, here / "search"))
-    (here / "prefect-home").mkdir()
-    commands = {name: arguments for name, (arguments, _) in OTHER_COMMANDS.items()}
-    for number, (name, (more, _)) in enumerate(BAD_INPUT.items()):
-        commands[name] = search_arguments(
-            topics_csv, here / f"out-{number}", *(w.format(here=here) for w in more)
-        )
-    before = contents(here)
-    runs = {}
-    for name, arguments in commands.items():
-        run = lamps if name in COLD else warm_lamps
-        runs[name] = run(*arguments, cwd=here, prefect_url=prefect_url)
-    return Refusals(runs, before, contents(here))
-
-
-@pytest.mark.parametrize("name", [*BAD_INPUT, *OTHER_COMMANDS])
-def test_bad_input_is_exit_code_2_and_one_line_that_names_it(name: str, refusals: Refusals) -> None:
-    run = refusals.runs[name]
-    said = (BAD_INPUT | OTHER_COMMANDS)[name][1]
-    assert run.returncode == 2, run.stderr
-    assert run.stdout == ""
-    assert run.stderr.count("\n") == 1, run.stderr
-    assert run.stderr.startswith("lamps: ")
-    assert said in run.stderr
-    assert "Traceback" not in run.stderr
-
-
-def test_bad_input_leaves_nothing_written_and_nothing_changed(refusals: Refusals) -> None:
-    assert refusals.after == refusals.before
-
 
 # --- a search -----------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lamps_core.errors import BadInput
+from lamps_core.text_files import read_table
 from tests.text_datasets import ROWS, all_rows, load, named, write_json_lines, write_parquet
 
 if TYPE_CHECKING:
@@ -172,3 +173,17 @@ def test_shards_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     write_parquet(tmp_path / "train-1-of-2.parquet", {"text": ["a"], "label": [0]}, names=["y", "n"])
     with pytest.raises(BadInput, match=r"train-1-of-2.parquet and train-0-of-2.parquet differ"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[" * 5_000, "{" * 5_000, '\\"[' * 5_000, "\\"])
+@pytest.mark.parametrize("suffix", [".json", ".jsonl"])
+def test_brackets_inside_a_text_are_no_nesting(tmp_path: Path, text: str, suffix: str) -> None:
+    path = write_json_lines(tmp_path / f"rows{suffix}", [{"text": text, "label": "a"}] * 3)
+    assert read_table(path).column("text").to_pylist() == [text] * 3
+
+
+@pytest.mark.parametrize("masked", ["[\n", '"]", [', '"\\"]", ['])
+def test_nesting_behind_strings_and_line_breaks_is_seen(tmp_path: Path, masked: str) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"text": [' + masked * 50_000)
+    with pytest.raises(BadInput, match="nested too deep"):
+        read_table(tmp_path / "rows.jsonl")
