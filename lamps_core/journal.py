@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VERSION = 1
+_LATER_KEYS = frozenset({"model_files"})  # the first journals of version 1 do not tell
 
 
 class Journal:
@@ -124,7 +125,8 @@ def _whole_lines(path: Path, writable: int | None) -> Iterator[dict[str, Any]]:
 def _same_search(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
     if found.get("version") != VERSION:
         raise BadInput(version_trouble(folder, found.get("version"), VERSION, "choose another --out"))
-    different = [key for key in wanted if found.get(key) != wanted[key]]
+    untold = _LATER_KEYS - found.keys()
+    different = [key for key in wanted if key not in untold and found.get(key) != wanted[key]]
     if different:
         was, now = found.get(different[0]), wanted[different[0]]
         raise BadInput(

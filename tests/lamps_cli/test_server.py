@@ -93,6 +93,7 @@ def test_a_temporary_server_answers_and_is_what_this_process_talks_to(
         with urllib.request.urlopen(f"{url}/health", timeout=60) as answer:
             assert answer.status == 200
         assert os.getsid(started.pid) == started.pid  # a Ctrl-C in our terminal is not its own
+        assert listens_on(started) == {"127.0.0.1"}
     wait_for_end([started])
     said = capfd.readouterr()
     assert (said.out, said.err) == ("", "waiting for a temporary Prefect server ...\n")
@@ -122,6 +123,12 @@ def test_a_temporary_server_ends_with_a_command_that_is_killed(tmp_path: Path) -
     command.kill()
     command.communicate()
     wait_for_end(processes)
+
+
+def listens_on(process: psutil.Process) -> set[str]:
+    """The addresses at which a process and its children take connections."""
+    sockets = [one for each in family(process.pid) for one in each.net_connections("inet")]
+    return {one.laddr.ip for one in sockets if one.status == psutil.CONN_LISTEN}
 
 
 def mapped_files(pid: int) -> str:

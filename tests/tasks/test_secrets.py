@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,8 @@ from tasks.secrets import choose_hub_token, use_hub_token
 from tests.campaigns import STEPS_EACH, campaign_arguments, rows_of, write_datasets
 from tests.dask_cluster import DaskCluster
 from tests.gated_hub import serve_gated_model
-from tests.lamps_command import lamps
-from tests.searches import TINY
+from tests.lamps_command import lamps, search_arguments
+from tests.searches import TINY, truncated_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,6 +150,30 @@ def test_a_gated_model_is_loaded_on_a_dask_worker_and_the_token_is_written_nowhe
     )  # of the server: runs, logs, events
     assert databases
     assert [path for path in databases if PLANTED.encode() in path.read_bytes()] == []
+
+
+def test_secrets_of_the_environment_are_written_nowhere_by_a_search_with_a_failing_step(
+    prefect_url: str,
+    topics_csv: Path,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "GCP_KEY", "MY_PASSWORD")
+    planted = {name: f"Planted-{number}-in-the-environment" for number, name in enumerate(names)}
+    for name, value in planted.items():
+        monkeypatch.setenv(name, value)
+    models = f"{TINY},{truncated_model(tmp_path / 'broken')}"
+    arguments = search_arguments(topics_csv, "out", "--models", models, "--json")
+    ran = lamps(*arguments, cwd=tmp_path, prefect_url=prefect_url)
+    assert ran.returncode == 0, ran.stderr
+    assert [failed["model"] for failed in json.loads(ran.stdout)["failed"]] == ["broken"]
+    databases = list(tmp_path_factory.getbasetemp().glob("prefect*/prefect.db*"))
+    assert databases
+    for value in planted.values():
+        assert files_with(value, tmp_path) == []
+        assert value not in ran.stdout + ran.stderr
+        assert [path for path in databases if value.encode() in path.read_bytes()] == []
 
 
 def files_with(text: str, folder: Path) -> list[Path]:
