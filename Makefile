@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.lamps-setup
 
-.PHONY: setup demo test test-slow test-faults bench lint
+.PHONY: setup demo test test-slow test-faults fuzz bench lint
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -27,6 +27,9 @@ test-slow: setup
 
 test-faults: setup
 	$(BIN)/python -m pytest -m faults
+
+fuzz: setup
+	LAMPS_FUZZ_EXAMPLES=5000 $(BIN)/python -m pytest tests/lamps_core/test_mutated_files.py
 
 bench: setup
 	$(BIN)/python -m benchmarks.table

@@ -13,6 +13,7 @@ import json
 import shutil
 import uuid
 import zipfile
+import zlib
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -35,6 +36,7 @@ CARD, WEIGHTS = "policy.json", "weights.safetensors"
 PRICE = "gpu_hour_price"  # among a card's settings, where dollars are an objective
 # Nothing larger is unpacked: the largest policy that LAMPS trains has a few MB.
 MOST_BYTES = {CARD: 16 * 2**20, WEIGHTS: 512 * 2**20}
+_BROKEN_ZIP = (RuntimeError, NotImplementedError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,7 +257,7 @@ def _part(path: Path, name: str, archive: Any) -> bytes:
     except (FileNotFoundError, KeyError):
         missing = f"has no {name}" if path.exists() else "there is no such policy"
         raise BadInput(f"{path}: {missing}: give a folder or zip that lamps train-policy wrote") from None
-    except (OSError, RuntimeError, NotImplementedError, EOFError, ValueError, zipfile.BadZipFile) as error:
+    except (*_BROKEN_ZIP, OSError) as error:
         raise BadInput(f"{path}: cannot be read as a policy: {str(error).splitlines()[0]}") from None
 
 

@@ -147,6 +147,15 @@ def read_search(folder: Path) -> SearchRecord:
         result, rows = read_so_far(path, told)
     else:
         raise BadInput(f"{folder} holds no search: give what lamps search --out was given")
+    try:
+        return _record_of(result, rows, told, finished=finished)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadInput(
+            f"{folder} holds a damaged record of a search ({error!r}): run the search again with the same --out"
+        ) from error
+
+
+def _record_of(result: Row, rows: list[Row], told: Told, *, finished: bool) -> SearchRecord:
     objectives = tuple(str(name) for name in result["objectives"])
     front = sorted(result.get("front") or [], key=lambda row: _order(row, objectives))
     return SearchRecord(
