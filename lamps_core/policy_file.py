@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from lamps_core import __version__
+from lamps_core.curves import first_line
 from lamps_core.errors import BadInput
 from lamps_core.files import exchange_folders, make_folder, write_atomically
 
@@ -258,7 +259,7 @@ def _part(path: Path, name: str, archive: Any) -> bytes:
         missing = f"has no {name}" if path.exists() else "there is no such policy"
         raise BadInput(f"{path}: {missing}: give a folder or zip that lamps train-policy wrote") from None
     except (*_BROKEN_ZIP, OSError) as error:
-        raise BadInput(f"{path}: cannot be read as a policy: {str(error).splitlines()[0]}") from None
+        raise BadInput(f"{path}: cannot be read as a policy: {first_line(error)}") from None
 
 
 def _mend(version: object) -> str:
