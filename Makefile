@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.lamps-setup
 
-.PHONY: setup demo test test-slow test-faults fuzz bench lint
+.PHONY: setup demo docs test test-slow test-faults fuzz bench lint
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP)
@@ -18,6 +18,10 @@ demo: setup
 	$(BIN)/python -m lamps_core.docstrings runs/demo/docstrings.csv
 	$(BIN)/lamps search --dataset runs/demo/docstrings.csv --input-col text --target-col topic \
 		--models zoo --max-train-rows 2000 --max-epochs 3 --budget 120s --out runs/demo/search
+
+docs: setup
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -c docs -d build/doctrees . build/site
+	@echo build/site/index.html
 
 test: setup
 	$(BIN)/python -m pytest

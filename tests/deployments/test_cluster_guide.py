@@ -5,36 +5,30 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import shlex
 import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.commands import check_command
+from tests.documented import CHECKOUT, commands
 
-CHECKOUT = Path(__file__).parents[2]
+if TYPE_CHECKING:
+    from pathlib import Path
+
 GUIDE = CHECKOUT / "docs" / "cluster.md"
 SLURM = "deployments/slurm"
 
 
-def guide_commands() -> list[list[str]]:
-    """Every line of the shell blocks, continued ones joined, without settings before and `&` after."""
-    blocks = re.findall(r"```bash\n(.*?)```", GUIDE.read_text(encoding="utf-8"), flags=re.DOTALL)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-    found = [[word for word in shlex.split(line, comments=True) if word != "&"] for line in lines]
-    return [words[1:] if "=" in words[0] else words for words in found if words]
-
-
 def of(program: str) -> list[list[str]]:
-    found = [words for words in guide_commands() if words[0] == program]
+    found = [words for words in commands(GUIDE) if words[0] == program]
     assert found, program
     return found
 
 
 def test_every_command_is_one_that_is_checked_here() -> None:
     checked = {"lamps", "dask", "prefect", "sbatch", "python", "bash", "source", "export"}
-    assert {words[0] for words in guide_commands()} == checked
+    assert {words[0] for words in commands(GUIDE)} == checked
 
 
 @pytest.mark.parametrize("program", ["lamps", "dask", "prefect"])

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import csv
 import json
-import re
-import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.conftest import topic_rows
+from tests.documented import CHECKOUT, commands
 from tests.lamps_command import lamps
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.warm_lamps import WarmLamps
 
-README = Path(__file__).parents[2] / "README.md"
+README = CHECKOUT / "README.md"
 
 
 def readme_commands() -> list[list[str]]:
-    """Every `lamps` line of its shell blocks, continued lines joined."""
-    blocks = re.findall(r"```bash\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-    return [shlex.split(line, comments=True) for line in lines if line.startswith("lamps ")]
+    """Every `lamps` line of its shell blocks."""
+    return [words for words in commands(README) if words[0] == "lamps"]
 
 
 @pytest.fixture(scope="module")
