@@ -26,9 +26,8 @@ from lamps_core.curves import (
     CurveKey,
     CurveRows,
     curve_starts,
-    first_line,
 )
-from lamps_core.errors import BadInput
+from lamps_core.errors import BadInput, first_line
 from lamps_core.storage import is_local
 
 if TYPE_CHECKING:

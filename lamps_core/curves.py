@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lamps_core.errors import BadInput
+from lamps_core.errors import BadInput, first_line
 from lamps_core.files import safe_name, write_atomically
 
 if TYPE_CHECKING:
@@ -320,8 +320,3 @@ def _codes(table: pa.Table, name: str) -> npt.NDArray[Any]:
     column = table[name].combine_chunks()
     codes = column.dictionary_encode().indices if pa.types.is_string(column.type) else column
     return np.asarray(codes.to_numpy())
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, as one line of at most 200 characters."""
-    return str(error).split("\n", 1)[0][:200]

@@ -30,10 +30,11 @@ from lamps_core.progress import RunningStep, SearchProgress, listener, publish
 from lamps_core.report_words import expected_gain
 from lamps_core.search import Action, CandidateState, Outcome, Search
 from lamps_core.search_result import ResultTeller, model_path
+from lamps_core.search_so_far import outcome_of
 from lamps_core.settings import DEFAULT_LEARNING_RATE, FineTuningSettings
 from lamps_core.steps import ExportRequest, StepKey, StepRequest
 from lamps_core.text_data import DatasetRequest, load_text_dataset
-from lamps_core.worker_pool import DeviceSlot, device_slots
+from lamps_core.worker_pool import DeviceSlot, check_parallel, device_slots
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,8 +88,7 @@ class SearchRun:
             BadInput: names what cannot be used and how to mend it.
         """
         self.request = request
-        if request.parallel is not None and request.parallel < 1:
-            raise BadInput(f"--parallel must be at least 1, not {request.parallel}")
+        check_parallel(request.parallel)
         if request.step_timeout_seconds is not None and not request.step_timeout_seconds > 0:
             raise BadInput(f"--step-timeout must be more than zero, not {request.step_timeout_seconds:g}")
         _check_out(request.out, request.data)
@@ -183,7 +183,7 @@ class SearchRun:
         if event["event"] == "tested":
             self._tested[event["candidate"]] = event["measured"]
         elif event["event"] == "outcome":
-            self.search.tell(Outcome(**{k: v for k, v in event.items() if k != "event"}))
+            self.search.tell(outcome_of(event))
 
     def _note_start(self) -> None:
         """Record what may change from run to run, once for runs that are alike: an interrupted one has no result."""
