@@ -11,6 +11,7 @@ import importlib.util
 import json
 import logging
 import os
+import re
 import threading
 import uuid
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ PACKAGES = {
 CLOSE_SECONDS = 60.0  # that the end of a search waits for a tracker that is slow
 HASTE_SECONDS = 3.0  # and the end of one that was stopped
 _OF_A_RUN = ("device", "dtype", "gpus", "parameters", "lamps_version", "source")  # the same in every row
+_CREDENTIALS = re.compile(r"//[^/\s]*@")  # of a URL in the error of a tracker's library
 _METRICS = tuple(name for name in MEASURED_COLUMNS if name not in _OF_A_RUN)
 
 
@@ -144,10 +146,9 @@ class Tracking:
             work()
         except Exception as error:  # whatever a tracker's own library raises
             self._names.remove(name)
-            self._failed(
-                f"--track {name} was given up ({first_line(error)}): mend it, then run the same command again, "
-                "and what is missing is told"
-            )
+            words = _CREDENTIALS.sub("//", first_line(error))
+            told = "mend it, then run the same command again, and what is missing is told"
+            self._failed(f"--track {name} was given up ({words}): {told}")
 
     def _tell_one(
         self, name: str, key: CurveKey, rows: list[dict[str, Any]], settings: Row, *, ended: bool
@@ -221,7 +222,7 @@ def _started(name: str, key: CurveKey, run: _Run, folder: Path, configuration: d
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
     project = "lamps-" + safe_name(key.dataset)
-    title = key.model if key.seed == 0 else f"{key.model} (seed {key.seed})"
+    title = key.model if key.seed == 0 else f"{key.model}-s{key.seed}"
     make = LOGGER_TYPE_TO_CLASS[name]
     first = run.steps == 0
     if name == "tensorboard":
@@ -245,11 +246,16 @@ def _mlflow_artifacts(folder: Path) -> str | None:
     """Where MLflow's experiment may keep files; also makes its store a database in the folder, if it has no other."""
     import mlflow
 
-    if os.environ.get("MLFLOW_TRACKING_URI"):
+    if asked := os.environ.get("MLFLOW_TRACKING_URI"):
+        mlflow.set_tracking_uri(asked)
         return None
-    (folder / "mlflow").mkdir(parents=True, exist_ok=True)
-    mlflow.set_tracking_uri(f"sqlite:///{(folder / 'mlflow' / 'mlflow.db').resolve()}")
-    return str((folder / "mlflow" / "artifacts").resolve())
+    own = (folder / "mlflow").resolve()
+    own.mkdir(parents=True, exist_ok=True)
+    mlflow.set_tracking_uri(f"sqlite:///{own / 'mlflow.db'}")
+    os.environ.pop(
+        "MLFLOW_TRACKING_URI", None
+    )  # where MLflow notes it: the next search here has another folder
+    return str(own / "artifacts")
 
 
 def _wandb_options(title: str, run: _Run, folder: Path, configuration: dict[str, Any]) -> dict[str, Any]:
