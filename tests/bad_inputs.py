@@ -116,6 +116,7 @@ NUMBERS = [
             "budget too large": ("9" * 400 + "s", "finite"),
         },
     ),
+    Case("a tracker nobody knows", ["--track", "mlflow,comet"], "not comet"),
     Case("price of nothing", ["--budget", "$5", "--gpu-hour-price", "0"], "price of a GPU hour"),
     Case("price that is not a number", ["--gpu-hour-price", "nan"], "price of a GPU hour"),
     Case("stop below no number", ["--budget", "auto", "--stop-below", "nan"], "nan"),
