@@ -57,9 +57,14 @@ _OPTIONAL = {
     "status": pa.string(),
     "error": pa.string(),
 }
+VERSION, VERSION_KEY = (
+    1,
+    b"lamps.curves",
+)  # of the columns and their meaning, in each file; others' files have none
 CURVE_SCHEMA = pa.schema(
     [pa.field(name, kind, nullable=False) for name, kind in _REQUIRED.items()]
-    + [pa.field(name, kind) for name, kind in _OPTIONAL.items()]
+    + [pa.field(name, kind) for name, kind in _OPTIONAL.items()],
+    metadata={VERSION_KEY: str(VERSION).encode()},
 )
 KEY_COLUMNS = ("dataset", "model", "seed")
 SOURCES = ("measured", "simulated", "imported")
