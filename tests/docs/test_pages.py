@@ -41,6 +41,13 @@ def here(page: str, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_no_command_hides_in_an_indented_block(page: str) -> None:
+    text = (CHECKOUT / page).read_text(encoding="utf-8")
+    outside = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    assert not re.findall(r"^ {4,}(?:\$|dask|lamps|pip|prefect|python3?) .*$", outside, flags=re.MULTILINE)
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(CHECKOUT / page)])
 def test_every_block_says_its_language(page: str) -> None:
     text = (CHECKOUT / page).read_text(encoding="utf-8")
