@@ -78,6 +78,16 @@ def test_every_command_is_one_that_its_program_takes(page: str) -> None:
                 assert shutil.which(words[0]), words
 
 
+@pytest.mark.parametrize("page", ["README.md", *PAGES])
+def test_every_target_of_make_that_is_named_is_there(page: str) -> None:
+    text = (CHECKOUT / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", text, flags=re.MULTILINE))
+    rules = set(
+        re.findall(r"^([a-z-]+):", (CHECKOUT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    )
+    assert named <= rules
+
+
 @pytest.mark.parametrize("page", EXTEND)
 def test_the_changes_of_a_page_fit_the_checkout(page: str, tmp_path: Path) -> None:
     play(CHECKOUT / page, here(page, tmp_path), languages=frozenset({"diff"}))
