@@ -123,6 +123,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--into", type=Path, default=FOLDER, help="folder of the figures")
     parsed = parser.parse_args(arguments)
     numbers = parsed.only.split(",")
+    if unknown := [number for number in numbers if number not in OF_CURVES | OF_AN_EVALUATION]:
+        parser.error(f"--only {','.join(unknown)}: the paper's figures are 1 to 5")
     for name, draw in (OF_CURVES[number] for number in numbers if number in OF_CURVES):
         write(parsed.into, name, draw(shipped_task()))
     wanted = [OF_AN_EVALUATION[number] for number in numbers if number in OF_AN_EVALUATION]
