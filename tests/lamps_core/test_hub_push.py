@@ -1,0 +1,461 @@
+"""What is pushed, and how it comes back: the hub's own client against a server on this machine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import huggingface_hub.constants
+import numpy as np
+import pyarrow.parquet
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from lamps_core.curve_reader import read_curves
+from lamps_core.errors import BadInput, HubFailed, LampsError
+from lamps_core.hub_access import check_push
+from lamps_core.hub_download import POLICY as POLICY_WANTED
+from lamps_core.hub_download import curves_to_read, find
+from lamps_core.hub_push import push_uploads, uploads_of
+from lamps_core.policies import load_policy, shipped_policy
+from lamps_core.policy_file import read_policy, write_policy
+from lamps_core.settings import FineTuningSettings
+from tests.hub_server import TOKEN, Account, HubServer, serve_hub_server, use_hub
+from tests.meta_datasets import family_rows, write_meta_dataset
+from tests.searches import BETTER, TINY, quick_request, run_to_the_end
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FRONT = {TINY: "ada/topics-zoo-bert-tiny", BETTER: "ada/topics-zoo-gpt2-tiny"}
+TEXTS = ["rain and a cloud", "the old cheese", "violin song", ""]
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
+    with serve_hub_server() as server:
+        use_hub(monkeypatch, server, tmp_path / "home")
+        yield server
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory, topics_csv: Path) -> Path:
+    """The folder of a small finished search, with a front of two."""
+    out = tmp_path_factory.mktemp("searched") / "out"
+    command = (
+        f"lamps search --dataset {topics_csv} --input-col phrase --target-col topic --models {TINY},{BETTER} "
+        f"--hub-token-block adas-block --out {out}"
+    )
+    settings = FineTuningSettings(landmarks=1, max_epochs=1)
+    result = run_to_the_end(replace(quick_request(topics_csv, out, settings=settings), command=command))
+    assert {row["model"] for row in result["front"]} == set(FRONT)
+    return out
+
+
+def push(place: Path | str, target: str, **options: Any) -> list[Any]:
+    return push_uploads(uploads_of(str(place), target), **options)
+
+
+def logits(location: str) -> torch.Tensor:
+    tokenizer = AutoTokenizer.from_pretrained(location)
+    model = AutoModelForSequenceClassification.from_pretrained(location)
+    with torch.inference_mode():
+        return model(**tokenizer(TEXTS[:3], return_tensors="pt", padding=True)).logits
+
+
+# --- Fronts
+
+
+def test_every_front_model_is_a_private_repository_that_transformers_loads_alike(
+    hub: HubServer, searched: Path
+) -> None:
+    pushed = push(searched, "ada/topics")
+    assert {one.repository for one in pushed} == set(FRONT.values())
+    assert all(one.private for one in pushed)
+    for row in json.loads((searched / "result.json").read_text())["front"]:
+        repository = FRONT[row["model"]]
+        assert hub.model(repository).private
+        assert torch.equal(logits(repository), logits(str(searched / row["path"])))
+        config = json.loads(hub.model(repository).files()["config.json"])
+        assert set(config["id2label"].values()) == {"food", "music", "weather"}
+
+
+def test_nothing_but_weights_configuration_tokenizer_and_card_is_pushed(
+    hub: HubServer, searched: Path, tmp_path: Path, topics_csv: Path
+) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(searched, out)
+    for name in ("notes.txt", "optimizer.safetensors.bak", "train.csv", "pytorch_model.bin", ".env"):
+        (out / "models/zoo--bert-tiny" / name).write_text("secret")
+    push(out, "ada/topics")
+    for repository in FRONT.values():
+        names = set(hub.model(repository).files()) - {".gitattributes"}
+        assert names == {
+            "README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+        }  # fmt: skip
+        told = json.loads(hub.model(repository).files()["tokenizer_config.json"])
+        assert not {"name_or_path", "is_local", "local_files_only"} & set(told)
+    texts = [line.partition(",")[0] for line in topics_csv.read_text().splitlines()[1:]]
+    everything = b"".join(content for one in FRONT.values() for content in hub.model(one).files().values())
+    for word in (str(searched), str(topics_csv), str(tmp_path), "adas-block", TOKEN, *texts):
+        assert word.encode() not in everything
+
+
+def test_the_card_names_the_search_its_numbers_and_the_rest_of_the_front(
+    hub: HubServer, searched: Path
+) -> None:
+    push(searched, "ada/topics")
+    result = json.loads((searched / "result.json").read_text())
+    for row in result["front"]:
+        repository = hub.model(FRONT[row["model"]])
+        card, text = repository.card(), repository.files()["README.md"].decode()
+        assert card["pipeline_tag"] == "text-classification"
+        assert card["library_name"] == "transformers"
+        assert "base_model" not in card  # the zoo is not on the hub
+        (index,) = card["model-index"]
+        metrics = {one["type"]: one["value"] for one in index["results"][0]["metrics"]}
+        assert metrics == {"accuracy": row["accuracy"], "f1": row["macro_f1"], "loss": row["test_loss"]}
+        said = [
+            "| dataset | `topics`",
+            f"`{result['lamps_version']}`",
+            "| policy | `cheapest` |",
+            "`test_loss`, `parameters`",
+            f"**`{row['model']}`**",
+            f"{row['test_loss']:.4f}",
+            "lamps search --dataset topics --input-col phrase",
+            "2, of which 2 complete and 0 failed",
+            "compared on the test split",
+        ]
+        assert [words for words in said if words not in text] == []
+        for other in result["front"]:
+            assert other["model"] in text
+
+
+def test_a_candidate_of_the_hub_is_the_base_model_on_its_card(
+    hub: HubServer, searched: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(searched, out)
+    for name in ("journal.jsonl", "result.json"):
+        path = out / name
+        path.write_text(path.read_text().replace(TINY, "bert-org/bert-tiny@v1"))
+    lines = (out / "journal.jsonl").read_text().splitlines()
+    header = json.loads(lines[0])
+    del header["model_files"]["bert-org/bert-tiny@v1"]
+    (out / "journal.jsonl").write_text("\n".join([json.dumps(header), *lines[1:], ""]))
+    shutil.rmtree(out / "curves")
+    push(out, "ada/topics")
+    assert hub.model("ada/topics-bert-org-bert-tiny-v1").card()["base_model"] == "bert-org/bert-tiny"
+    assert "base_model" not in hub.model(FRONT[BETTER]).card()
+
+
+def test_one_front_model_goes_to_the_repository_that_is_named(hub: HubServer, searched: Path) -> None:
+    (pushed,) = push(searched / "models/zoo--bert-tiny", "team/best", public=True)
+    assert (pushed.repository, pushed.private) == ("team/best", False)
+    assert pushed.url == f"{hub.endpoint}/team/best"
+    assert "one of 2 models on the front" in hub.model("team/best").files()["README.md"].decode()
+
+
+def test_what_is_no_finished_search_or_has_no_record_is_not_pushed(
+    hub: HubServer, searched: Path, tmp_path: Path
+) -> None:
+    alone = tmp_path / "alone/models/zoo--bert-tiny"
+    shutil.copytree(searched / "models/zoo--bert-tiny", alone)
+    with pytest.raises(BadInput, match="no front model in the folder of a search"):
+        uploads_of(str(alone), "ada/x")
+    unfinished = tmp_path / "unfinished"
+    shutil.copytree(searched, unfinished)
+    (unfinished / "result.json").unlink()
+    with pytest.raises(BadInput, match="is not finished: run its command again, then push"):
+        uploads_of(str(unfinished), "ada/x")
+    torn = tmp_path / "torn"
+    shutil.copytree(searched, torn)
+    (torn / "models/zoo--bert-tiny/model.safetensors").unlink()
+    with pytest.raises(BadInput, match="has no safetensors weights"):
+        uploads_of(str(torn), "ada/x")
+    assert hub.written() == []
+
+
+def test_a_second_push_of_the_same_changes_nothing_and_another_replaces_what_is_stale(
+    hub: HubServer, searched: Path
+) -> None:
+    model = searched / "models/zoo--bert-tiny"
+    (first,) = push(model, "ada/best")
+    (again,) = push(model, "ada/best")
+    assert again.commit == first.commit
+    repository = hub.model("ada/best")
+    stale = {**repository.files(), "model-00001-of-00002.safetensors": b"old", "handler.py": b"mine"}
+    repository.commit("main", stale)
+    push(model, "ada/best")
+    assert "model-00001-of-00002.safetensors" not in repository.files()
+    assert repository.files()["handler.py"] == b"mine"
+
+
+def test_a_branch_is_pushed_to_and_loaded_by_its_name(hub: HubServer, searched: Path) -> None:
+    (pushed,) = push(searched / "models/zoo--bert-tiny", "ada/best", revision="candidate")
+    assert pushed.revision == "candidate"
+    repository = hub.model("ada/best")
+    assert "model.safetensors" in repository.files("candidate")
+    assert "model.safetensors" not in repository.files("main")
+
+
+# --- Curves and policies
+
+
+@pytest.fixture(scope="module")
+def curves(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_meta_dataset(tmp_path_factory.mktemp("meta") / "curves", family_rows(3, 4, steps=3))
+
+
+def test_curves_come_back_equal_with_a_card_that_says_what_is_simulated(hub: HubServer, curves: Path) -> None:
+    (pushed,) = push(curves, "ada/curves")
+    assert (pushed.repo_type, pushed.url) == ("dataset", f"{hub.endpoint}/datasets/ada/curves")
+    assert read_curves(curves_to_read("ada/curves")).equals(read_curves(curves))
+    repository = hub.dataset("ada/curves")
+    assert set(repository.files()) == {".gitattributes", "README.md", "curves.parquet"}
+    assert repository.card()["configs"][0]["data_files"] == [{"split": "train", "path": "curves.parquet"}]
+    text = repository.files()["README.md"].decode()
+    assert "12 curves **simulated**" in text
+    assert "lamps evaluate --curves ada/curves" in text
+
+
+def test_failed_rows_and_their_words_stay_at_home(hub: HubServer, curves: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "curves"
+    shutil.copytree(curves, folder)
+    failed = {
+        "dataset": ["d"],
+        "model": ["m"],
+        "seed": [0],
+        "step": [0],
+        "source": ["measured"],
+        "status": ["failed"],
+    }
+    schema = read_curves(curves).schema
+    columns = {name: failed.get(name, [None]) for name in schema.names} | {
+        "error": ["/home/ada/model is broken"]
+    }
+    nullable = pyarrow.schema([field.with_nullable(True) for field in schema])
+    pyarrow.parquet.write_table(pyarrow.table(columns, schema=nullable), folder / "failed.parquet")
+    push(folder, "ada/curves")
+    assert read_curves(curves_to_read("ada/curves")).equals(read_curves(curves))
+    assert b"/home/ada" not in hub.dataset("ada/curves").files()["curves.parquet"]
+
+
+def test_a_model_named_by_a_path_is_not_shown_to_the_hub(hub: HubServer, tmp_path: Path) -> None:
+    rows = [row | {"model": f"/home/ada/{row['model']}"} for row in family_rows(2, 2, steps=2)]
+    with pytest.raises(BadInput, match="is a path of this machine: rename it"):
+        uploads_of(str(write_meta_dataset(tmp_path / "curves", rows)), "ada/curves")
+
+
+def test_a_policy_comes_back_equal_from_a_folder_or_a_zip(hub: HubServer, tmp_path: Path) -> None:
+    zipped = shipped_policy("pool")
+    write_policy(tmp_path / "folder", read_policy(zipped))
+    (first,) = push(zipped, "ada/policy")
+    (second,) = push(tmp_path / "folder", "ada/policy")
+    assert first.commit == second.commit
+    found = find("ada/policy")
+    assert (found.name, found.commit) == ("ada/policy", first.commit)
+    assert read_policy(found.path).digest() == read_policy(zipped).digest()
+    names = read_policy(zipped).card.candidates
+    assert load_policy("ada/policy", candidates=names).name == "ada/policy"
+    assert hub.model("ada/policy").card()["tags"] == ["lamps", "lamps-policy"]
+
+
+def test_a_local_path_wins_over_the_hub(
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(shipped_policy("pool").parent, tmp_path / "ada/policy")
+    assert find("ada/policy").path == Path("ada/policy")
+    assert hub.asked == []
+
+
+# --- What the hub says no to
+
+
+def test_somebody_elses_work_is_not_written_over(hub: HubServer, curves: Path) -> None:
+    before = hub.add("dataset", "ada/precious", {"README.md": b"my thesis", "data.csv": b"1"}).branches[
+        "main"
+    ]
+    with pytest.raises(BadInput, match="holds something that LAMPS did not push there"):
+        push(curves, "ada/precious")
+    assert hub.dataset("ada/precious").branches["main"] == before
+
+
+def test_a_repository_of_somebody_else_is_refused_in_one_line(hub: HubServer, curves: Path) -> None:
+    hub.add("dataset", "eve/curves", {})
+    with pytest.raises(BadInput, match="push to eve/curves: the token may not do that"):
+        push(curves, "eve/curves")
+    hub.accounts.clear()
+    with pytest.raises(BadInput, match="does not know the token"):
+        push(curves, "ada/curves")
+
+
+@pytest.mark.parametrize(
+    "failing", [("POST", "/api/repos/create", 500), ("POST", "/commit/", 503), ("GET", "/api/models", 502)]
+)
+def test_a_hub_that_fails_midway_can_be_asked_again_and_nothing_is_half_there(
+    hub: HubServer, failing: tuple[str, str, int]
+) -> None:
+    hub.failing.append(failing)
+    with pytest.raises(HubFailed, match=f"push to ada/policy: {hub.endpoint} answered {failing[2]}"):
+        push(shipped_policy("pool"), "ada/policy")
+    if ("model", "ada/policy") in hub.repositories:
+        assert set(hub.model("ada/policy").files()) == {".gitattributes"}
+    push(shipped_policy("pool"), "ada/policy")
+    assert "weights.safetensors" in hub.model("ada/policy").files()
+
+
+def test_an_upload_refused_by_the_storage_names_the_hub_not_the_client(hub: HubServer) -> None:
+    hub.failing.append(("POST", "info/lfs/objects/batch", 403))
+    with pytest.raises(BadInput, match="push to ada/policy: the token may not do that"):
+        push(shipped_policy("pool"), "ada/policy")
+
+
+def test_a_change_at_the_same_time_is_not_lost(hub: HubServer) -> None:
+    hub.failing.append(("POST", "/commit/", 412))
+    with pytest.raises(HubFailed, match="somebody else changed it at the same time"):
+        push(shipped_policy("pool"), "ada/policy")
+
+
+# --- Before anything runs
+
+
+def test_a_push_that_cannot_succeed_is_refused_before_anything_runs(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_push("ada/reviews")
+    check_push("team/reviews")
+    with pytest.raises(
+        BadInput, match=r"the token is of ada, who does not belong to eve: name one of ada/\.\.\., team"
+    ):
+        check_push("eve/reviews")
+    with pytest.raises(BadInput, match="names no repository"):
+        check_push("reviews")
+    with pytest.raises(BadInput, match="leaves no room"):
+        check_push(f"ada/{'x' * 90}", of_a_front=True)
+    hub.accounts[TOKEN] = Account("ada", role="read")
+    with pytest.raises(BadInput, match="the token may only read"):
+        check_push("ada/reviews")
+    hub.accounts.clear()
+    with pytest.raises(BadInput, match="does not know the token"):
+        check_push("ada/reviews")
+    hub.down = 503
+    with pytest.raises(HubFailed, match="answered 503"):
+        check_push("ada/reviews")
+    monkeypatch.delenv("HF_TOKEN")
+    with pytest.raises(BadInput, match="there is no token of the hub: set HF_TOKEN"):
+        check_push("ada/reviews")
+    check_push("ada/reviews", needs_token=False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(BadInput, match="switched off here"):
+        check_push("ada/reviews", needs_token=False)
+    assert hub.written() == []
+
+
+def test_no_error_tells_the_token(hub: HubServer) -> None:
+    for status in (400, 401, 403, 404, 409, 429, 500):
+        hub.down = status
+        with pytest.raises(LampsError) as told:
+            push(shipped_policy("pool"), "ada/policy")
+        assert TOKEN not in str(told.value)
+        assert "\n" not in str(told.value)
+
+
+# --- Loading
+
+
+POLICY = shipped_policy("pool")
+
+
+def test_what_is_in_the_cache_loads_though_the_hub_is_off_or_down(
+    hub: HubServer, curves: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(POLICY, "ada/policy")
+    push(curves, "ada/curves")
+    wanted = read_policy(POLICY).digest()
+    assert read_policy(find("ada/policy").path).digest() == wanted
+    rows = read_curves(curves_to_read("ada/curves"))
+    hub.down = 503
+    assert read_policy(find("ada/policy").path).digest() == wanted
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    asked = len(hub.asked)
+    assert read_policy(find("ada/policy").path).digest() == wanted
+    assert read_curves(curves_to_read("ada/curves")).equals(rows)
+    assert len(hub.asked) == asked
+
+
+def test_what_is_not_in_the_cache_is_one_clear_line_where_the_hub_is_off_or_down(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.down = 503
+    with pytest.raises(BadInput, match=r"--policy ada/policy: .* answered 503; nor is it in the cache"):
+        find("ada/policy")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(
+        BadInput, match=r"--curves ada/curves: .* not in the cache, and the hub is switched off"
+    ):
+        curves_to_read("ada/curves")
+
+
+def test_a_commit_is_loaded_again_whatever_came_since_and_without_asking(
+    hub: HubServer, tmp_path: Path
+) -> None:
+    (first,) = push(POLICY, "ada/policy")
+    asked_for = f"ada/policy@{first.commit}"
+    assert find(asked_for).commit == first.commit
+    other = replace(read_policy(POLICY), weights={"network": np.zeros(3, np.float32)})
+    write_policy(tmp_path / "other.zip", other)
+    (second,) = push(tmp_path / "other.zip", "ada/policy")
+    assert find("ada/policy").commit == second.commit != first.commit
+    asked = len(hub.asked)
+    assert read_policy(find(asked_for).path).digest() == read_policy(POLICY).digest()
+    assert len(hub.asked) == asked
+
+
+def test_a_repository_that_is_not_there_private_or_of_another_kind_is_one_line(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(
+        BadInput, match=r"--policy ada/none: there is no such policy here, and .* not there, or private"
+    ):
+        find("ada/none")
+    push(POLICY, "ada/policy")
+    with pytest.raises(BadInput, match="there is no such revision"):
+        find("ada/policy@v9")
+    hub.add("model", "ada/pickle", {"policy.pkl": b"cos\nsystem\n", "README.md": b"a policy"})
+    with pytest.raises(BadInput, match=r"it has no policy\.json or weights\.safetensors"):
+        find("ada/pickle")
+    monkeypatch.delenv("HF_TOKEN")
+    with pytest.raises(BadInput, match="set HF_TOKEN"):
+        find("ada/policy")
+
+
+def test_a_hostile_policy_is_refused_by_its_size_before_it_is_fetched(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add("model", "eve/policy", {"policy.json": b"{}", "weights.safetensors": b"x" * 1000})
+    with pytest.raises(BadInput, match="it is too large: 1,002 bytes"):
+        find("eve/policy", replace(POLICY_WANTED, most_bytes=100))
+    assert not [path for _, path in hub.asked if "/resolve/" in path]
+
+
+def test_nothing_but_the_files_of_a_policy_or_of_curves_is_fetched(hub: HubServer, curves: Path) -> None:
+    extra = {"evil.py": b"import os", "weights.pkl": b"cos", "notes.zip": b"PK"}
+    for kind, name, place in (("model", "ada/policy", POLICY), ("dataset", "ada/curves", curves)):
+        push(place, name)
+        repository = hub.repositories[kind, name]
+        repository.commit("main", {**repository.files(), **extra})
+    found = [find("ada/policy").path, curves_to_read("ada/curves")]
+    names = {path.name for folder in found for path in folder.iterdir()}
+    assert names == {"policy.json", "weights.safetensors", "curves.parquet"}
+
+
+def test_a_broken_policy_of_the_hub_is_refused_as_a_broken_file_is(hub: HubServer) -> None:
+    hub.add("model", "eve/policy", {"policy.json": b"[]", "weights.safetensors": b"\x80\x04cos"})
+    with pytest.raises(BadInput, match="is not a JSON object"):
+        load_policy("eve/policy")
