@@ -81,6 +81,11 @@ def uploads_of(place: str, target: str) -> list[Upload]:
             return _front(path, target)
         if (path / "config.json").is_file():
             return [_one_of_a_front(path, target)]
+        if path.is_dir() and not any(path.rglob("*.parquet")):
+            raise BadInput(
+                f"{place} holds nothing that can be pushed: give the --out of a search or a policy, the --curves of a "
+                "campaign, or a folder in the models/ of a search"
+            )
     return [_curves(path, target)]
 
 

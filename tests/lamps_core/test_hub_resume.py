@@ -11,10 +11,11 @@ import pytest
 
 from lamps_core.errors import BadInput
 from lamps_core.hub_push import push_uploads, uploads_of
+from lamps_core.policies import shipped_policy
 from lamps_core.policy_file import read_policy, write_policy
 from lamps_core.search_run import SearchRun
 from tests.hub_server import HubServer, serve_hub_server, use_hub
-from tests.searches import forecasting_policy, quick_request, run_steps
+from tests.searches import quick_request, run_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
 def test_a_search_goes_on_with_the_policy_of_the_hub_that_it_began_with(
     hub: HubServer, topics_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    policy = forecasting_policy(tmp_path)
+    policy = shipped_policy("universal")
     (begun,) = push_uploads(uploads_of(str(policy), "ada/policy"))
     request = quick_request(topics_csv, tmp_path / "out", policy="ada/policy")
     with SearchRun(request) as run:
@@ -40,13 +41,14 @@ def test_a_search_goes_on_with_the_policy_of_the_hub_that_it_began_with(
     header = json.loads((tmp_path / "out/journal.jsonl").read_text().splitlines()[0])
     assert (header["policy"], header["policy_commit"]) == ("ada/policy", begun.commit)
     file = read_policy(policy)
-    bent = {name: array + 0.5 for name, array in file.weights.items()}
-    write_policy(tmp_path / "bent.zip", dataclasses.replace(file, weights=bent))
-    (later,) = push_uploads(uploads_of(str(tmp_path / "bent.zip"), "ada/policy"))
+    other = dataclasses.replace(file, card=dataclasses.replace(file.card, datasets=("another",)))
+    write_policy(tmp_path / "other.zip", other)
+    (later,) = push_uploads(uploads_of(str(tmp_path / "other.zip"), "ada/policy"))
     assert later.commit != begun.commit
     SearchRun(request).close()
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with SearchRun(request) as run:
         assert run_steps(run, 1) == 1
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     with pytest.raises(BadInput, match="holds another search"):
         SearchRun(dataclasses.replace(request, policy=f"ada/policy@{later.commit}"))
