@@ -136,7 +136,10 @@ def _of_the_search(search: SearchRecord) -> list[tuple[str, str]]:
             "candidates",
             f"{len(search.candidates)}, of which {complete} complete and {len(search.failed)} failed",
         ),
-        ("policy", code(result.get("policy", "unknown"))),
+        (
+            "policy",
+            code("@".join(str(result[name]) for name in ("policy", "policy_commit") if name in result)),
+        ),
         ("budget", f"{code(result.get('budget') or 'unlimited')}; spent {duration(search.spent_seconds)}"),
         ("landmark steps", f"{search.steps:,}"),
         ("seed", str(result.get("seed", "unknown"))),

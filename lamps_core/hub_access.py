@@ -119,7 +119,11 @@ def hub_error(error: Exception, what: str, endpoint: str) -> LampsError:
     if status is not None and 400 <= status < 500 and status != 429:
         told = " ".join(str(getattr(cause, "server_message", None) or "").split())[:200]
         return BadInput(f"{what}: {endpoint} refused it with {status}{f' ({told})' if told else ''}")
-    reason = f"answered {status}" if status is not None else f"cannot be reached: {type(cause).__name__}"
+    reason = (
+        f"answered {status}"
+        if status is not None
+        else f"does not answer, or broke off: {type(cause).__name__}"
+    )
     return HubFailed(f"{what}: {endpoint} {reason}")
 
 

@@ -354,7 +354,8 @@ class SearchRun:
                 "config": asdict(self.request.settings),
                 "parallel": len(self.slots),
                 "command": self.request.command,
-            },
+            }
+            | {name: value for name, value in self._journal.header.items() if name == "policy_commit"},
         )
 
     def finish(self) -> dict[str, Any]:
