@@ -9,14 +9,18 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+import yaml
 
 from lamps_core.errors import BadInput, LampsError
 from lamps_core.hub_access import hub_api, hub_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
+
+    from huggingface_hub import HfApi
 
 README = "README.md"
 _OF_THE_HUB = frozenset({".gitattributes"})  # which every new repository comes with
@@ -85,7 +89,7 @@ def upload(asked: Upload, *, public: bool = False, revision: str | None = None) 
                 api.create_branch(asked.repository, repo_type=kind, branch=revision, exist_ok=True)
             found: Any = api.repo_info(asked.repository, repo_type=kind, revision=revision)
             there = {file.rfilename for file in found.siblings or []} - _OF_THE_HUB
-            _refuse_others(asked, there, found)
+            _refuse_others(api, asked, there, found)
             commit = api.create_commit(
                 asked.repository,
                 operations=_operations(asked, there),
@@ -108,13 +112,31 @@ def upload(asked: Upload, *, public: bool = False, revision: str | None = None) 
     )
 
 
-def _refuse_others(asked: Upload, there: set[str], found: Any) -> None:
+def _refuse_others(api: HfApi, asked: Upload, there: set[str], found: Any) -> None:
     """Whatever LAMPS did not push there is somebody's work."""
-    if there and asked.tag not in (found.tags or []):
+    if (
+        there
+        and asked.tag not in (found.tags or [])
+        and asked.tag not in _tags_of_branch(api, asked, there, found)
+    ):
         raise BadInput(
             f"push to {asked.repository}: it holds something that LAMPS did not push there (no tag {asked.tag} on its "
             "card): name another repository"
         )
+
+
+def _tags_of_branch(api: HfApi, asked: Upload, there: set[str], found: Any) -> list[str]:
+    """What the card of this very commit says: the hub's own tags may be those of the default branch."""
+    from huggingface_hub import RepoCard
+
+    if README not in there:
+        return []
+    path = api.hf_hub_download(asked.repository, README, repo_type=asked.repo_type, revision=found.sha)
+    try:
+        told = RepoCard(Path(path).read_text(encoding="utf-8", errors="replace")).data.get("tags")
+    except (ValueError, TypeError, yaml.YAMLError):  # no card of ours
+        return []
+    return told if isinstance(told, list) else []
 
 
 def _operations(asked: Upload, there: set[str]) -> list[Any]:

@@ -85,8 +85,11 @@ class Repository:
 
     def card(self, revision: str = "main") -> dict[str, Any]:
         """The metadata on top of the README."""
-        _, _, rest = self.files(revision).get("README.md", b"").decode().partition("---\n")
-        return yaml.safe_load(rest.partition("\n---")[0]) or {}
+        _, _, rest = self.files(revision).get("README.md", b"").decode(errors="replace").partition("---\n")
+        try:
+            return yaml.safe_load(rest.partition("\n---")[0]) or {}
+        except yaml.YAMLError:
+            return {}
 
 
 @dataclass
@@ -283,12 +286,12 @@ def _info(hub: HubServer, request: Request, told: dict[str, str]) -> Response:
         | ({"size": len(files[name]), "blobId": _entry(name, files[name])["oid"]} if sized else {})
         for name in sorted(files)
     ]
-    card = repository.card("main")
+    card = repository.card()
+    tags = card.get("tags") if isinstance(card, dict) else None
     told_of = {
         "private": repository.private,
         "siblings": siblings,
-        "cardData": card,
-        "tags": card.get("tags", []),
+        "tags": tags if isinstance(tags, list) else [],
     }
     return _told({"_id": "1", "id": told["id"], "sha": commit, "gated": False, "disabled": False} | told_of)
 

@@ -197,7 +197,8 @@ def test_a_second_push_of_the_same_changes_nothing_and_another_replaces_what_is_
 
 def test_a_branch_is_pushed_to_and_loaded_by_its_name(hub: HubServer, searched: Path) -> None:
     (pushed,) = push(searched / "models/zoo--bert-tiny", "ada/best", revision="candidate")
-    assert pushed.revision == "candidate"
+    (again,) = push(searched / "models/zoo--bert-tiny", "ada/best", revision="candidate")
+    assert (pushed.revision, again.commit) == ("candidate", pushed.commit)
     repository = hub.model("ada/best")
     assert "model.safetensors" in repository.files("candidate")
     assert "model.safetensors" not in repository.files("main")
@@ -277,10 +278,11 @@ def test_a_local_path_wins_over_the_hub(
 # --- What the hub says no to
 
 
-def test_somebody_elses_work_is_not_written_over(hub: HubServer, curves: Path) -> None:
-    before = hub.add("dataset", "ada/precious", {"README.md": b"my thesis", "data.csv": b"1"}).branches[
-        "main"
-    ]
+@pytest.mark.parametrize(
+    "readme", [b"my thesis", b"---\n{[\n---\n", b"---\n- a\n---\n", b"---\ntags: lamps-curves\n---\n\xff"]
+)
+def test_somebody_elses_work_is_not_written_over(hub: HubServer, curves: Path, readme: bytes) -> None:
+    before = hub.add("dataset", "ada/precious", {"README.md": readme, "data.csv": b"1"}).branches["main"]
     with pytest.raises(BadInput, match="holds something that LAMPS did not push there"):
         push(curves, "ada/precious")
     assert hub.dataset("ada/precious").branches["main"] == before
