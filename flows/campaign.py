@@ -29,6 +29,7 @@ from lamps_core.errors import Interrupted, LampsError, StorageFailed
 from lamps_core.hub_access import check_push
 from lamps_core.registry import dataset_requests
 from lamps_core.settings import FineTuningSettings
+from lamps_core.tracking import parse_trackers
 from tasks.hub import with_push
 from tasks.landmark_step import RETRIES, worth_retrying
 from tasks.secrets import choose_hub_token
@@ -71,6 +72,7 @@ def campaign(
     step_timeout: float | None = None,
     hub_token_block: str | None = None,
     push_to_hub: str | None = None,
+    track: str | None = None,
 ) -> dict[str, Any]:
     """Fine-tune every model on every dataset, landmark step by landmark step, and record the learning curves.
 
@@ -98,6 +100,7 @@ def campaign(
         step_timeout: Seconds after which a step is taken for hung; None for never.
         hub_token_block: Name of the Prefect Secret block with the hub token, for gated models; None for hf-token.
         push_to_hub: Where on the hub (org/name) the curves are pushed; private where new; None for nowhere.
+        track: Experiment trackers to tell the curves, with commas: tensorboard, mlflow, wandb.
 
     Returns:
         How many curves are complete, what failed and why, and what was spent.
@@ -139,6 +142,7 @@ def campaign_request(*, datasets: str, models: str, curves: str, **rest: Any) ->
         work=rest.get("work") or None,
         retry_failed=rest.get("retry_failed", False),
         gpu_hour_price=rest.get("gpu_hour_price", GPU_HOUR_PRICE),
+        track=parse_trackers(rest.get("track")),
     )
 
 

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lamps_cli.options import fine_tuning_options, hub_token_option, json_option, push_option, show_result
+from lamps_cli.options import (
+    fine_tuning_options,
+    hub_token_option,
+    json_option,
+    push_option,
+    show_result,
+    track_option,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +76,7 @@ def engine_options(command: Any) -> Any:
 @click.option("--gpu-hour-price", default=3.67, show_default=True, help="Dollars, for the cost.")
 @engine_options
 @push_option
+@track_option
 @fine_tuning_options
 @json_option
 def campaign(as_json: bool, plan_only: bool, **parameters: Any) -> None:

@@ -17,6 +17,7 @@ from lamps_cli.options import (
     objective_options,
     push_option,
     show_result,
+    track_option,
 )
 from lamps_core.errors import BadInput
 
@@ -65,6 +66,7 @@ from lamps_core.errors import BadInput
 @click.option("--parallel", type=int, help="Steps at once.  [default: one a GPU, or one on a CPU]")
 @hub_token_option
 @push_option
+@track_option
 @fine_tuning_options
 @json_option
 def search(as_json: bool, bounds: tuple[str, ...], **parameters: Any) -> None:

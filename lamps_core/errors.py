@@ -63,3 +63,8 @@ class PushFailed(LampsError):
         """
         super().__init__(reason)
         self.result = result
+
+
+def first_line(error: Exception) -> str:
+    """What an error of a library says, as one line of at most 200 characters; its type where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
