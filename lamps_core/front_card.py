@@ -162,13 +162,14 @@ def _again(search: SearchRecord) -> list[str]:
     )
     if command is None:
         return []
-    # A fence longer than any in the command: a template may hold what ends one.
+    # A template may hold what ends a fence: this one is longer.
+    fence = "`" * (1 + max(len(run) for run in ["``", *re.findall("`+", command)]))
     return [
         "To run it again, with the dataset and any local model under these names:",
         "",
-        "````bash",
+        f"{fence}bash",
         command,
-        "````",
+        fence,
         "",
     ]
 

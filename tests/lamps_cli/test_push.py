@@ -15,7 +15,7 @@ from lamps_core.resources import data_path
 from tests.campaigns import campaign_arguments, write_datasets
 from tests.hub_server import TOKEN, HubServer, serve_hub_server
 from tests.lamps_command import lamps, search_arguments
-from tests.searches import BETTER, MODELS, TINY
+from tests.searches import BETTER, MODELS, TINY, forecasting_policy, steps_on_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,10 +110,6 @@ def test_a_search_pushes_its_front_which_predicts_the_same_from_the_hub(
     told = run("push", "out", "ada/topics", "--json", cwd=tmp_path)
     pushed = [one["repository"] for one in json.loads(told.stdout)["pushed"]]
     assert sorted(pushed) == ["ada/topics-zoo-bert-tiny", "ada/topics-zoo-gpt2-tiny"]
-    # The same command again runs no step, pushes nothing new, and says where everything is.
-    commits = {name: hub.model(name).branches["main"] for name in pushed}
-    again = json.loads(run(*arguments, "--json", cwd=tmp_path, prefect_url=prefect_url).stdout)
-    assert {one["repository"]: one["commit"] for one in again["pushed"]} == commits
     places = [str(tmp_path / "out" / row["path"]) for row in front]
     monkeypatch.setenv("HF_HOME", str(tmp_path / "another-home"))
     names = {TINY: "ada/topics-zoo-bert-tiny", BETTER: "ada/topics-zoo-gpt2-tiny"}
@@ -122,51 +118,46 @@ def test_a_search_pushes_its_front_which_predicts_the_same_from_the_hub(
 
 
 @pytest.mark.slow
-def test_curves_and_a_policy_go_round_by_the_hub_and_then_work_without_it(
+def test_a_campaigns_curves_are_the_same_from_the_hub(
+    hub: HubServer, tmp_path: Path, prefect_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = campaign_arguments(write_datasets(tmp_path), MODELS, "curves", "--push-to-hub", "ada/curves")
+    told = run(*arguments, cwd=tmp_path, prefect_url=prefect_url).stdout
+    assert f"hub: {hub.endpoint}/datasets/ada/curves (private, " in told
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "another-home"))
+    local, loaded = read_curves(tmp_path / "curves").to_pylist(), python(LOAD, "ada/curves")
+    columns = ("dataset", "model", "step", "test_loss", "step_seconds", "complete", "source")
+    assert [[row[name] for name in columns] for row in loaded] == [
+        [row[name] for name in columns] for row in local
+    ]
+    folds = []
+    for curves in ("curves", "ada/curves"):
+        options = ("--curves", curves, "--out", f"evaluation-{len(folds)}", "--methods", "cheapest,oracle")
+        more = ("--repeats", "1", "--objectives", "test_loss,parameters", "--json")
+        ran = run("evaluate", *options, *more, cwd=tmp_path, prefect_url=prefect_url)
+        folds.append(json.loads(ran.stdout)["folds"])
+    assert folds[0] == folds[1]
+
+
+@pytest.mark.slow
+def test_a_search_by_a_policy_of_the_hub_goes_on_without_the_hub(
     hub: HubServer, topics_csv: Path, tmp_path: Path, prefect_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    datasets = write_datasets(tmp_path)
-    run(
-        *campaign_arguments(datasets, MODELS, "curves", "--push-to-hub", "ada/curves"),
-        cwd=tmp_path,
-        prefect_url=prefect_url,
-    )
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "another-home"))
-    rows = read_curves(tmp_path / "curves").to_pylist()
-    loaded = python(LOAD, "ada/curves")
-    assert [(row["model"], row["step"], row["test_loss"]) for row in loaded] == [
-        (row["model"], row["step"], row["test_loss"]) for row in rows
-    ]
-
-    def folds(curves: str, out: str) -> Any:
-        options = (
-            "--methods",
-            "cheapest,oracle",
-            "--repeats",
-            "1",
-            "--objectives",
-            "test_loss,parameters",
-            "--json",
-        )
-        told = run(
-            "evaluate", "--curves", curves, "--out", out, *options, cwd=tmp_path, prefect_url=prefect_url
-        )
-        return json.loads(told.stdout)["folds"]
-
-    assert folds("ada/curves", "remote") == folds("curves", "local")
-    train = ("train-policy", "--curves", "ada/curves", "--objectives", "test_loss,parameters", "--seed", "0")
-    run(*train, "--out", "policy.zip", "--push-to-hub", "ada/policy", cwd=tmp_path, prefect_url=prefect_url)
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "third-home"))
+    run("push", str(forecasting_policy(tmp_path)), "ada/policy", cwd=tmp_path)
     arguments = search_arguments(topics_csv, "out", "--policy", "ada/policy", "--json")
-    told = json.loads(run(*arguments, cwd=tmp_path, prefect_url=prefect_url).stdout)
-    assert told["policy"] == "ada/policy"
+    first = run(*arguments, "--budget", "3steps", cwd=tmp_path, prefect_url=prefect_url)
+    told = json.loads(first.stdout)
+    assert (told["steps"], told["policy"]) == (3, "ada/policy")
+    assert told["policy_commit"] == hub.model("ada/policy").branches["main"]
     # From here on the cache has to do.
-    hub.down = 503
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     asked = len(hub.asked)
-    again = json.loads(run(*arguments, cwd=tmp_path, prefect_url=prefect_url).stdout)
-    assert (again["steps"], again["policy"]) == (told["steps"], "ada/policy")
-    refused = run(*train, "--out", "x.zip", cwd=tmp_path, prefect_url=prefect_url, code=2)
+    ran = run(*arguments, cwd=tmp_path, prefect_url=prefect_url)
+    assert json.loads(ran.stdout)["front"]
+    steps = steps_on_record(tmp_path / "out")
+    assert len(steps) == len(set(steps))
+    train = ("train-policy", "--curves", "ada/curves", "--out", "x.zip")
+    refused = run(*train, cwd=tmp_path, prefect_url=prefect_url, code=2)
     assert "not in the cache, and the hub is switched off here (HF_HUB_OFFLINE)" in refused.stderr
     assert len(hub.asked) == asked
 
