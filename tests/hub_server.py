@@ -15,81 +15,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
 
-import huggingface_hub.constants
-import yaml
-
+from tests.hub_repositories import LARGE, Account, Repository
 from tests.local_hub import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    import pytest
 
     from tests.local_hub import Request, Response
 
-LARGE = (".safetensors", ".parquet")  # what the hub keeps as LFS objects
 TOKEN = "hf_SecretTokenOfAda"
 JSON = {"Content-Type": "application/json"}
-COMMIT = re.compile(r"[0-9a-f]{40}")
 ID = r"(?P<id>[^/]+/[^/]+?)"
 API = rf"/api/(?P<kind>model|dataset)s/{ID}"
-
-
-@dataclass(frozen=True)
-class Account:
-    """Whom a token is of.
-
-    Attributes:
-        name: its own name space.
-        organisations: others that it may write to.
-        role: of the token.
-    """
-
-    name: str
-    organisations: tuple[str, ...] = ()
-    role: str = "write"
-
-    def may_write(self, repository: str) -> bool:
-        return self.role != "read" and repository.partition("/")[0] in {self.name, *self.organisations}
-
-
-@dataclass
-class Repository:
-    """What lies at an id.
-
-    Attributes:
-        private: whether only its owners see it.
-        commits: files by path, by commit.
-        branches: commit by name.
-    """
-
-    private: bool
-    commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
-    branches: dict[str, str] = field(default_factory=dict)
-
-    def commit(self, branch: str, files: dict[str, bytes]) -> str:
-        told = hashlib.sha1(f"{len(self.commits)} {branch}".encode(), usedforsecurity=False)
-        for name, content in sorted(files.items()):
-            told.update(name.encode() + content)
-        self.commits[told.hexdigest()] = files
-        self.branches[branch] = told.hexdigest()
-        return told.hexdigest()
-
-    def at(self, revision: str) -> str | None:
-        known = revision if COMMIT.fullmatch(revision) and revision in self.commits else None
-        return known or self.branches.get(revision)
-
-    def files(self, revision: str = "main") -> dict[str, bytes]:
-        return self.commits[self.branches[revision]]
-
-    def card(self, revision: str = "main") -> dict[str, Any]:
-        """The metadata on top of the README."""
-        _, _, rest = self.files(revision).get("README.md", b"").decode(errors="replace").partition("---\n")
-        try:
-            return yaml.safe_load(rest.partition("\n---")[0]) or {}
-        except yaml.YAMLError:
-            return {}
 
 
 @dataclass
@@ -361,24 +298,3 @@ def serve_hub_server() -> Iterator[HubServer]:
     hub = HubServer(accounts={TOKEN: Account("ada", ("team",))})
     with serving(hub.answer) as hub.endpoint:
         yield hub
-
-
-def use_hub(monkeypatch: pytest.MonkeyPatch, hub: HubServer, home: Path, token: str | None = TOKEN) -> None:
-    """Make this process a user of the hub, with an empty cache: its client read its settings when it was imported."""
-    monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-    monkeypatch.delenv("HUGGING_FACE_HUB_TOKEN", raising=False)
-    if token is not None:
-        monkeypatch.setenv("HF_TOKEN", token)
-    settings = {
-        "ENDPOINT": hub.endpoint,
-        "HUGGINGFACE_CO_URL_TEMPLATE": hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}",
-        "HF_HUB_CACHE": str(home / "hub"),
-        "HF_TOKEN_PATH": str(home / "token"),
-        "HF_HUB_OFFLINE": False,
-        "HF_HUB_DISABLE_XET": True,
-    }
-    for name, value in settings.items():
-        monkeypatch.setattr(huggingface_hub.constants, name, value)
-    huggingface_hub.close_session()

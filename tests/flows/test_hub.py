@@ -10,9 +10,9 @@ from prefect.blocks.system import Secret
 from flows.train_policy import train_policy
 from lamps_core.errors import BadInput, PushFailed
 from lamps_core.hub_download import find
-from lamps_core.hub_push import push_uploads, uploads_of
 from lamps_core.policy_file import read_policy
-from tests.hub_server import TOKEN, HubServer, serve_hub_server, use_hub
+from tests.hub_server import TOKEN, HubServer, serve_hub_server
+from tests.hub_user import push, use_hub
 from tests.meta_datasets import family_rows, write_meta_dataset
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def test_a_push_that_is_refused_leaves_the_policy_and_the_command_that_pushes_it
     assert f"run lamps push '{out}' ada/policy to push it" in str(told.value)
     assert told.value.result["policy"] == str(out)
     assert len([path for _, path in hub.asked if "/commit/" in path]) == 1  # what refuses is not asked again
-    push_uploads(uploads_of(str(out), "ada/policy"))
+    push(out, "ada/policy")
     assert read_policy(find("ada/policy").path).digest() == read_policy(out).digest()
 
 
@@ -78,7 +78,7 @@ def test_a_push_that_cannot_succeed_stops_a_flow_before_it_begins(
 def test_the_token_of_a_secret_block_reads_private_curves_and_pushes_what_was_learned_of_them(
     hub: HubServer, curves: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    push_uploads(uploads_of(str(curves), "ada/curves"))
+    push(curves, "ada/curves")
     monkeypatch.delenv("HF_TOKEN")
     monkeypatch.setattr("tasks.secrets._read", {})
     Secret(value=TOKEN).save("adas-hub", overwrite=True, _sync=True)

@@ -6,25 +6,24 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import huggingface_hub.constants
-import numpy as np
 import pyarrow.parquet
 import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from lamps_core.candidates import resolve_candidates
 from lamps_core.curve_reader import read_curves
-from lamps_core.errors import BadInput, HubFailed, LampsError
-from lamps_core.hub_access import check_push
-from lamps_core.hub_download import POLICY as POLICY_WANTED
+from lamps_core.errors import BadInput
 from lamps_core.hub_download import curves_to_read, find
-from lamps_core.hub_push import push_uploads, uploads_of
+from lamps_core.hub_push import uploads_of
 from lamps_core.policies import load_policy, shipped_policy
 from lamps_core.policy_file import read_policy, write_policy
+from lamps_core.pretrained import load_model, load_tokenizer
 from lamps_core.settings import FineTuningSettings
-from tests.hub_server import TOKEN, Account, HubServer, serve_hub_server, use_hub
+from tests.hub_server import TOKEN, HubServer, serve_hub_server
+from tests.hub_user import push, use_hub
 from tests.meta_datasets import family_rows, write_meta_dataset
 from tests.searches import BETTER, TINY, quick_request, run_to_the_end
 
@@ -56,10 +55,6 @@ def searched(tmp_path_factory: pytest.TempPathFactory, topics_csv: Path) -> Path
     return out
 
 
-def push(place: Path | str, target: str, **options: Any) -> list[Any]:
-    return push_uploads(uploads_of(str(place), target), **options)
-
-
 def logits(location: str) -> torch.Tensor:
     tokenizer = AutoTokenizer.from_pretrained(location)
     model = AutoModelForSequenceClassification.from_pretrained(location)
@@ -82,6 +77,18 @@ def test_every_front_model_is_a_private_repository_that_transformers_loads_alike
         assert torch.equal(logits(repository), logits(str(searched / row["path"])))
         config = json.loads(hub.model(repository).files()["config.json"])
         assert set(config["id2label"].values()) == {"food", "music", "weather"}
+
+
+def test_a_front_model_is_a_candidate_of_the_next_search(hub: HubServer, searched: Path) -> None:
+    push(searched / "models/zoo--bert-tiny", "ada/best")
+    (candidate,) = resolve_candidates("ada/best")
+    assert (candidate.kind, candidate.location) == ("hub", "ada/best")
+    tokenizer = load_tokenizer(candidate.location, revision=None, max_length=32)
+    labels = ("food", "music", "weather")
+    pad = tokenizer.pad_token_id
+    model = load_model(candidate.location, revision=None, label_names=labels, pad_token_id=pad, seed=0)
+    pushed = AutoModelForSequenceClassification.from_pretrained(searched / "models/zoo--bert-tiny")
+    assert torch.equal(model.classifier.weight, pushed.classifier.weight)  # its head goes on with it
 
 
 def test_nothing_but_weights_configuration_tokenizer_and_card_is_pushed(
@@ -273,191 +280,3 @@ def test_a_local_path_wins_over_the_hub(
     shutil.copytree(shipped_policy("pool").parent, tmp_path / "ada/policy")
     assert find("ada/policy").path == Path("ada/policy")
     assert hub.asked == []
-
-
-# --- What the hub says no to
-
-
-@pytest.mark.parametrize(
-    "readme", [b"my thesis", b"---\n{[\n---\n", b"---\n- a\n---\n", b"---\ntags: lamps-curves\n---\n\xff"]
-)
-def test_somebody_elses_work_is_not_written_over(hub: HubServer, curves: Path, readme: bytes) -> None:
-    before = hub.add("dataset", "ada/precious", {"README.md": readme, "data.csv": b"1"}).branches["main"]
-    with pytest.raises(BadInput, match="holds something that LAMPS did not push there"):
-        push(curves, "ada/precious")
-    assert hub.dataset("ada/precious").branches["main"] == before
-
-
-def test_a_repository_of_somebody_else_is_refused_in_one_line(hub: HubServer, curves: Path) -> None:
-    hub.add("dataset", "eve/curves", {})
-    with pytest.raises(BadInput, match="push to eve/curves: the token may not do that"):
-        push(curves, "eve/curves")
-    hub.accounts.clear()
-    with pytest.raises(BadInput, match="does not know the token"):
-        push(curves, "ada/curves")
-
-
-@pytest.mark.parametrize(
-    "failing", [("POST", "/api/repos/create", 500), ("POST", "/commit/", 503), ("GET", "/api/models", 502)]
-)
-def test_a_hub_that_fails_midway_can_be_asked_again_and_nothing_is_half_there(
-    hub: HubServer, failing: tuple[str, str, int]
-) -> None:
-    hub.failing.append(failing)
-    with pytest.raises(HubFailed, match=f"push to ada/policy: {hub.endpoint} answered {failing[2]}"):
-        push(shipped_policy("pool"), "ada/policy")
-    if ("model", "ada/policy") in hub.repositories:
-        assert set(hub.model("ada/policy").files()) == {".gitattributes"}
-    push(shipped_policy("pool"), "ada/policy")
-    assert "weights.safetensors" in hub.model("ada/policy").files()
-
-
-def test_an_upload_refused_by_the_storage_names_the_hub_not_the_client(hub: HubServer) -> None:
-    hub.failing.append(("POST", "info/lfs/objects/batch", 403))
-    with pytest.raises(BadInput, match="push to ada/policy: the token may not do that"):
-        push(shipped_policy("pool"), "ada/policy")
-
-
-def test_a_change_at_the_same_time_is_not_lost(hub: HubServer) -> None:
-    hub.failing.append(("POST", "/commit/", 412))
-    with pytest.raises(HubFailed, match="somebody else changed it at the same time"):
-        push(shipped_policy("pool"), "ada/policy")
-
-
-# --- Before anything runs
-
-
-def test_a_push_that_cannot_succeed_is_refused_before_anything_runs(
-    hub: HubServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    check_push("ada/reviews")
-    check_push("team/reviews")
-    with pytest.raises(
-        BadInput, match=r"the token is of ada, who does not belong to eve: name one of ada/\.\.\., team"
-    ):
-        check_push("eve/reviews")
-    with pytest.raises(BadInput, match="names no repository"):
-        check_push("reviews")
-    with pytest.raises(BadInput, match="leaves no room"):
-        check_push(f"ada/{'x' * 90}", of_a_front=True)
-    hub.accounts[TOKEN] = Account("ada", role="read")
-    with pytest.raises(BadInput, match="the token may only read"):
-        check_push("ada/reviews")
-    hub.accounts.clear()
-    with pytest.raises(BadInput, match="does not know the token"):
-        check_push("ada/reviews")
-    hub.down = 503
-    with pytest.raises(HubFailed, match="answered 503"):
-        check_push("ada/reviews")
-    monkeypatch.delenv("HF_TOKEN")
-    with pytest.raises(BadInput, match="there is no token of the hub: set HF_TOKEN"):
-        check_push("ada/reviews")
-    check_push("ada/reviews", needs_token=False)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(BadInput, match="switched off here"):
-        check_push("ada/reviews", needs_token=False)
-    assert hub.written() == []
-
-
-def test_no_error_tells_the_token(hub: HubServer) -> None:
-    for status in (400, 401, 403, 404, 409, 429, 500):
-        hub.down = status
-        with pytest.raises(LampsError) as told:
-            push(shipped_policy("pool"), "ada/policy")
-        assert TOKEN not in str(told.value)
-        assert "\n" not in str(told.value)
-
-
-# --- Loading
-
-
-POLICY = shipped_policy("pool")
-
-
-def test_what_is_in_the_cache_loads_though_the_hub_is_off_or_down(
-    hub: HubServer, curves: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    push(POLICY, "ada/policy")
-    push(curves, "ada/curves")
-    wanted = read_policy(POLICY).digest()
-    assert read_policy(find("ada/policy").path).digest() == wanted
-    rows = read_curves(curves_to_read("ada/curves"))
-    hub.down = 503
-    assert read_policy(find("ada/policy").path).digest() == wanted
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    asked = len(hub.asked)
-    assert read_policy(find("ada/policy").path).digest() == wanted
-    assert read_curves(curves_to_read("ada/curves")).equals(rows)
-    assert len(hub.asked) == asked
-
-
-def test_what_is_not_in_the_cache_is_one_clear_line_where_the_hub_is_off_or_down(
-    hub: HubServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hub.down = 503
-    with pytest.raises(BadInput, match=r"--policy ada/policy: .* answered 503; nor is it in the cache"):
-        find("ada/policy")
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(
-        BadInput, match=r"--curves ada/curves: .* not in the cache, and the hub is switched off"
-    ):
-        curves_to_read("ada/curves")
-
-
-def test_a_commit_is_loaded_again_whatever_came_since_and_without_asking(
-    hub: HubServer, tmp_path: Path
-) -> None:
-    (first,) = push(POLICY, "ada/policy")
-    asked_for = f"ada/policy@{first.commit}"
-    assert find(asked_for).commit == first.commit
-    other = replace(read_policy(POLICY), weights={"network": np.zeros(3, np.float32)})
-    write_policy(tmp_path / "other.zip", other)
-    (second,) = push(tmp_path / "other.zip", "ada/policy")
-    assert find("ada/policy").commit == second.commit != first.commit
-    asked = len(hub.asked)
-    assert read_policy(find(asked_for).path).digest() == read_policy(POLICY).digest()
-    assert len(hub.asked) == asked
-
-
-def test_a_repository_that_is_not_there_private_or_of_another_kind_is_one_line(
-    hub: HubServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(
-        BadInput, match=r"--policy ada/none: there is no such policy here, and .* not there, or private"
-    ):
-        find("ada/none")
-    push(POLICY, "ada/policy")
-    with pytest.raises(BadInput, match="there is no such revision"):
-        find("ada/policy@v9")
-    hub.add("model", "ada/pickle", {"policy.pkl": b"cos\nsystem\n", "README.md": b"a policy"})
-    with pytest.raises(BadInput, match=r"it has no policy\.json or weights\.safetensors"):
-        find("ada/pickle")
-    monkeypatch.delenv("HF_TOKEN")
-    with pytest.raises(BadInput, match="set HF_TOKEN"):
-        find("ada/policy")
-
-
-def test_a_hostile_policy_is_refused_by_its_size_before_it_is_fetched(
-    hub: HubServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hub.add("model", "eve/policy", {"policy.json": b"{}", "weights.safetensors": b"x" * 1000})
-    with pytest.raises(BadInput, match="it is too large: 1,002 bytes"):
-        find("eve/policy", replace(POLICY_WANTED, most_bytes=100))
-    assert not [path for _, path in hub.asked if "/resolve/" in path]
-
-
-def test_nothing_but_the_files_of_a_policy_or_of_curves_is_fetched(hub: HubServer, curves: Path) -> None:
-    extra = {"evil.py": b"import os", "weights.pkl": b"cos", "notes.zip": b"PK"}
-    for kind, name, place in (("model", "ada/policy", POLICY), ("dataset", "ada/curves", curves)):
-        push(place, name)
-        repository = hub.repositories[kind, name]
-        repository.commit("main", {**repository.files(), **extra})
-    found = [find("ada/policy").path, curves_to_read("ada/curves")]
-    names = {path.name for folder in found for path in folder.iterdir()}
-    assert names == {"policy.json", "weights.safetensors", "curves.parquet"}
-
-
-def test_a_broken_policy_of_the_hub_is_refused_as_a_broken_file_is(hub: HubServer) -> None:
-    hub.add("model", "eve/policy", {"policy.json": b"[]", "weights.safetensors": b"\x80\x04cos"})
-    with pytest.raises(BadInput, match="is not a JSON object"):
-        load_policy("eve/policy")

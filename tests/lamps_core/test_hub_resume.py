@@ -10,11 +10,11 @@ import huggingface_hub.constants
 import pytest
 
 from lamps_core.errors import BadInput
-from lamps_core.hub_push import push_uploads, uploads_of
 from lamps_core.policies import shipped_policy
 from lamps_core.policy_file import read_policy, write_policy
 from lamps_core.search_run import SearchRun
-from tests.hub_server import HubServer, serve_hub_server, use_hub
+from tests.hub_server import HubServer, serve_hub_server
+from tests.hub_user import push, use_hub
 from tests.searches import quick_request, run_steps
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def test_a_search_goes_on_with_the_policy_of_the_hub_that_it_began_with(
     hub: HubServer, topics_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     policy = shipped_policy("universal")
-    (begun,) = push_uploads(uploads_of(str(policy), "ada/policy"))
+    (begun,) = push(policy, "ada/policy")
     request = quick_request(topics_csv, tmp_path / "out", policy="ada/policy")
     with SearchRun(request) as run:
         assert run_steps(run, 1) == 1
@@ -43,7 +43,7 @@ def test_a_search_goes_on_with_the_policy_of_the_hub_that_it_began_with(
     file = read_policy(policy)
     other = dataclasses.replace(file, card=dataclasses.replace(file.card, datasets=("another",)))
     write_policy(tmp_path / "other.zip", other)
-    (later,) = push_uploads(uploads_of(str(tmp_path / "other.zip"), "ada/policy"))
+    (later,) = push(tmp_path / "other.zip", "ada/policy")
     assert later.commit != begun.commit
     SearchRun(request).close()
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
