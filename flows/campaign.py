@@ -26,9 +26,11 @@ from lamps_core.budget import GPU_HOUR_PRICE, check_price
 from lamps_core.campaign_request import CampaignRequest
 from lamps_core.campaign_run import CampaignRun
 from lamps_core.errors import Interrupted, LampsError, StorageFailed
+from lamps_core.hub_access import check_push
 from lamps_core.registry import dataset_requests
 from lamps_core.settings import FineTuningSettings
 from lamps_core.tracking import parse_trackers
+from tasks.hub import with_push
 from tasks.landmark_step import RETRIES, worth_retrying
 from tasks.secrets import choose_hub_token
 
@@ -69,6 +71,7 @@ def campaign(
     precision: Literal["auto", "fp32", "bf16"] = "auto",
     step_timeout: float | None = None,
     hub_token_block: str | None = None,
+    push_to_hub: str | None = None,
     track: str | None = None,
 ) -> dict[str, Any]:
     """Fine-tune every model on every dataset, landmark step by landmark step, and record the learning curves.
@@ -96,6 +99,7 @@ def campaign(
         precision: Number format of the forward pass.
         step_timeout: Seconds after which a step is taken for hung; None for never.
         hub_token_block: Name of the Prefect Secret block with the hub token, for gated models; None for hf-token.
+        push_to_hub: Where on the hub (org/name) the curves are pushed; private where new; None for nowhere.
         track: Experiment trackers to tell the curves, with commas: tensorboard, mlflow, wandb.
 
     Returns:
@@ -104,10 +108,14 @@ def campaign(
     Raises:
         BadInput: an argument cannot be used; nothing was run.
         LampsError: nothing could be fine-tuned, or a disk is full.
+        PushFailed: all is done but the push.
     """
     hub_token_block = choose_hub_token(hub_token_block or None)
     parameters = locals()
-    return run_campaign(campaign_request(**parameters), parameters)
+    if push_to_hub:
+        check_push(push_to_hub)
+    result = run_campaign(campaign_request(**parameters), parameters)
+    return with_push(result, curves, push_to_hub)
 
 
 def campaign_request(*, datasets: str, models: str, curves: str, **rest: Any) -> CampaignRequest:

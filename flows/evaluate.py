@@ -26,9 +26,10 @@ from lamps_core.errors import BadInput, Interrupted, LampsError, StorageFailed
 from lamps_core.evaluation_run import EvaluationRequest, EvaluationRun
 from lamps_core.evaluation_unit import TrainingLimits
 from lamps_core.evaluation_worker import UnitWorkers, register, unregister
+from lamps_core.hub_download import curves_to_read
 from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
-from lamps_core.resources import curves_to_read
 from tasks.evaluation import evaluate_unit
+from tasks.secrets import choose_hub_token
 
 if TYPE_CHECKING:
     from prefect.futures import PrefectFuture
@@ -58,14 +59,15 @@ def evaluate(
     train_steps: int | None = None,
     gpu_hour_price: Price = GPU_HOUR_PRICE,
     parallel: int | None = None,
+    hub_token_block: str | None = None,
 ) -> dict[str, Any]:
     """Replay recorded curves, one dataset held out at a time, and compare methods and trained policies.
 
     Args:
-        curves: Folder of the meta-dataset, an absolute path; or shipped, the curves that come with LAMPS.
+        curves: Folder of curves, an absolute path; org/name of the hub; or shipped, those that come with LAMPS.
         out: Folder of the results, an absolute path; one that holds this evaluation is resumed.
         methods: Names with commas, or untrained or all; empty for every untrained one and the default algorithm.
-        policies: Folders or zips of trained policies, with commas.
+        policies: Folders, zips or hub ids of trained policies, with commas.
         folds: Which datasets are held out: loo, each one in its turn.
         repeats: Of each fold; each has a seed of its own.
         objectives: What to minimise, with commas: columns of the curves, or dollars (training seconds x GPUs x price).
@@ -75,6 +77,7 @@ def evaluate(
         train_steps: Environment steps of each training; None for the algorithm's own number.
         gpu_hour_price: Dollars for an hour of a GPU, for costs and the objective dollars.
         parallel: Processes at once; None for one a core.
+        hub_token_block: Name of the Prefect Secret block with the hub token; None for hf-token.
 
     Returns:
         What `evaluation.json` in `out` holds.
@@ -83,7 +86,9 @@ def evaluate(
         BadInput: an argument cannot be used; nothing was run.
         LampsError: a method failed on a dataset; the results of the others are written.
     """
-    run = EvaluationRun(evaluation_request(**locals()))
+    parameters = dict(locals())
+    choose_hub_token(hub_token_block or None)
+    run = EvaluationRun(evaluation_request(**parameters))
     with run.opened():
         crash_dead_runs(out)  # the folder is ours: whoever had it is gone
         artifact = create_progress_artifact(run.share_done, description=f"methods on {curves}")

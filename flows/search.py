@@ -24,6 +24,7 @@ from flows.dead_runs import crash_dead_runs
 from flows.form import Positive, Price
 from lamps_core.budget import GPU_HOUR_PRICE, parse_budget
 from lamps_core.errors import BadInput, BudgetSpent, Interrupted, LampsError, StorageFailed
+from lamps_core.hub_access import check_push
 from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from lamps_core.policies import DEFAULT_POLICY
 from lamps_core.search import Action, Outcome
@@ -32,6 +33,7 @@ from lamps_core.settings import FineTuningSettings
 from lamps_core.stopping import STOP_BELOW
 from lamps_core.text_data import DatasetRequest
 from lamps_core.tracking import parse_trackers
+from tasks.hub import with_push
 from tasks.landmark_step import export_model, fine_tune_step
 from tasks.secrets import choose_hub_token
 
@@ -76,6 +78,7 @@ def search(
     precision: Literal["auto", "fp32", "bf16"] = "auto",
     step_timeout: float | None = None,
     hub_token_block: str | None = None,
+    push_to_hub: str | None = None,
     track: str | None = None,
     command: str | None = None,
 ) -> dict[str, Any]:
@@ -88,7 +91,7 @@ def search(
         out: Folder of the search, an absolute path; one that holds this search is resumed.
         models: Hub ids, folders or zoo names, with commas; a file with one a line; or a preset such as zoo-small.
         test_dataset: Another dataset to evaluate on; None for the dataset's own test split, or 20 % of its rows.
-        policy: What decides next: universal, cheapest, zigzag, blind, mo_asha, ehvi, ats; or a trained one's path.
+        policy: What decides next: universal, cheapest, zigzag, blind, mo_asha, ehvi, ats; a trained one's path or id.
         budget: When to stop: 90s, 2h, 40steps, $50, auto or several, such as auto,2h; None for no limit.
         stop_below: Budget auto stops below so much more expected: 1% in as long again, or 1%/h in an hour of steps.
         gpu_hour_price: Dollars for an hour of a GPU, for a budget in dollars and the objective dollars.
@@ -108,6 +111,7 @@ def search(
         precision: Number format of the forward pass.
         step_timeout: Seconds after which a step is taken for hung; None for never.
         hub_token_block: Name of the Prefect Secret block with the hub token, for gated models; None for hf-token.
+        push_to_hub: Where on the hub (org/name) the front's models are pushed; private where new; None for nowhere.
         track: Experiment trackers to tell the curves, with commas: tensorboard, mlflow, wandb.
         command: How this was started, for the report; leave it out.
 
@@ -117,9 +121,12 @@ def search(
     Raises:
         BadInput: an argument cannot be used; nothing was run.
         LampsError: no candidate could be evaluated.
+        PushFailed: all is done but the push.
     """
     parameters = dict(locals())
     choose_hub_token(hub_token_block or None)
+    if push_to_hub:
+        check_push(push_to_hub, of_a_front=True)
     request = search_request(**parameters | {"command": command or command_of(parameters)})
     with SearchRun(request) as run:
         crash_dead_runs(out)  # the folder is ours: whoever had it is gone
@@ -131,7 +138,7 @@ def search(
         create_markdown_artifact(front_table(result), key="lamps-front", description="Front of the search")
     if len(result["failed"]) == len(result["candidates"]):
         raise LampsError(f"every candidate failed; the first: {result['failed'][0]['error']}")
-    return result
+    return with_push(result, out, push_to_hub if result["front"] else None)
 
 
 def search_request(

@@ -20,11 +20,14 @@ from flows.dead_runs import crash_dead_runs
 from flows.form import Positive, Price
 from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.errors import BadInput
+from lamps_core.hub_access import check_push
+from lamps_core.hub_download import curves_to_read, find
 from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from lamps_core.policy_training.algorithms import DEFAULT_ALGORITHM
 from lamps_core.policy_training.train import Training, TrainingRequest
 from lamps_core.progress import TrainingProgress, listener, listening
-from lamps_core.resources import curves_to_read
+from tasks.hub import with_push
+from tasks.secrets import choose_hub_token
 
 ARTIFACT_SECONDS = 5.0  # the least between two updates of the progress artifact: each is a call to the server
 Algorithm = Literal["forecast", "distral", "ppo", "universal"]
@@ -44,11 +47,13 @@ def train_policy(
     seed: int = 0,
     warm_start: str | None = None,
     settings: str = "",
+    hub_token_block: str | None = None,
+    push_to_hub: str | None = None,
 ) -> dict[str, Any]:
     """Train a policy on a folder of learning curves (Section 5 of the paper).
 
     Args:
-        curves: Folder of the curves, an absolute path; or shipped, the curves that come with LAMPS.
+        curves: Folder of curves, an absolute path; org/name of the hub; or shipped, those that come with LAMPS.
         out: Where the policy is written: a folder, or a file that ends in .zip; an absolute path.
         algorithm: What trains it: forecast of how curves go on, the paper's distral, or ppo alone.
         exclude_datasets: Datasets to leave out, with commas.
@@ -58,16 +63,23 @@ def train_policy(
         bounds: Upper bounds of objectives such as train_seconds=3600, with commas.
         gpu_hour_price: Dollars for an hour of a GPU, for the objective dollars.
         seed: Fixes the weights that the training begins with, and all that it draws.
-        warm_start: A policy of distral or ppo to begin with; None for random weights.
+        warm_start: A policy of distral or ppo to begin with, or its hub id; None for random weights.
         settings: Hyperparameters of distral or ppo such as entropy_coefficient=0.02, with commas.
+        hub_token_block: Name of the Prefect Secret block with the hub token; None for hf-token.
+        push_to_hub: Where on the hub (org/name) the policy is pushed; private where new; None for nowhere.
 
     Returns:
         Where the policy is, what it was trained on, and its score on datasets kept out of the training.
 
     Raises:
         BadInput: an argument cannot be used; nothing was run.
+        PushFailed: all is done but the push.
     """
-    training = Training(training_request(**locals()))
+    parameters = dict(locals())
+    choose_hub_token(hub_token_block or None)
+    if push_to_hub:
+        check_push(push_to_hub)
+    training = Training(training_request(**parameters))
     with training.opened():
         crash_dead_runs(training.folder)  # the folder is ours: whoever had it is gone
         artifact = create_progress_artifact(0.0, description=f"training of {out}")
@@ -77,7 +89,7 @@ def train_policy(
     create_markdown_artifact(
         policy_table(result), key="lamps-policy", description="The policy that was trained"
     )
-    return result
+    return with_push(result, out, push_to_hub)
 
 
 def training_request(*, curves: str, out: str, **rest: Any) -> TrainingRequest:
@@ -101,7 +113,7 @@ def training_request(*, curves: str, out: str, **rest: Any) -> TrainingRequest:
             gpu_hour_price=rest.get("gpu_hour_price", GPU_HOUR_PRICE),
         ),
         seed=rest.get("seed", 0),
-        warm_start=Path(rest["warm_start"]) if rest.get("warm_start") else None,
+        warm_start=find(rest["warm_start"]).path if rest.get("warm_start") else None,
         settings=_settings(_names(rest.get("settings"))),
     )
 

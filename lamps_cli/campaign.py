@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lamps_cli.options import fine_tuning_options, hub_token_option, json_option, track_option
+from lamps_cli.options import (
+    fine_tuning_options,
+    hub_token_option,
+    json_option,
+    push_option,
+    show_result,
+    track_option,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +75,7 @@ def engine_options(command: Any) -> Any:
 @click.option("--max-train-rows", type=int, help="Stratified cap on the training rows.")
 @click.option("--gpu-hour-price", default=3.67, show_default=True, help="Dollars, for the cost.")
 @engine_options
+@push_option
 @track_option
 @fine_tuning_options
 @json_option
@@ -78,7 +86,10 @@ def campaign(as_json: bool, plan_only: bool, **parameters: Any) -> None:
     quieten_prefect()
     from flows.campaign import campaign as flow
     from flows.campaign import campaign_request
+    from lamps_core.hub_access import check_push
 
+    if parameters["push_to_hub"]:
+        check_push(parameters["push_to_hub"], needs_token=False)  # which may be in a Secret block
     _run(flow, campaign_request(**parameters), parameters, plan_only=plan_only, as_json=as_json)
 
 
@@ -118,11 +129,14 @@ def _run(
     if plan_only:
         _print_plan(request, parameters, as_json=as_json)
         return
-    result = _run_flow(flow, request, parameters)
-    if as_json:
-        print(json.dumps(result, indent=2))
-    else:
-        print_campaign(result)
+
+    def show(result: dict[str, Any]) -> None:
+        if as_json:
+            print(json.dumps(result, indent=2))
+        else:
+            print_campaign(result)
+
+    show_result(lambda: _run_flow(flow, request, parameters), show)
 
 
 def _print_plan(request: CampaignRequest, parameters: dict[str, Any], *, as_json: bool) -> None:

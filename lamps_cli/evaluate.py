@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from lamps_cli.options import json_option, objective_options
+from lamps_cli.options import hub_token_option, json_option, objective_options
 from lamps_core.errors import BadInput
 
 
@@ -19,14 +19,15 @@ from lamps_core.errors import BadInput
 @click.option(
     "--curves",
     required=True,
-    help="Folder of learning curves of several datasets; or shipped, the measured ones that come with LAMPS.",
+    help="Folder of learning curves of several datasets; org/name of the hub; or shipped, the measured ones that come "
+    "with LAMPS.",
 )
 @click.option("--out", required=True, help="Folder of the results; run again with the same one, it resumes.")
 @click.option(
     "--policy",
     "policies",
     multiple=True,
-    help="Folder or zip of a trained policy, judged on the datasets that it was not trained on.",
+    help="Folder, zip or hub id of a trained policy, judged on the datasets that it was not trained on.",
 )
 @click.option(
     "--methods",
@@ -55,6 +56,7 @@ from lamps_core.errors import BadInput
     "--gpu-hour-price", default=3.67, show_default=True, help="Dollars, for costs and the objective dollars."
 )
 @click.option("--parallel", type=int, help="Processes at once.  [default: one a core]")
+@hub_token_option
 @json_option
 def evaluate(as_json: bool, policies: tuple[str, ...], bounds: tuple[str, ...], **parameters: Any) -> None:
     """Replay recorded curves: which method finds the front soonest on a dataset it has not seen?"""

@@ -17,6 +17,7 @@ import click
 from lamps_cli.campaign import campaign, fingerprint
 from lamps_cli.evaluate import evaluate
 from lamps_cli.options import json_option
+from lamps_cli.push import push
 from lamps_cli.registry import datasets, models
 from lamps_cli.search import search
 from lamps_cli.simulate import simulate
@@ -64,7 +65,7 @@ def cli() -> None:
     """Which pretrained language model should I fine-tune on my dataset?"""
 
 
-for command in (search, campaign, fingerprint, train_policy, evaluate, simulate, models, datasets):
+for command in (search, campaign, fingerprint, train_policy, evaluate, simulate, push, models, datasets):
     cli.add_command(command)
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from lamps_core.errors import PushFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _FINE_TUNING = (
     click.option("--seed", default=0, show_default=True, help="Of the head, the batches, the reserved rows."),
@@ -46,9 +51,25 @@ def objective_options(command: Any) -> Any:
 
 
 def hub_token_option(command: Any) -> Any:
-    """`--hub-token-block`: where the token for gated models is read from."""
-    words = "Prefect Secret block of the hub token, for gated models.  [default: hf-token]"
+    """`--hub-token-block`: where the token of the hub is read from."""
+    words = "Prefect Secret block of the hub token, for gated and private repositories.  [default: hf-token]"
     return click.option("--hub-token-block", help=words)(command)
+
+
+def push_option(command: Any) -> Any:
+    """`--push-to-hub`: the repository that what was made is pushed to at the end."""
+    words = "Push what was made to this repository of the hub, such as my-name/reviews; a new one is private."
+    return click.option("--push-to-hub", metavar="ORG/NAME", help=words)(command)
+
+
+def show_result(run: Callable[[], dict[str, Any]], show: Callable[[dict[str, Any]], None]) -> None:
+    """Show what a flow came to, even if it could not be pushed to the hub, which is said behind it."""
+    try:
+        result = run()
+    except PushFailed as failed:
+        show(failed.result)
+        raise
+    show(result)
 
 
 def track_option(command: Any) -> Any:

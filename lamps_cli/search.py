@@ -15,6 +15,8 @@ from lamps_cli.options import (
     hub_token_option,
     json_option,
     objective_options,
+    push_option,
+    show_result,
     track_option,
 )
 from lamps_core.errors import BadInput
@@ -38,8 +40,8 @@ from lamps_core.errors import BadInput
     "--policy",
     default="universal",
     show_default=True,
-    help="universal (trained, ships with LAMPS), cheapest, zigzag, blind, mo_asha, ehvi or ats; or the folder or .zip "
-    "of a trained one.",
+    help="universal (trained, ships with LAMPS), cheapest, zigzag, blind, mo_asha, ehvi or ats; or the folder, .zip "
+    "or hub id of a trained one.",
 )
 @click.option(
     "--budget",
@@ -63,6 +65,7 @@ from lamps_core.errors import BadInput
 @click.option("--template", help="How several columns make one text: '{question}\\n{choices}'.")
 @click.option("--parallel", type=int, help="Steps at once.  [default: one a GPU, or one on a CPU]")
 @hub_token_option
+@push_option
 @track_option
 @fine_tuning_options
 @json_option
@@ -74,8 +77,10 @@ def search(as_json: bool, bounds: tuple[str, ...], **parameters: Any) -> None:
         )
     parameters["bounds"] = ",".join(bounds)
     parameters["command"] = shlex.join(["lamps", *sys.argv[1:]])
-    result = _run_search(parameters)
-    _print_result(result, Path(parameters["out"]), as_json=as_json)
+    show_result(
+        lambda: _run_search(parameters),
+        lambda result: _print_result(result, Path(parameters["out"]), as_json=as_json),
+    )
 
 
 def _run_search(parameters: dict[str, Any]) -> dict[str, Any]:
@@ -86,9 +91,13 @@ def _run_search(parameters: dict[str, Any]) -> dict[str, Any]:
     quieten_prefect()
     from flows.search import search as search_flow
     from flows.search import search_request
+    from lamps_core.hub_access import check_push
     from lamps_core.search_run import SearchRun
 
     request = search_request(**parameters)
+    if parameters["push_to_hub"]:
+        # The token may be in a Secret block.
+        check_push(parameters["push_to_hub"], of_a_front=True, needs_token=False)
     with prefect_server() as wait_until_ready:
         SearchRun(request).close()  # every complaint about the input comes before the wait for the server
         wait_until_ready()

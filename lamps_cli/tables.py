@@ -11,7 +11,7 @@ from rich.table import Table
 from lamps_core.quantities import number
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from lamps_core.doctor import Check
@@ -47,6 +47,7 @@ def print_search(result: dict[str, Any], out: Path) -> None:
     else:
         console.print(_why_no_front(result), markup=False)
     console.print(f"report: {out / 'report.html'}", markup=False, highlight=False)
+    print_pushed(result.get("pushed", ()))
 
 
 def _beyond(row: dict[str, Any], result: dict[str, Any]) -> str:
@@ -111,6 +112,7 @@ def print_campaign(result: dict[str, Any]) -> None:
         console.print(f"report: {result['report']}", markup=False, highlight=False)
     if "policy" in result:
         _print_extension(console, result["policy"])
+    print_pushed(result.get("pushed", ()))
 
 
 def _print_extension(console: Console, told: dict[str, Any]) -> None:
@@ -152,6 +154,16 @@ def print_policy(result: dict[str, Any]) -> None:
         highlight=False,
     )
     console.print(f"policy: {result['policy']}", markup=False, highlight=False)
+    print_pushed(result.get("pushed", ()))
+
+
+def print_pushed(rows: Iterable[dict[str, Any]]) -> None:
+    """Where on the hub something lies now, and who sees it."""
+    console = Console(soft_wrap=True)
+    for row in rows:
+        seen = "private" if row["private"] else "public"
+        line = f"hub: {row['url']} ({seen}, {row['revision']} at {row['commit'][:8]})"
+        console.print(line, markup=False, highlight=False)
 
 
 def print_plan(plan: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lamps_cli.options import json_option, objective_options
+from lamps_cli.options import hub_token_option, json_option, objective_options, push_option, show_result
 from lamps_core.errors import BadInput
 
 
@@ -18,7 +18,8 @@ from lamps_core.errors import BadInput
 @click.option(
     "--curves",
     required=True,
-    help="Folder of learning curves, as lamps campaign leaves it; or shipped, those that come with LAMPS.",
+    help="Folder of learning curves, as lamps campaign leaves it; org/name of the hub; or shipped, those that "
+    "come with LAMPS.",
 )
 @click.option(
     "--out", required=True, help="The policy: a folder, or a .zip; run again after Ctrl-C, it goes on."
@@ -39,6 +40,8 @@ from lamps_core.errors import BadInput
 @click.option(
     "--set", "settings", multiple=True, help="A hyperparameter of distral or ppo: epochs=10; repeatable."
 )
+@hub_token_option
+@push_option
 @json_option
 def train_policy(
     as_json: bool,
@@ -54,7 +57,10 @@ def train_policy(
     parameters["exclude_datasets"] = ",".join(exclude_datasets)
     parameters["bounds"] = ",".join(bounds)
     parameters["settings"] = ",".join(settings)
-    result = _run(parameters)
+    show_result(lambda: _run(parameters), lambda result: _show(result, as_json=as_json))
+
+
+def _show(result: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(result, indent=2))
         return
@@ -71,8 +77,11 @@ def _run(parameters: dict[str, Any]) -> dict[str, Any]:
     quieten_prefect()
     from flows.train_policy import train_policy as flow
     from flows.train_policy import training_request
+    from lamps_core.hub_access import check_push
     from lamps_core.policy_training.train import Training
 
+    if parameters["push_to_hub"]:
+        check_push(parameters["push_to_hub"], needs_token=False)  # which may be in a Secret block
     with prefect_server() as wait_until_ready:
         Training(training_request(**parameters))  # every complaint comes before the wait for the server
         wait_until_ready()

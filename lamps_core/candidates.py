@@ -184,7 +184,7 @@ def _shown(entry: str) -> str:
 
 def _local(folder: Path) -> Candidate:
     try:
-        flaw = _flaw({path.name for path in folder.iterdir()})
+        flaw = model_flaw({path.name for path in folder.iterdir()})
     except OSError as error:
         raise BadInput(f"the model folder {folder} cannot be read: {error.strerror}") from error
     flaw = flaw or _unusable(folder)
@@ -193,7 +193,7 @@ def _local(folder: Path) -> Candidate:
     return Candidate(folder.name, "local", str(folder), None, None)
 
 
-def _flaw(names: Collection[str]) -> str | None:
+def model_flaw(names: Collection[str]) -> str | None:
     """What the files of a model lack, and the mend; None if nothing."""
     if "config.json" not in names:
         return "has no config.json: give a folder or repository that save_pretrained wrote"
@@ -286,7 +286,7 @@ def _check_one_on_hub(candidate: Candidate) -> None:
         ) from error
     # Weights that are .bin alone may have a safetensors conversion, which shows when they are loaded: one such
     # model in a long list is a failure of its own, no reason to refuse the list.
-    flaw = _flaw({file.rfilename for file in info.siblings or []} | WEIGHT_FILES)
+    flaw = model_flaw({file.rfilename for file in info.siblings or []} | WEIGHT_FILES)
     if flaw:
         raise BadInput(f"the hub model {name} {flaw}")
 
@@ -295,7 +295,9 @@ def _is_cached(candidate: Candidate) -> bool:
     from huggingface_hub import try_to_load_from_cache
 
     config = try_to_load_from_cache(candidate.location, "config.json", revision=candidate.revision)
-    return isinstance(config, str) and _flaw({path.name for path in Path(config).parent.iterdir()}) is None
+    return (
+        isinstance(config, str) and model_flaw({path.name for path in Path(config).parent.iterdir()}) is None
+    )
 
 
 def _nothing_else(name: str) -> str:

@@ -198,8 +198,13 @@ def _given(rows: Sequence[Mapping[str, Any]], place: Path) -> tuple[CurveRows, C
 
 
 def _parquet(rows: CurveRows) -> bytes:
+    return curves_parquet(rows.sorted().table)
+
+
+def curves_parquet(table: pa.Table) -> bytes:
+    """Checked rows of curves, of one or of many, as a Parquet file in `CURVE_SCHEMA`."""
     sink = pa.BufferOutputStream()
-    pq.write_table(rows.sorted().table.select(CURVE_SCHEMA.names).cast(CURVE_SCHEMA), sink)
+    pq.write_table(table.select(CURVE_SCHEMA.names).cast(CURVE_SCHEMA), sink)
     return bytes(sink.getvalue().to_pybytes())
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class LampsError(Exception):
     """Base of every error raised on purpose by LAMPS."""
@@ -43,6 +45,24 @@ class Interrupted(LampsError):
 
 class StorageFailed(LampsError):
     """A disk or a store cannot be written or read: nothing can go on until somebody mends it."""
+
+
+class HubFailed(LampsError):
+    """The hub could not be reached, or failed: it may be asked again."""
+
+
+class PushFailed(LampsError):
+    """What was asked for is done and kept on disk, and only the push to the hub is missing."""
+
+    def __init__(self, reason: str, result: dict[str, Any]) -> None:
+        """Say what is missing.
+
+        Args:
+            reason: what the hub said, and how to push again.
+            result: of the work, as it would have been returned.
+        """
+        super().__init__(reason)
+        self.result = result
 
 
 def first_line(error: Exception) -> str:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lamps_core.errors import BadInput
+from lamps_core.hub_download import find
 from lamps_core.policies import UNIVERSAL, shipped_policy
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def contenders(
 
     Args:
         methods: names, `untrained`, `all`; none for every untrained one and the default algorithm.
-        policies: paths.
+        policies: paths, or `org/name[@revision]` of the hub.
         tasks: of the meta-dataset.
 
     Returns:
@@ -135,18 +135,18 @@ def _policy(path: str, tasks: Sequence[Task], taken: set[str]) -> Contender:
     from lamps_core.policy_file import read_policy
     from lamps_core.policy_training.algorithms import algorithm
 
-    file = read_policy(Path(path))
+    found = find(path)
+    file = read_policy(found.path)
     place = f"--policy {path}"
     for task in tasks:
         file.card.check_fits(task.candidates, task.objectives, place=place)
     algorithm(file.card.algorithm).load(file, name=path)  # raises where the weights are another network's
-    name = Path(path).resolve().stem
     return Contender(
-        name=path if name in taken else name,
+        name=path if found.name in taken else found.name,
         kind="policy",
         random=False,
         about=f"{file.card.kind} policy, trained by {file.card.algorithm} on {len(file.card.datasets)} datasets",
-        path=str(Path(path).resolve()),
+        path=str(found.path.resolve()),
         weights=file.digest(),
         saw=file.card.datasets,
     )

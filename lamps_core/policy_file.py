@@ -163,12 +163,7 @@ def write_policy(path: Path, policy: PolicyFile) -> None:
     Raises:
         BadInput: the place cannot be written, or is something else.
     """
-    from safetensors.numpy import save
-
-    parts = {
-        CARD: (json.dumps(asdict(policy.card), indent=2, allow_nan=False) + "\n").encode(),
-        WEIGHTS: save({name: np.ascontiguousarray(array) for name, array in sorted(policy.weights.items())}),
-    }
+    parts = policy_parts(policy)
     try:
         if path.suffix.lower() == ".zip":
             write_atomically(path, _zipped(parts))
@@ -179,6 +174,16 @@ def write_policy(path: Path, policy: PolicyFile) -> None:
             write_atomically(path / name, parts[name])
     except OSError as error:
         raise BadInput(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def policy_parts(policy: PolicyFile) -> dict[str, bytes]:
+    """The two files of a policy, by name; the same policy gives the same bytes."""
+    from safetensors.numpy import save
+
+    return {
+        CARD: (json.dumps(asdict(policy.card), indent=2, allow_nan=False) + "\n").encode(),
+        WEIGHTS: save({name: np.ascontiguousarray(array) for name, array in sorted(policy.weights.items())}),
+    }
 
 
 def replace_policy(path: Path, policy: PolicyFile) -> None:

@@ -22,14 +22,3 @@ def data_path(name: str) -> Path:
         if path.exists():
             return path
     raise FileNotFoundError(f"data file {name} is missing: reinstall lamps, or restore data/ in the checkout")
-
-
-def curves_to_read(name: str) -> Path:
-    """The folder that `--curves` means where curves are only read: `shipped`, or a path.
-
-    The name is taken for the shipped curves even where a folder is called so: write `./shipped` for the folder.
-
-    Raises:
-        FileNotFoundError: as `data_path`.
-    """
-    return data_path("curves") if name.strip() == SHIPPED else Path(name)

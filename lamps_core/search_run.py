@@ -17,12 +17,13 @@ from lamps_core.candidates import resolve_candidates
 from lamps_core.curves import CURVE_SCHEMA, CurveKey, write_curve
 from lamps_core.errors import BadInput
 from lamps_core.files import folder_fingerprint, write_json
-from lamps_core.journal import Journal
+from lamps_core.hub_download import at_commit
+from lamps_core.journal import Journal, read_journal
 from lamps_core.policies import (
     DEFAULT_POLICY,
     load_forecaster,
     load_policy,
-    policy_path,
+    policy_found,
 )
 from lamps_core.policy_file import priced, read_policy
 from lamps_core.prepared_data import save_prepared
@@ -56,7 +57,7 @@ class SearchRequest:
         objectives: what to minimise, with bounds.
         budget: when to stop.
         out: the folder of the search.
-        policy: name of the policy, or the path of a trained one.
+        policy: name of the policy, or a trained one: its path, or `org/name[@revision]` of the hub.
         settings: how candidates are fine-tuned.
         parallel: steps at once; None is one a GPU, or one on a CPU.
         step_timeout_seconds: after which a step is taken for hung.
@@ -96,8 +97,9 @@ class SearchRun:
             raise BadInput(f"--step-timeout must be more than zero, not {request.step_timeout_seconds:g}")
         _check_out(request.out, request.data)
         self.candidates = {candidate.name: candidate for candidate in resolve_candidates(request.models)}
+        self._policy = _as_begun(request)
         policy = load_policy(
-            request.policy,
+            self._policy,
             seed=request.settings.seed,
             objectives=request.objectives,
             candidates=tuple(self.candidates),
@@ -142,8 +144,10 @@ class SearchRun:
         """What makes a search this search: budget and devices may change from run to run, these may not."""
         settings = asdict(self.request.settings)
         del settings["micro_batch_size"]
-        policy = policy_path(self.request.policy)
-        trained = {} if policy is None else {"policy_weights": read_policy(policy).digest()}
+        policy = policy_found(self._policy)
+        trained = {} if policy is None else {"policy_weights": read_policy(policy.path).digest()}
+        if policy is not None and policy.commit is not None:
+            trained["policy_commit"] = policy.commit
         return (
             trained
             | priced(self.request.objectives)
@@ -364,7 +368,8 @@ class SearchRun:
                 "config": asdict(self.request.settings),
                 "parallel": len(self.slots),
                 "command": self.request.command,
-            },
+            }
+            | {name: value for name, value in self._journal.header.items() if name == "policy_commit"},
         )
 
     def finish(self) -> dict[str, Any]:
@@ -399,6 +404,19 @@ def describe(outcome: Outcome) -> str:
         return f"{what} stopped: the budget is spent"
     done = " (complete)" if outcome.record["complete"] else ""
     return f"{what}: loss {outcome.record['test_loss']:.4f} after {outcome.seconds:.1f} s{done}"
+
+
+def _as_begun(request: SearchRequest) -> str:
+    """The policy asked for; of the hub's, at the commit that the search of this folder began with."""
+    path = request.out / "journal.jsonl"
+    if not path.is_file():
+        return request.policy
+    try:
+        header, _ = read_journal(path)
+    except BadInput:  # whoever opens it says so
+        return request.policy
+    same = header.get("policy") == request.policy and isinstance(header.get("policy_commit"), str)
+    return at_commit(request.policy, header["policy_commit"]) if same else request.policy
 
 
 def _check_out(out: Path, data: DatasetRequest) -> None:

@@ -244,6 +244,28 @@ COMMANDS = [
     Case("report of a result that is no JSON", ["report", "{here}/result"], "result.json"),
     Case("report of a result nested too deep", ["report", "{here}/deep-result"], "result.json"),
 ]
+_OFF = "the hub is switched off here (HF_HUB_OFFLINE)"  # as in all tests
+HUB = [
+    Case("repository without an owner", ["--push-to-hub", "reviews"], "names no repository of the hub"),
+    Case("repository with a space", ["--push-to-hub", "my name/reviews"], "names no repository of the hub"),
+    Case("repository without room for candidates", ["--push-to-hub", f"me/{LONG[:90]}"], "leaves no room"),
+    Case("push while the hub is off", ["--push-to-hub", "me/reviews"], _OFF),
+    Case("policy that only the hub could have", ["--policy", "org/policy"], _OFF),
+    Case(
+        "curves that only the hub could have",
+        ["train-policy", "--out", "{out}", "--curves", "org/curves@v1"],
+        _OFF,
+    ),
+    Case(
+        "push of what is not there", ["push", "nowhere", "me/x"], "nowhere: there is no such file or folder"
+    ),
+    Case("push of something else", ["push", "{here}/pickled", "me/x"], "holds nothing that can be pushed"),
+    Case("push of an unfinished search", ["push", "{here}/search", "me/x"], "is not finished"),
+    Case(
+        "push of a policy with pickled weights", ["push", "{here}/pickle.zip", "me/x"], "is not safetensors"
+    ),
+    Case("push of curves with a gap", ["push", "{here}/curves/gap", "me/x"], "leaves a gap"),
+]
 GROUPS = {
     "Datasets": DATASETS,
     "Columns, labels and splits": COLUMNS,
@@ -253,6 +275,7 @@ GROUPS = {
     "Folders and journals of searches": PLACES,
     "Curves": CURVES,
     "Campaigns and their files": CONFIGS,
+    "The hub": HUB,
     "Commands": COMMANDS,
 }
 CASES = {case.name: case for cases in GROUPS.values() for case in cases}

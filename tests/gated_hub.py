@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.local_hub import Request
+
 COMMIT = "c" * 40
 
 
@@ -33,13 +35,14 @@ class GatedHub:
     given: list[str] = field(default_factory=list)
     refused: int = 0
 
-    def answer(self, path: str, authorization: str) -> tuple[int, dict[str, str], bytes]:
+    def answer(self, request: Request) -> tuple[int, dict[str, str], bytes]:
+        path = request.path
         about = f"/api/models/{self.repository}"
         if path == about or path.startswith(f"{about}/revision/"):
             files = [{"rfilename": file.name} for file in sorted(self.folder.iterdir())]
             body = {"_id": "1", "id": self.repository, "sha": COMMIT, "gated": "manual", "siblings": files}
             return 200, {"Content-Type": "application/json"}, json.dumps(body).encode()
-        if authorization != f"Bearer {self.token}":
+        if request.authorization != f"Bearer {self.token}":
             self.refused += 1
             return 401, {"X-Error-Code": "GatedRepo", "X-Error-Message": "gated"}, b""
         file = self.folder / path.rpartition("/")[2]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     Response = tuple[int, dict[str, str], bytes]  # status, headers, content
 
+
 HELD_SECONDS = 300.0  # longer than whatever waits for a slow answer
 COMPLETE = ("config.json", "tokenizer.json", "model.safetensors")
 
@@ -29,6 +30,25 @@ def model_folder(parent: Path, name: str, files: tuple[str, ...] = COMPLETE) -> 
     for file in files:
         (folder / file).write_text("{}")
     return folder
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a server is asked.
+
+    Attributes:
+        method: of HTTP, in capitals.
+        path: as it was sent, without what follows a question mark.
+        query: what follows it.
+        authorization: the header, empty where there is none.
+        body: as it came.
+    """
+
+    method: str
+    path: str
+    query: str
+    authorization: str
+    body: bytes
 
 
 @dataclass
@@ -66,8 +86,8 @@ class Hub:
 def serve_hub() -> Iterator[Hub]:
     hub = Hub()
 
-    def answer(path: str, _: str) -> Response:
-        status, headers, body = hub.answer(path.removeprefix("/api/models/"))
+    def answer(request: Request) -> Response:
+        status, headers, body = hub.answer(request.path.removeprefix("/api/models/"))
         return status, headers, body if isinstance(body, bytes) else json.dumps(body).encode()
 
     with serving(answer) as hub.endpoint:
@@ -78,27 +98,30 @@ def serve_hub() -> Iterator[Hub]:
 
 
 @contextlib.contextmanager
-def serving(answer: Callable[[str, str], Response]) -> Iterator[str]:
+def serving(answer: Callable[[Request], Response]) -> Iterator[str]:
     """An HTTP server; yields its address.
 
     Args:
-        answer: what is sent for a path, without what follows a question mark, and an `Authorization` header.
+        answer: what is sent for a request; the content is left out where only the head was asked for.
     """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            path = self.path.partition("?")[0]
-            status, headers, content = answer(path, self.headers.get("Authorization", ""))
+            path, _, query = self.path.partition("?")
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            request = Request(self.command, path, query, self.headers.get("Authorization", ""), body)
+            status, headers, content = answer(request)
             with contextlib.suppress(ConnectionError):  # the client may have given up
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
-                if self.command == "GET":
+                if self.command != "HEAD":
                     self.wfile.write(content)
 
-        do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
+        # The names that http.server looks for.
+        do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815
 
         def log_message(self, format: str, *args: Any) -> None:
             pass

@@ -9,10 +9,10 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from lamps_core.errors import BadInput
+from lamps_core.hub_download import Found, find
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies.trained import load_trained, looks_like_a_path
 from lamps_core.policy_file import read_policy
@@ -21,6 +21,7 @@ from lamps_core.stopping import Forecaster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     import numpy as np
 
@@ -118,7 +119,7 @@ def load_policy(
     """The policy of that name, which a real search can use: none needs to know the answers.
 
     Args:
-        name: one of `POLICIES`, or the path of a trained one.
+        name: one of `POLICIES`, or a trained one: its path, or `org/name[@revision]` of the hub.
         seed: of a random policy.
         objectives: those of the observations, for a policy that reads them; None for the default ones.
         candidates: of the search, which a trained policy may not know.
@@ -128,13 +129,13 @@ def load_policy(
     """
     asked = parse_objectives() if objectives is None else objectives
     if name not in POLICIES and looks_like_a_path(name):
-        return load_trained(Path(name), candidates=candidates, objectives=asked)
+        return load_trained(name, candidates=candidates, objectives=asked)
     if name not in POLICIES:
         close = difflib.get_close_matches(name, POLICIES, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise BadInput(
             f"--policy {name}: no such policy{hint} (there are {', '.join(POLICIES)}, "
-            "and the folder or .zip of a trained one)"
+            "and the folder, .zip or hub id of a trained one)"
         )
     return POLICIES[name](seed, asked)
 
@@ -200,11 +201,11 @@ def _shipped(name: str) -> PolicyFile:
     return read_policy(shipped_policy(name))
 
 
-def policy_path(name: str) -> Path | None:
-    """The file of a trained policy, the one that ships or a user's own; None for a method, which has none."""
+def policy_found(name: str) -> Found | None:
+    """Where a trained policy lies, the one that ships or a user's own; None for a method, which has no file."""
     if name == UNIVERSAL:
-        return shipped_policy(name)
-    return None if name in POLICIES else Path(name)
+        return find(str(shipped_policy(name)))
+    return None if name in POLICIES else find(name)
 
 
 def shipped_policy(name: str) -> Path:

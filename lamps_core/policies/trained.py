@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lamps_core.hub_download import find
 from lamps_core.policy_file import read_policy
 
 if TYPE_CHECKING:
@@ -19,11 +20,11 @@ def looks_like_a_path(name: str) -> bool:
     return bool(name) and ("/" in name or name.lower().endswith(".zip") or Path(name).exists())
 
 
-def load_trained(path: Path, *, candidates: Sequence[str], objectives: Sequence[Objective]) -> Policy:
-    """The policy that lies there.
+def load_trained(place: str | Path, *, candidates: Sequence[str], objectives: Sequence[Objective]) -> Policy:
+    """The policy that lies there, or on the hub.
 
     Args:
-        path: as `policy_file.read_policy` takes it.
+        place: as `hub_download.find` takes it.
         candidates: of the search.
         objectives: of the search, in order.
 
@@ -32,6 +33,7 @@ def load_trained(path: Path, *, candidates: Sequence[str], objectives: Sequence[
     """
     from lamps_core.policy_training.algorithms import algorithm
 
-    file = read_policy(path)
-    file.card.check_fits(candidates, objectives, place=f"--policy {path}")
-    return algorithm(file.card.algorithm).load(file, name=path.resolve().stem, objectives=objectives)
+    found = find(str(place))
+    file = read_policy(found.path)
+    file.card.check_fits(candidates, objectives, place=f"--policy {place}")
+    return algorithm(file.card.algorithm).load(file, name=found.name, objectives=objectives)

@@ -1,0 +1,139 @@
+"""Who may push to the hub, and what the hub's refusals mean, each in one line.
+
+Tokens are read by the hub's own client, from `HF_TOKEN` or `hf auth login`, and never looked at here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lamps_core.errors import BadInput, HubFailed, LampsError
+from lamps_core.hub_ids import check_repository, front_repositories
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from huggingface_hub import HfApi
+
+HUB_TIMEOUT_SECONDS = 5.0
+PUSH_OPTION = "--push-to-hub"
+_NO_SUCH_PAGE = frozenset({404, 405, 501})  # a mirror that keeps repositories and no accounts
+
+
+def hub_api() -> HfApi:
+    """The hub's client, of the endpoint that `HF_ENDPOINT` names."""
+    from huggingface_hub import HfApi
+
+    from lamps_core import __version__
+
+    return HfApi(library_name="lamps", library_version=__version__)
+
+
+def check_push(
+    target: str, *, option: str = PUSH_OPTION, of_a_front: bool = False, needs_token: bool = True
+) -> None:
+    """See, before anything runs, that a push can succeed; changes nothing.
+
+    Args:
+        target: `org/name`.
+        option: that it was given by.
+        of_a_front: the names of candidates are added to it.
+        needs_token: refuse where there is no token; False where it may come from a Secret block later.
+
+    Raises:
+        BadInput: no legal name, offline mode, no token, one that the hub does not know or that may not write there.
+        HubFailed: the hub cannot be asked.
+    """
+    from huggingface_hub import get_token, is_offline_mode
+
+    check_repository(target, option)
+    if of_a_front:
+        front_repositories(target, ())
+    if is_offline_mode():
+        raise BadInput(
+            f"{option} {target}: the hub is switched off here (HF_HUB_OFFLINE): unset it, or leave the option out and "
+            "run lamps push later"
+        )
+    if get_token():
+        _check_account(target, option)
+    elif needs_token:
+        raise BadInput(
+            f"{option} {target}: there is no token of the hub: set HF_TOKEN to one that may write, or run hf auth login"
+        )
+
+
+def _check_account(target: str, option: str) -> None:
+    api = hub_api()
+    try:
+        account = api.whoami()
+    except Exception as error:
+        if _status(error) in _NO_SUCH_PAGE:
+            return
+        raise hub_error(error, f"{option} {target}", api.endpoint) from None
+    spaces = [account.get("name"), *(one.get("name") for one in account.get("orgs") or [])]
+    space = target.partition("/")[0]
+    if space.lower() not in {str(name).lower() for name in spaces}:
+        raise BadInput(
+            f"{option} {target}: the token is of {spaces[0]}, who does not belong to {space}: "
+            f"name one of {', '.join(f'{name}/...' for name in spaces)}, or use another token"
+        )
+    role = ((account.get("auth") or {}).get("accessToken") or {}).get("role")
+    if role == "read":
+        raise BadInput(
+            f"{option} {target}: the token may only read: make one that may write, and set HF_TOKEN to it"
+        )
+
+
+def hub_error(error: Exception, what: str, endpoint: str) -> LampsError:
+    """What to raise in the place of an error of the hub's client.
+
+    Args:
+        error: of any of its libraries.
+        what: was to be done, named at the front of the line.
+        endpoint: that was asked.
+
+    Returns:
+        `BadInput` for what asking again does not mend, else `HubFailed`.
+    """
+    from huggingface_hub.errors import GatedRepoError, RevisionNotFoundError
+
+    cause = next((one for one in _causes(error) if _status(one) is not None), error)
+    status = _status(cause)
+    if isinstance(cause, GatedRepoError):
+        return BadInput(
+            f"{what}: it is gated: accept its terms on its page of the hub, and set HF_TOKEN to a token of the account "
+            "that did"
+        )
+    if isinstance(cause, RevisionNotFoundError):
+        return BadInput(f"{what}: there is no such revision")
+    mend = {
+        401: "the hub does not know the token, or there is none: set HF_TOKEN, or run hf auth login",
+        403: "the token may not do that: name a repository of your own or of your organisation, and use a token "
+        "that may write",
+        404: "it is not there, or private: check the name, and set HF_TOKEN to a token that may see it",
+    }.get(status or 0)
+    if mend is not None:
+        return BadInput(f"{what}: {mend} ({endpoint} answered {status})")
+    if status in {409, 412}:
+        return HubFailed(f"{what}: somebody else changed it at the same time ({endpoint} answered {status})")
+    if status is not None and 400 <= status < 500 and status != 429:
+        told = " ".join(str(getattr(cause, "server_message", None) or "").split())[:200]
+        return BadInput(f"{what}: {endpoint} refused it with {status}{f' ({told})' if told else ''}")
+    reason = (
+        f"answered {status}"
+        if status is not None
+        else f"does not answer, or broke off: {type(cause).__name__}"
+    )
+    return HubFailed(f"{what}: {endpoint} {reason}")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _status(error: BaseException) -> int | None:
+    """The answer's status; None where there was no answer."""
+    response: Any = getattr(error, "response", None)
+    return getattr(response, "status_code", None)

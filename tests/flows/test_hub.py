@@ -1,0 +1,91 @@
+"""Flows that push to the hub: the real client and a real Prefect server, against a hub on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from prefect.blocks.system import Secret
+
+from flows.train_policy import train_policy
+from lamps_core.errors import BadInput, PushFailed
+from lamps_core.hub_download import find
+from lamps_core.policy_file import read_policy
+from tests.hub_server import TOKEN, HubServer, serve_hub_server
+from tests.hub_user import push, use_hub
+from tests.meta_datasets import family_rows, write_meta_dataset
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("on_the_server")
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
+    with serve_hub_server() as server:
+        use_hub(monkeypatch, server, tmp_path / "home")
+        yield server
+
+
+@pytest.fixture
+def curves(tmp_path: Path) -> Path:
+    return write_meta_dataset(tmp_path / "curves", family_rows(3, 4, steps=3))
+
+
+def trained(curves: Path | str, out: Path, **more: Any) -> dict[str, Any]:
+    return train_policy(curves=str(curves), out=str(out), algorithm="ppo", steps=1, **more)
+
+
+def test_a_policy_is_pushed_by_a_task_that_asks_a_failing_hub_again(
+    hub: HubServer, curves: Path, tmp_path: Path
+) -> None:
+    hub.failing.append(("POST", "/commit/", 500))
+    told = trained(curves, tmp_path / "policy.zip", push_to_hub="ada/policy")
+    (pushed,) = told["pushed"]
+    assert (pushed["repository"], pushed["private"]) == ("ada/policy", True)
+    assert [path for _, path in hub.asked if "/commit/" in path] == 2 * ["/api/models/ada/policy/commit/main"]
+    assert read_policy(find("ada/policy").path).digest() == read_policy(tmp_path / "policy.zip").digest()
+
+
+def test_a_push_that_is_refused_leaves_the_policy_and_the_command_that_pushes_it(
+    hub: HubServer, curves: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "a policy.zip"
+    hub.failing.append(("POST", "/commit/", 403))
+    with pytest.raises(PushFailed) as told:
+        trained(curves, out, push_to_hub="ada/policy")
+    assert f"run lamps push '{out}' ada/policy to push it" in str(told.value)
+    assert told.value.result["policy"] == str(out)
+    assert len([path for _, path in hub.asked if "/commit/" in path]) == 1  # what refuses is not asked again
+    push(out, "ada/policy")
+    assert read_policy(find("ada/policy").path).digest() == read_policy(out).digest()
+
+
+def test_a_push_that_cannot_succeed_stops_a_flow_before_it_begins(
+    hub: HubServer, curves: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(BadInput, match="who does not belong to eve"):
+        trained(curves, tmp_path / "policy.zip", push_to_hub="eve/policy")
+    monkeypatch.delenv("HF_TOKEN")
+    with pytest.raises(BadInput, match="there is no token of the hub"):
+        trained(curves, tmp_path / "policy.zip", push_to_hub="ada/policy")
+    assert not (tmp_path / "policy.zip").exists()
+    assert hub.written() == []
+
+
+def test_the_token_of_a_secret_block_reads_private_curves_and_pushes_what_was_learned_of_them(
+    hub: HubServer, curves: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(curves, "ada/curves")
+    monkeypatch.delenv("HF_TOKEN")
+    monkeypatch.setattr("tasks.secrets._read", {})
+    Secret(value=TOKEN).save("adas-hub", overwrite=True, _sync=True)
+    told = trained(
+        "ada/curves", tmp_path / "remote.zip", push_to_hub="ada/policy", hub_token_block="adas-hub"
+    )
+    assert [one["repository"] for one in told["pushed"]] == ["ada/policy"]
+    trained(curves, tmp_path / "local.zip")
+    cards = [read_policy(tmp_path / f"{name}.zip").card for name in ("local", "remote")]
+    assert cards[0].meta_dataset == cards[1].meta_dataset

@@ -1,0 +1,122 @@
+"""What the hub refuses, and what is refused before it is asked: each in one line, and nothing is lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import huggingface_hub.constants
+import pytest
+
+from lamps_core.errors import BadInput, HubFailed, LampsError
+from lamps_core.hub_access import check_push
+from lamps_core.policies import shipped_policy
+from tests.hub_repositories import Account
+from tests.hub_server import TOKEN, HubServer, serve_hub_server
+from tests.hub_user import push, use_hub
+from tests.meta_datasets import family_rows, write_meta_dataset
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
+    with serve_hub_server() as server:
+        use_hub(monkeypatch, server, tmp_path / "home")
+        yield server
+
+
+@pytest.fixture
+def curves(tmp_path: Path) -> Path:
+    return write_meta_dataset(tmp_path / "curves", family_rows(3, 4, steps=3))
+
+
+@pytest.mark.parametrize(
+    "readme", [b"my thesis", b"---\n{[\n---\n", b"---\n- a\n---\n", b"---\ntags: lamps-curves\n---\n\xff"]
+)
+def test_somebody_elses_work_is_not_written_over(hub: HubServer, curves: Path, readme: bytes) -> None:
+    before = hub.add("dataset", "ada/precious", {"README.md": readme, "data.csv": b"1"}).branches["main"]
+    with pytest.raises(BadInput, match="holds something that LAMPS did not push there"):
+        push(curves, "ada/precious")
+    assert hub.dataset("ada/precious").branches["main"] == before
+
+
+def test_a_repository_of_somebody_else_is_refused_in_one_line(hub: HubServer, curves: Path) -> None:
+    hub.add("dataset", "eve/curves", {})
+    with pytest.raises(BadInput, match="push to eve/curves: the token may not do that"):
+        push(curves, "eve/curves")
+    hub.accounts.clear()
+    with pytest.raises(BadInput, match="does not know the token"):
+        push(curves, "ada/curves")
+
+
+@pytest.mark.parametrize(
+    "failing", [("POST", "/api/repos/create", 500), ("POST", "/commit/", 503), ("GET", "/api/models", 502)]
+)
+def test_a_hub_that_fails_midway_can_be_asked_again_and_nothing_is_half_there(
+    hub: HubServer, failing: tuple[str, str, int]
+) -> None:
+    hub.failing.append(failing)
+    with pytest.raises(HubFailed, match=f"push to ada/policy: {hub.endpoint} answered {failing[2]}"):
+        push(shipped_policy("pool"), "ada/policy")
+    if ("model", "ada/policy") in hub.repositories:
+        assert set(hub.model("ada/policy").files()) == {".gitattributes"}
+    push(shipped_policy("pool"), "ada/policy")
+    assert "weights.safetensors" in hub.model("ada/policy").files()
+
+
+def test_an_upload_refused_by_the_storage_names_the_hub_not_the_client(hub: HubServer) -> None:
+    hub.failing.append(("POST", "info/lfs/objects/batch", 403))
+    with pytest.raises(BadInput, match="push to ada/policy: the token may not do that"):
+        push(shipped_policy("pool"), "ada/policy")
+
+
+def test_a_change_at_the_same_time_is_not_lost(hub: HubServer) -> None:
+    hub.failing.append(("POST", "/commit/", 412))
+    with pytest.raises(HubFailed, match="somebody else changed it at the same time"):
+        push(shipped_policy("pool"), "ada/policy")
+
+
+# --- Before anything runs
+
+
+def test_a_push_that_cannot_succeed_is_refused_before_anything_runs(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_push("ada/reviews")
+    check_push("team/reviews")
+    with pytest.raises(
+        BadInput, match=r"the token is of ada, who does not belong to eve: name one of ada/\.\.\., team"
+    ):
+        check_push("eve/reviews")
+    with pytest.raises(BadInput, match="names no repository"):
+        check_push("reviews")
+    with pytest.raises(BadInput, match="leaves no room"):
+        check_push(f"ada/{'x' * 90}", of_a_front=True)
+    hub.accounts[TOKEN] = Account("ada", role="read")
+    with pytest.raises(BadInput, match="the token may only read"):
+        check_push("ada/reviews")
+    hub.accounts.clear()
+    with pytest.raises(BadInput, match="does not know the token"):
+        check_push("ada/reviews")
+    hub.down = 503
+    with pytest.raises(HubFailed, match="answered 503"):
+        check_push("ada/reviews")
+    monkeypatch.delenv("HF_TOKEN")
+    with pytest.raises(BadInput, match="there is no token of the hub: set HF_TOKEN"):
+        check_push("ada/reviews")
+    check_push("ada/reviews", needs_token=False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(BadInput, match="switched off here"):
+        check_push("ada/reviews", needs_token=False)
+    assert hub.written() == []
+
+
+def test_no_error_tells_the_token(hub: HubServer) -> None:
+    for status in (400, 401, 403, 404, 409, 429, 500):
+        hub.down = status
+        with pytest.raises(LampsError) as told:
+            push(shipped_policy("pool"), "ada/policy")
+        assert TOKEN not in str(told.value)
+        assert "\n" not in str(told.value)

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from lamps_core.public_command import public_command
+from tests.commands import check_command
+
+CANDIDATES = ["zoo/bert-tiny", "my-model"]
+
+
+def told(command: str | None) -> str | None:
+    return public_command(command, dataset="reviews", candidates=CANDIDATES)
+
+
+def test_paths_tokens_and_folders_stay_at_home() -> None:
+    given = (
+        "lamps search --dataset /home/ada/secret/reviews.csv --test-dataset=/home/ada/secret/test.csv --input-col text "
+        "--target-col label --models /home/ada/models.txt --policy /home/ada/policies/mine.zip --budget '$5' --json "
+        "--hub-token-block adas-token --push-to-hub ada/reviews --bound accuracy=0.9 --bound dollars=2 "
+        "--template '{a}\n{b}' --out /home/ada/runs"
+    )
+    command = told(given)
+    assert command is not None
+    for word in ("ada", "home", "secret", "token"):
+        assert word not in command
+    words = shlex.split(command)
+    check_command(words)
+    options = dict(zip(words[2::2], words[3::2], strict=True))
+    assert options["--dataset"] == "reviews"
+    assert options["--models"] == ",".join(CANDIDATES)
+    assert options["--policy"] == "mine.zip"
+    assert options["--test-dataset"] == "test.csv"
+    assert options["--template"] == "{a}\n{b}"
+    assert words.count("--bound") == 2
+
+
+def test_presets_and_hub_ids_are_kept() -> None:
+    command = told("lamps search --dataset d.csv --models zoo-small --policy org/policy@v1 --out x")
+    assert (
+        command
+        == "lamps search --dataset reviews --models zoo-small --policy org/policy@v1 --out runs/search"
+    )
+
+
+@pytest.mark.parametrize("command", [None, "", "python run.py", "lamps search 'open"])
+def test_what_is_no_search_command_is_left_out(command: str | None) -> None:
+    assert told(command) is None
