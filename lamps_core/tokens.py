@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lamps_core.files import flush_folder
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -116,12 +118,15 @@ def load_tokens(folder: Path) -> TokenisedSplit | None:
 def save_tokens(split: TokenisedSplit, folder: Path) -> None:
     """Save a split so that a reader sees all of it or none; the first of two writers wins."""
     draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
-    draft.mkdir(parents=True)
-    for name in ("values", "offsets", "labels"):
-        np.save(draft / f"{name}.npy", getattr(split, name), allow_pickle=False)
     try:
+        draft.mkdir(parents=True)
+        for name in ("values", "offsets", "labels"):
+            np.save(draft / f"{name}.npy", getattr(split, name), allow_pickle=False)
+        flush_folder(
+            draft
+        )  # else a power cut may leave the name without the bytes, and every later step fails of it
         os.rename(draft, folder)  # noqa: PTH104 - Path.rename would follow no other rule; os names the call
     except OSError:
-        shutil.rmtree(draft)
+        shutil.rmtree(draft, ignore_errors=True)
         if not folder.is_dir():
             raise
