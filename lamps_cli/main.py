@@ -47,6 +47,8 @@ def main() -> NoReturn:
         if os.environ.get("LAMPS_DEBUG"):
             raise
         code = _fail(f"{type(error).__name__}: {error} (LAMPS_DEBUG=1 shows where)", 1)
+    for one in (signal.SIGINT, signal.SIGTERM):  # all is said: another Ctrl-C ends what is left, and says no more
+        signal.signal(one, signal.SIG_DFL)
     sys.exit(code)
 
 

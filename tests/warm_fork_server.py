@@ -30,10 +30,11 @@ def fork_ahead() -> None:
     def begin(path: Any, arguments: Any, passed: Any) -> int:
         if not any("forkserver" in str(word) for word in arguments):
             return int(start(path, arguments, passed))
+        multiprocessing.util.spawnv_passfds = start  # one that takes the place of a dead one starts cold
         socket.send_fds(ours, [b"begin"], list(passed))
         return pid
 
-    multiprocessing.util.spawnv_passfds = begin
+    multiprocessing.util.spawnv_passfds = begin  # type: ignore[assignment]
 
 
 def _serve(asked: socket.socket) -> None:

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -117,6 +119,19 @@ def test_an_interrupted_search_is_exit_code_130_leaves_no_process_and_goes_on_wh
     done = steps_on_record(tmp_path / "out")
     assert done[: len(before)] == before
     assert len(set(done)) == len(done) == json.loads(run.stdout)["steps"] == LONG_STEPS
+
+
+def test_a_second_ctrl_c_while_the_command_ends_says_nothing_more() -> None:
+    pressed = "import atexit, signal; atexit.register(signal.raise_signal, signal.SIGINT)"
+    run = subprocess.run(
+        [sys.executable, "-c", f"{pressed}; from lamps_cli.main import main; main()", "--version"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.stdout.startswith("lamps, version")
+    assert run.stderr == ""
+    assert run.returncode == -signal.SIGINT
 
 
 @pytest.mark.slow
