@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.warm_lamps import WarmCommand
 
-ROUNDS = 5
+ROUNDS = 3
 MODELS = "zoo/bert-tiny,zoo/gpt2-tiny"
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
