@@ -50,6 +50,12 @@ class Crowd:
         self._commands.append((command, cwd))
         return command
 
+    def under_way(self, site: Site) -> WarmCommand:
+        """A run of a site, with a step done."""
+        command = self.start(site.arguments)
+        eventually(lambda: site.steps() > 0, what="a step")
+        return command
+
     def codes(self) -> list[int]:
         """How they ended: well, or refused in one line that says why."""
         codes = []
@@ -109,8 +115,7 @@ def test_a_suspended_run_keeps_its_folder(
 ) -> None:
     site = next(sites(kind, tmp_path, topics_csv))
     crowd = Crowd(warm, site.cwd, prefect_url)
-    first = crowd.start(site.arguments)
-    eventually(lambda: site.steps() > 0, what="a step")
+    first = crowd.under_way(site)
     process = psutil.Process(first.pid)
     process.suspend()
     try:
@@ -132,8 +137,7 @@ def test_reports_are_written_at_any_moment_of_a_run(
 ) -> None:
     site = next(sites(kind, tmp_path, topics_csv))
     crowd = Crowd(warm, site.cwd, prefect_url)
-    run = crowd.start(site.arguments)
-    eventually(lambda: site.steps() > 0, what="a step")
+    run = crowd.under_way(site)
     reports = 0
     while run.poll() is None:
         told = warm("report", str(site.place), cwd=tmp_path)
@@ -240,8 +244,7 @@ def test_the_rows_of_a_campaign_are_read_while_it_appends_and_compacts_them(
 ) -> None:
     site = next(sites("campaign", tmp_path, tmp_path))
     crowd = Crowd(warm, site.cwd, prefect_url)
-    run = crowd.start(site.arguments)
-    eventually(lambda: site.steps() > 0, what="a step")
+    run = crowd.under_way(site)
     most = 0
     while run.poll() is None:
         rows = read_curves(site.place).num_rows
