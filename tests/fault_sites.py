@@ -46,6 +46,14 @@ class Site(Protocol):
         """How many steps are on record."""
         ...
 
+    def is_committing(self) -> bool:
+        """Whether a step is just being written."""
+        ...
+
+    def is_finishing(self) -> bool:
+        """Whether what follows the last step is just being written: exported models, compacted curves."""
+        ...
+
     def phase(self, pid: int) -> str:
         """What the command is at."""
         ...
@@ -101,16 +109,22 @@ class SearchSite:
     def steps(self) -> int:
         return len(steps_on_record(self.place)) if self.has_begun() else 0
 
+    def is_committing(self) -> bool:
+        return committing(self.place / "work" / "checkpoints")
+
+    def is_finishing(self) -> bool:
+        return any((self.place / "models").glob(".*.draft"))
+
     def phase(self, pid: int) -> str:
         if (self.place / "result.json").exists():
             return "ending"
-        if any((self.place / "models").glob(".*.draft")):
+        if self.is_finishing():
             return "saving a model"
         if self.steps() == self.total:
             return "export"
         if not workers_of(pid):
             return "opening"
-        if committing(self.place / "work" / "checkpoints"):
+        if self.is_committing():
             return "committing a checkpoint"
         return "zero-shot steps" if self.steps() < 3 else "training steps"
 
@@ -173,14 +187,20 @@ class CampaignSite:
         whole = len(list(self.place.glob("[!.]*.parquet")))
         return whole * self.each + len(list(self.place.glob("[!.]*/step-*.parquet")))
 
+    def is_committing(self) -> bool:
+        return any(committing(work / "checkpoints") for work in (self.place / ".lamps" / "work").glob("*"))
+
+    def is_finishing(self) -> bool:
+        return any(self.place.glob(".compacting-*")) or any(self.place.glob(".old-*"))
+
     def phase(self, pid: int) -> str:
-        if any(self.place.glob(".compacting-*")) or any(self.place.glob(".old-*")):
+        if self.is_finishing():
             return "compacting"
         if self.steps() >= self.total:
             return "ending"
         if not workers_of(pid):
             return "opening"
-        if any(committing(work / "checkpoints") for work in (self.place / ".lamps" / "work").glob("*")):
+        if self.is_committing():
             return "committing a checkpoint"
         return "zero-shot steps" if self.steps() < 6 else "training steps"
 

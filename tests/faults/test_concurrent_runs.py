@@ -70,7 +70,7 @@ class Crowd:
 
     @staticmethod
     def is_refusal(line: str) -> bool:
-        said = ("is in use by another lamps run", "another lamps run began")
+        said = ("is in use by another lamps run", "another lamps run began", "another process trains")
         return line.startswith("lamps: ") and any(words in line for words in said)
 
 

@@ -19,7 +19,7 @@ import pytest
 from tests.campaigns import write_datasets
 from tests.fault_events import EVENTS, Life, check_end, throw, when
 from tests.fault_shim import FaultShim
-from tests.fault_sites import CampaignSite, SearchSite, Site, committing
+from tests.fault_sites import CampaignSite, SearchSite, Site
 from tests.lamps_command import DEADLINE_SECONDS
 from tests.searches import workers_of
 from tests.small_disk import mounted
@@ -33,6 +33,7 @@ EACH = int(os.environ.get("LAMPS_FAULT_EVENTS", "70"))
 SEED = int(os.environ.get("LAMPS_FAULT_SEED", random.SystemRandom().randrange(2**32)))
 MOST_OF_A_LIFE = 9  # events, if it survives them
 DISK_MEGABYTES = 48
+WATCH_SECONDS = 3.0
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(7200)]
 
@@ -105,18 +106,26 @@ class Storm:
         }
         if not when(signs[sign], life, seconds=DEADLINE_SECONDS):
             return False
-        goal = self.chance.choice(["any", "any", "commit", "last"])
-        if goal == "commit":
-            deadline = time.monotonic() + 3.0
-            work = [site.place / "work", *(site.place / ".lamps" / "work").glob("*")]
-            while time.monotonic() < deadline and not any(committing(one / "checkpoints") for one in work):
-                time.sleep(0.001)
-        elif goal == "last" and site.total - site.steps() < 9:
+        near = site.total - site.steps() < 12
+        goal = self.chance.choice(
+            ["commit", "end", "end", "last words"] if near else ["any", "any", "commit"]
+        )
+        if goal in {"end", "last words"}:
             when(lambda: site.steps() >= site.total, life, seconds=DEADLINE_SECONDS)
-            time.sleep(self.chance.uniform(0.0, 0.8))
+        if goal == "commit":
+            self._watch_for(site.is_committing)
+        elif goal == "last words":
+            self._watch_for(site.is_finishing)
         else:
-            time.sleep(self.chance.uniform(0.0, 1.2))
+            time.sleep(self.chance.uniform(0.0, 0.8 if goal == "end" else 1.2))
         return life.command.poll() is None
+
+    @staticmethod
+    def _watch_for(moment: Callable[[], bool]) -> None:
+        """Look closely for something short, for a while."""
+        deadline = time.monotonic() + WATCH_SECONDS
+        while time.monotonic() < deadline and not moment():
+            time.sleep(0.001)
 
 
 @pytest.fixture
