@@ -67,9 +67,8 @@ def kill_all(life: Life) -> bool:
 
 def cut_power(life: Life) -> bool:
     kill_all(life)
-    life.shim.cut_power(life.site.cwd, life.chance)
-    if life.site.cwd not in life.site.place.parents:
-        life.shim.cut_power(life.site.place, life.chance)
+    for folder in life.site.written:
+        life.shim.cut_power(folder, life.chance)
     return True
 
 

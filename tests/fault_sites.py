@@ -25,12 +25,14 @@ class Site(Protocol):
 
     Attributes:
         cwd: where the command runs.
-        place: what it writes, the folder that power cuts and full disks come over.
+        place: what it writes, the folder that full disks come over.
+        written: every folder that it writes, which power cuts come over.
         total: steps, when all is done.
     """
 
     cwd: Path
     place: Path
+    written: tuple[Path, ...]
     total: int
 
     @property
@@ -94,7 +96,7 @@ class SearchSite:
 
     def __init__(self, csv: Path, cwd: Path, place: Path) -> None:
         cwd.mkdir(exist_ok=True)
-        self.cwd, self.place, self._csv = cwd, place, csv
+        self.cwd, self.place, self.written, self._csv = cwd, place, (cwd, place), csv
         self._recorded = b""  # whole lines of the journal, as they were seen last
         self._models: dict[str, str] = {}  # as they were seen first
 
@@ -170,9 +172,10 @@ class CampaignSite:
     each = 1 + 1 + 4
     total = 6 * each
 
-    def __init__(self, datasets: str, cwd: Path, place: Path) -> None:
+    def __init__(self, datasets: str, cwd: Path, place: Path, *, scratch: Path | None = None) -> None:
         cwd.mkdir(exist_ok=True)
         self.cwd, self.place, self._datasets = cwd, place, datasets
+        self.written = (cwd, place) if scratch is None else (cwd, place, scratch)
         self._seen: dict[tuple[str, str, int, int], dict[str, Any]] = {}
 
     @property

@@ -184,6 +184,9 @@ def test_campaigns_that_faults_come_over_end_as_one_left_alone(
     storm: Storm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scratch: bool
 ) -> None:
     datasets = write_datasets(tmp_path, rows=200)
-    if scratch:
-        monkeypatch.setenv("LAMPS_SCRATCH", str(tmp_path / "scratch"))
-    come_through(storm, tmp_path, "curves", lambda cwd, place: CampaignSite(datasets, cwd, place))
+    folder = tmp_path / "scratch" if scratch else None
+    if folder is not None:
+        monkeypatch.setenv("LAMPS_SCRATCH", str(folder))
+    come_through(
+        storm, tmp_path, "curves", lambda cwd, place: CampaignSite(datasets, cwd, place, scratch=folder)
+    )
