@@ -272,6 +272,7 @@ class CandidateRun:
         if self._ranks.first:
             shutil.rmtree(draft, ignore_errors=True)
             model.save_pretrained(draft)
+            tokens.forget_last_call(self._tokenizer)  # where tokens are found on disk, there was none
             self._tokenizer.save_pretrained(draft)
         told = {}
         if request.evaluate_test:

@@ -63,12 +63,18 @@ class TokenisedSplit:
         return ids, mask
 
 
-def tokenizer_key(tokenizer: Any) -> str:
-    """A hash of all that decides what the tokenizer makes of a text."""
+def forget_last_call(tokenizer: Any) -> None:
+    """Drop the truncation and padding that the last call asked for: they would be saved, and hashed, with it."""
     backend = getattr(tokenizer, "_tokenizer", None)
     if backend is not None:
-        backend.no_truncation()  # what the last call asked for is part of its text
+        backend.no_truncation()
         backend.no_padding()
+
+
+def tokenizer_key(tokenizer: Any) -> str:
+    """A hash of all that decides what the tokenizer makes of a text."""
+    forget_last_call(tokenizer)
+    backend = getattr(tokenizer, "_tokenizer", None)
     told = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
     asked = f"{type(tokenizer).__name__} {tokenizer.truncation_side} {tokenizer.pad_token_id}"
     return hashlib.sha256(f"{asked}\n{told}".encode()).hexdigest()

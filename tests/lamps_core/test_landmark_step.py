@@ -408,6 +408,11 @@ def test_an_export_replaces_an_older_one_and_measures_the_held_out_rows_where_as
     correct = measured["accuracy"] * len(dataset.test)
     assert correct == pytest.approx(round(correct))
     assert not (target / "stale.txt").exists()
+    first = {path.name: path.read_bytes() for path in target.iterdir()}
+    assert (
+        export(run, target, evaluate_test=True) == measured
+    )  # as a resumed search does, from the tokens of the first
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == first
 
 
 def test_a_candidate_without_trained_weights_is_not_exported(topics: Topics, tmp_path: Path) -> None:
