@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 the work failed, 2 bad input, 130 Ctrl-C with everything k
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -48,7 +49,15 @@ def main() -> NoReturn:
         if os.environ.get("LAMPS_DEBUG"):
             raise
         code = _fail(f"{type(error).__name__}: {error} (LAMPS_DEBUG=1 shows where)", 1)
+    _say_no_more()
     sys.exit(code)
+
+
+def _say_no_more() -> None:
+    """The last line is written: whatever is left ends without a trace of how."""
+    logging.raiseExceptions = False  # threads of Prefect that were cut short have nowhere left to log to
+    for one in (signal.SIGINT, signal.SIGTERM):  # another Ctrl-C does not wait for them
+        signal.signal(one, signal.SIG_DFL)
 
 
 def _fail(message: str, code: int) -> int:

@@ -18,6 +18,7 @@ import torch
 from lamps_core import checkpoint, landmarks, optimizer_state, pretrained, sharding, tokens, training
 from lamps_core.checkpoint import checkpoint_after, newest_checkpoint
 from lamps_core.errors import CandidateFailed, ShortOfMemory
+from lamps_core.files import flush, flush_folder
 from lamps_core.memory import micro_batch_for
 from lamps_core.prepared_data import load_prepared
 from lamps_core.ranks import ALONE
@@ -271,6 +272,7 @@ class CandidateRun:
         if self._ranks.first:
             shutil.rmtree(draft, ignore_errors=True)
             model.save_pretrained(draft)
+            tokens.forget_last_call(self._tokenizer)  # where tokens are found on disk, there was none
             self._tokenizer.save_pretrained(draft)
         told = {}
         if request.evaluate_test:
@@ -279,8 +281,10 @@ class CandidateRun:
             result = training.evaluate(tune, self._splits["test"], progress=self._evaluating)
             told = measured(result)
         if self._ranks.first:
+            flush_folder(draft)
             shutil.rmtree(target, ignore_errors=True)
             draft.rename(target)
+            flush(target.parent)
         return told
 
 

@@ -34,12 +34,14 @@ from lamps_core.search_result import ResultTeller, model_path
 from lamps_core.search_so_far import outcome_of
 from lamps_core.settings import DEFAULT_LEARNING_RATE, FineTuningSettings
 from lamps_core.steps import ExportRequest, StepKey, StepRequest
+from lamps_core.storage import storage_failures
 from lamps_core.text_data import DatasetRequest, load_text_dataset
 from lamps_core.tracking import Tracking
 from lamps_core.worker_pool import DeviceSlot, check_parallel, device_slots
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from lamps_core.budget import Budget
     from lamps_core.objectives import Objective
@@ -135,10 +137,15 @@ class SearchRun:
         except OSError as error:
             raise BadInput(f"--out {out} cannot be written: {error.strerror or error}") from error
         try:
-            self._resume()
+            with self._keeping():
+                self._resume()
         except BaseException:
             self._journal.close()
             raise
+
+    def _keeping(self) -> AbstractContextManager[None]:
+        """Around what is written to the folder: a full disk is told in one line."""
+        return storage_failures(self.request.out)
 
     def _header(self) -> dict[str, Any]:
         """What makes a search this search: budget and devices may change from run to run, these may not."""
@@ -204,7 +211,8 @@ class SearchRun:
         }
         earlier = [event for event in self._journal.events if event["event"] == "started"]
         if earlier[-1:] != [started]:
-            self._journal.append(started)
+            with self._keeping():
+                self._journal.append(started)
 
     def __enter__(self) -> SearchRun:
         self._note_start()
@@ -258,16 +266,22 @@ class SearchRun:
         )
 
     def tell(self, outcome: Outcome) -> None:
-        """Record an outcome on disk, then let the search go on from it."""
+        """Record an outcome on disk, then let the search go on from it.
+
+        Raises:
+            StorageFailed: it cannot be written; what the journal holds counts.
+        """
         if outcome.record is not None:
             outcome.record["dataset"] = self.dataset.name
-        self._journal.append({"event": "outcome", **asdict(outcome)})
-        self.drop_result()
+        with self._keeping():
+            self._journal.append({"event": "outcome", **asdict(outcome)})
+            self.drop_result()
         self.search.tell(outcome)
         spent = self.search.spent_seconds
         self.execution.settle(self._key(outcome.candidate, outcome.step), spent_seconds=spent)
         state = self.search.candidates[outcome.candidate]
-        self._write_curve(state)
+        with self._keeping():
+            self._write_curve(state)
         self._track(state)
         self._front_rows = self._teller.front_rows(self.search)
         self._expected = self._expected_words()
@@ -354,7 +368,8 @@ class SearchRun:
     def exported(self, name: str, measured: dict[str, Any]) -> None:
         """Note that a front model is saved, with what the held-out test split gave, once."""
         if measured:
-            self._journal.append({"event": "tested", "candidate": name, "measured": measured})
+            with self._keeping():
+                self._journal.append({"event": "tested", "candidate": name, "measured": measured})
             self._tested[name] = measured
 
     def result(self) -> dict[str, Any]:
@@ -377,12 +392,16 @@ class SearchRun:
 
         Returns:
             The result.
+
+        Raises:
+            StorageFailed, BadInput: the first, or the second, cannot be written.
         """
         from lamps_core.report import write_report
 
         self._tracking.close()
         result = self.result()
-        write_json(self.request.out / "result.json", result)
+        with self._keeping():
+            write_json(self.request.out / "result.json", result)
         write_report(self.request.out)
         self._drop_dominated()
         return result

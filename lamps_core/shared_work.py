@@ -169,6 +169,7 @@ def _copy_whole(source: Any, target: Any) -> None:
     draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
         _copy(source, draft)
+        flush(draft)
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lamps_core.files import flush_folder
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -61,12 +63,18 @@ class TokenisedSplit:
         return ids, mask
 
 
-def tokenizer_key(tokenizer: Any) -> str:
-    """A hash of all that decides what the tokenizer makes of a text."""
+def forget_last_call(tokenizer: Any) -> None:
+    """Drop the truncation and padding that the last call asked for: they would be saved, and hashed, with it."""
     backend = getattr(tokenizer, "_tokenizer", None)
     if backend is not None:
-        backend.no_truncation()  # what the last call asked for is part of its text
+        backend.no_truncation()
         backend.no_padding()
+
+
+def tokenizer_key(tokenizer: Any) -> str:
+    """A hash of all that decides what the tokenizer makes of a text."""
+    forget_last_call(tokenizer)
+    backend = getattr(tokenizer, "_tokenizer", None)
     told = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
     asked = f"{type(tokenizer).__name__} {tokenizer.truncation_side} {tokenizer.pad_token_id}"
     return hashlib.sha256(f"{asked}\n{told}".encode()).hexdigest()
@@ -116,12 +124,15 @@ def load_tokens(folder: Path) -> TokenisedSplit | None:
 def save_tokens(split: TokenisedSplit, folder: Path) -> None:
     """Save a split so that a reader sees all of it or none; the first of two writers wins."""
     draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
-    draft.mkdir(parents=True)
-    for name in ("values", "offsets", "labels"):
-        np.save(draft / f"{name}.npy", getattr(split, name), allow_pickle=False)
     try:
+        draft.mkdir(parents=True)
+        for name in ("values", "offsets", "labels"):
+            np.save(draft / f"{name}.npy", getattr(split, name), allow_pickle=False)
+        flush_folder(
+            draft
+        )  # else a power cut may leave the name without the bytes, and every later step fails of it
         os.rename(draft, folder)  # noqa: PTH104 - Path.rename would follow no other rule; os names the call
     except OSError:
-        shutil.rmtree(draft)
+        shutil.rmtree(draft, ignore_errors=True)
         if not folder.is_dir():
             raise

@@ -290,6 +290,7 @@ def _start(rank: int, slot: DeviceSlot, environment: dict[str, str], request: St
         daemon=True,  # an interpreter that ends kills it, where it would wait for any other for ever
     )
     with starting():
+        start_fork_server()  # one that was killed is replaced as the first was started, Ctrl-C kept from it
         process.start()
     theirs.close()
     return _Process(process, ours, log)

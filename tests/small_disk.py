@@ -1,8 +1,9 @@
-"""A small file system, to run full."""
+"""A small file system, and how it runs full."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -24,3 +25,22 @@ def mounted(place: Path, *, megabytes: int) -> Iterator[Path]:
         yield place
     finally:
         subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@contextlib.contextmanager
+def full(disk: Path, *, leaving: int = 0) -> Iterator[None]:
+    """Leave a small file system so many free bytes, whatever else writes to it, until the block ends."""
+    filler = disk / "filler"
+    try:
+        with filler.open("wb") as file:
+            while (free := _free_bytes(disk) - leaving) > 0:
+                with contextlib.suppress(OSError):  # another was faster with some of it
+                    os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), free)
+        yield
+    finally:
+        filler.unlink(missing_ok=True)
+
+
+def _free_bytes(disk: Path) -> int:
+    there = os.statvfs(disk)
+    return there.f_bavail * there.f_frsize

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -117,6 +119,31 @@ def test_an_interrupted_search_is_exit_code_130_leaves_no_process_and_goes_on_wh
     done = steps_on_record(tmp_path / "out")
     assert done[: len(before)] == before
     assert len(set(done)) == len(done) == json.loads(run.stdout)["steps"] == LONG_STEPS
+
+
+LATE = {
+    "a second Ctrl-C": "signal.raise_signal(signal.SIGINT)",
+    "a thread whose log has gone": "logging.StreamHandler(closed).emit(logging.makeLogRecord({}))",
+}
+
+
+@pytest.mark.parametrize("late", LATE)
+def test_what_comes_after_the_last_line_of_a_command_says_nothing_more(late: str) -> None:
+    """Prefect's threads log while the interpreter ends, to what is closed by then."""
+    script = f"""
+import atexit, io, logging, signal
+closed = io.StringIO()
+closed.close()
+atexit.register(lambda: {LATE[late]})
+from lamps_cli.main import main
+main()
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", script, "--version"], capture_output=True, text=True, check=False
+    )
+    assert run.stdout.startswith("lamps, version")
+    assert run.stderr == ""
+    assert run.returncode == (-signal.SIGINT if "Ctrl-C" in late else 0)
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from lamps_core.optimizer_state import OPTIMIZER
 from lamps_core.settings import FineTuningSettings
 from lamps_core.steps import ExportRequest
 from lamps_core.text_data import DatasetRequest, load_text_dataset
+from tests.flushes import Flushes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -369,15 +370,17 @@ def export(run: Run, target: Path, *, evaluate_test: bool = False) -> dict[str, 
     return candidate.export(ExportRequest(last=last, target=str(target), evaluate_test=evaluate_test))
 
 
-def test_an_exported_model_is_a_plain_folder_of_transformers_with_the_recorded_loss(
-    topics: Topics, tmp_path: Path
+def test_an_exported_model_is_a_plain_folder_of_transformers_with_the_recorded_loss_on_disk_before_it_is_seen(
+    topics: Topics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Run(topics, candidate="zoo/gpt2-tiny", landmarks=1, max_epochs=2)
     run.steps(3)
     target = tmp_path / "export" / "model"
     target.parent.mkdir()
+    flushes = Flushes(monkeypatch)
     assert export(run, target) == {}
     assert [path.name for path in target.parent.iterdir()] == ["model"]
+    assert flushes.missing(target) == []
     tokenizer = AutoTokenizer.from_pretrained(target)
     model = AutoModelForSequenceClassification.from_pretrained(target).eval()
     rows = topics.dataset.evaluation
@@ -405,6 +408,11 @@ def test_an_export_replaces_an_older_one_and_measures_the_held_out_rows_where_as
     correct = measured["accuracy"] * len(dataset.test)
     assert correct == pytest.approx(round(correct))
     assert not (target / "stale.txt").exists()
+    first = {path.name: path.read_bytes() for path in target.iterdir()}
+    assert (
+        export(run, target, evaluate_test=True) == measured
+    )  # as a resumed search does, from the tokens of the first
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == first
 
 
 def test_a_candidate_without_trained_weights_is_not_exported(topics: Topics, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 
 from lamps_core.budget import parse_budget
 from lamps_core.curve_reader import curves_by_key, read_curves
-from lamps_core.errors import BadInput
+from lamps_core.errors import BadInput, StorageFailed
 from lamps_core.objectives import parse_objectives
 from lamps_core.policy_file import read_policy, write_policy
 from lamps_core.progress import SearchProgress, listener
@@ -41,6 +41,7 @@ from tests.searches import (
     truncated_model,
     without_times,
 )
+from tests.small_disk import full, mounted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -475,6 +476,22 @@ def test_a_second_search_in_a_folder_in_use_is_refused(topics_csv: Path, tmp_pat
     finally:
         first.close()
     SearchRun(request).close()
+
+
+def test_a_full_disk_ends_a_search_in_one_line_wherever_it_runs_full(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    with mounted(tmp_path / "disk", megabytes=6) as disk:
+        request = quick_request(topics_csv, disk / "out", models=TINY)
+        with SearchRun(request) as run:
+            action, asked = run.ask() or pytest.fail("there is a first step")
+            record = run.execution.run_step(asked)
+            step = Outcome(kind="step", candidate=TINY, step=action.step, seconds=1.0, record=record)
+            with full(disk), pytest.raises(StorageFailed, match=f"^{disk}.*: mend it and run again$"):
+                run.tell(step)
+        with full(disk), pytest.raises(StorageFailed, match=f"^{disk}.*: mend it and run again$"):
+            SearchRun(request)
+        assert run_to_the_end(request)["steps"] == STEPS_EACH
 
 
 @pytest.mark.parametrize("parallel", [0, -1])

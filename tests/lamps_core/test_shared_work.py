@@ -28,6 +28,7 @@ from lamps_core.shared_work import (
 from lamps_core.storage import storage_path
 from lamps_core.text_data import TextDataset, TextSplit
 from tests.curve_writers import fetch_and_read, killed_at
+from tests.flushes import Flushes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -269,6 +270,16 @@ def test_data_are_refreshed_when_their_description_differs_and_copied_once_other
     push_data(dataset("snow"), work)
     fetch_data(work, here)
     assert load_prepared(here / "data").train.texts[0] == "snow"
+
+
+def test_fetched_data_are_on_disk_before_they_can_be_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push_data(dataset(), tmp_path / "work")
+    flushes = Flushes(monkeypatch)
+    fetch_data(tmp_path / "work", tmp_path / "here")
+    assert len(list((tmp_path / "here" / "data").iterdir())) == 2
+    assert flushes.missing(tmp_path / "here") == []
 
 
 def test_the_same_data_are_not_pushed_again(shared: Any) -> None:

@@ -21,6 +21,7 @@ from lamps_core.tokens import (
     tokenizer_key,
 )
 from lamps_core.zoo import materialise
+from tests.flushes import Flushes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,6 +107,23 @@ def test_what_is_saved_is_mapped_back_the_same(tmp_path: Path) -> None:
         np.testing.assert_array_equal(getattr(loaded, name), getattr(split, name))
         assert getattr(loaded, name).dtype == getattr(split, name).dtype
     assert len(loaded) == len(TEXTS)
+
+
+def test_what_is_saved_is_on_disk_before_it_can_be_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushes = Flushes(monkeypatch)
+    save_tokens(made_of(TEXTS, tokenizer_of("zoo/bert-tiny")), tmp_path / "key")
+    assert len(list((tmp_path / "key").iterdir())) == 3
+    assert flushes.missing(tmp_path) == []
+
+
+def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    split = made_of(TEXTS, tokenizer_of("zoo/bert-tiny"))
+    (tmp_path / "key").write_text("a file, whose name the folder cannot take")
+    with pytest.raises(OSError, match="key"):
+        save_tokens(split, tmp_path / "key")
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
 
 
 def test_of_many_writers_at_once_one_wins_and_none_fails(tmp_path: Path) -> None:

@@ -48,6 +48,26 @@ pool = WorkerPool([DeviceSlot(None, threads=1)])
 print("step", pool.run_step(StepRequest(**json.loads(sys.argv[1])))["step"])
 pool.close()
 """
+REPLACED_SERVER = """
+import json, os, signal, sys
+from multiprocessing import forkserver
+from pathlib import Path
+from lamps_core import worker_group
+from lamps_core.steps import StepRequest
+from lamps_core.worker_pool import DeviceSlot
+
+worker_group.PRELOAD = []  # nothing is asked of its workers
+worker_group.start_fork_server()
+first = forkserver._forkserver._forkserver_pid
+os.kill(first, signal.SIGKILL)
+os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
+group = worker_group.WorkerGroup({0: DeviceSlot(None, threads=1)}, StepRequest(**json.loads(sys.argv[1])))
+second = forkserver._forkserver._forkserver_pid
+lines = Path(f"/proc/{second}/status").read_text().splitlines()
+blocked = next(int(line.split()[1], 16) for line in lines if line.startswith("SigBlk"))
+group.kill()
+print(second != first, bool(blocked >> (signal.SIGINT - 1) & 1))
+"""
 LARGER_FAMILIES = ["distilbert", "roberta", "opt", "llama", "qwen2", "luke"]
 
 
@@ -473,3 +493,14 @@ def test_a_step_of_two_slots_is_not_passed_by_small_ones(
         for step in steps:
             step.result(timeout=120)
     assert began == ["halted", "wide", "small"]
+
+
+def test_ctrl_c_is_kept_from_a_fork_server_that_takes_the_place_of_one_killed(topics: Topics) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", REPLACED_SERVER, json.dumps(asdict(topics.request()))],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.split() == ["True", "True"]
