@@ -34,10 +34,7 @@ from lamps_core.worker_pool import DeviceSlot, WorkerPool
 
 ROWS = 192  # rows of the timed epoch: six updates
 SETTINGS = FineTuningSettings(learning_rate=1e-4, max_length=128)
-BARE_LOOP = Ratio(what="", value=0.0, over="a bare torch loop")
-OF_A_STEP = Ratio(what="", value=0.0, over="a warm D_1 step", goal="<= 0.1")
-CPU_SECONDS = Ratio(what="", value=0.0, over="", goal="<= 1 s of CPU", unit="s")
-APART = Ratio(what="", value=0.0, over="", goal="<= 1e-06", unit="apart")
+BARE_LOOP = "a bare torch loop"
 
 
 def minilm_sized(folder: Path) -> Path:
@@ -193,10 +190,10 @@ def micro_batch_difference(folder: Path, data: TextDataset) -> float:
     return max(losses) - min(losses)
 
 
-def show(what: str, values: list[float], ratio: Ratio) -> None:
+def show(what: str, values: list[float], *, goal: str, over: str = "", unit: str = "") -> None:
     """The values' range, then their median as it goes into the table of all benchmarks."""
     print(f"{what}: min {min(values):.4f}, max {max(values):.4f}", flush=True)
-    tell(replace(ratio, what=what, value=statistics.median(values)))
+    tell(Ratio(what=what, value=statistics.median(values), over=over, goal=goal, unit=unit))
 
 
 def main() -> None:
@@ -219,19 +216,18 @@ def main() -> None:
             name = folder.name
             same_cut = replace(SETTINGS, micro_batch_size=SETTINGS.batch_size)
             ratios = training_ratio(folder, data, repeats, same_cut)
-            show(f"{name}: CPU time of the training phase", ratios, replace(BARE_LOOP, goal="<= 1.05"))
+            show(f"{name}: CPU time of the training phase", ratios, over=BARE_LOOP, goal="<= 1.05")
             ratios = training_ratio(folder, data, repeats, SETTINGS)
-            show(
-                f"{name}: the same, batches cut by length as by default",
-                ratios,
-                replace(BARE_LOOP, goal="< 1"),
-            )
+            what = f"{name}: the same, batches cut by length as by default"
+            show(what, ratios, over=BARE_LOOP, goal="< 1")
             shares = warm_step_shares(folder, work, data, max(3, repeats // 3))
-            show(f"{name}: what is neither training nor evaluation nor checkpoint", shares, OF_A_STEP)
+            what = f"{name}: what is neither training nor evaluation nor checkpoint"
+            show(what, shares, over="a warm D_1 step", goal="<= 0.1")
             seconds = first_update_seconds(folder, work, data, max(3, repeats // 3))
-            show(f"{name}: a fresh worker to its first update", seconds, CPU_SECONDS)
+            show(f"{name}: a fresh worker to its first update", seconds, goal="<= 1 s of CPU", unit="s")
             apart = micro_batch_difference(folder, data)
-            tell(replace(APART, what=f"{name}: loss over micro-batches, dropout off", value=apart))
+            what = f"{name}: loss over micro-batches, dropout off"
+            tell(Ratio(what=what, value=apart, over="", goal="<= 1e-06", unit="apart"))
 
 
 if __name__ == "__main__":

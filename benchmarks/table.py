@@ -9,6 +9,7 @@ that fails gets a row that says so, and the command ends with 1.
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import subprocess
 import sys
@@ -103,8 +104,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _machine() -> str:
-    import os
-
     import torch
 
     devices = torch.cuda.device_count()

@@ -28,6 +28,7 @@ from lamps_core.campaign_run import CampaignRun
 from lamps_core.errors import Interrupted, LampsError, StorageFailed
 from lamps_core.registry import dataset_requests
 from lamps_core.settings import FineTuningSettings
+from lamps_core.tracking import parse_trackers
 from tasks.landmark_step import RETRIES, worth_retrying
 from tasks.secrets import choose_hub_token
 
@@ -68,6 +69,7 @@ def campaign(
     precision: Literal["auto", "fp32", "bf16"] = "auto",
     step_timeout: float | None = None,
     hub_token_block: str | None = None,
+    track: str | None = None,
 ) -> dict[str, Any]:
     """Fine-tune every model on every dataset, landmark step by landmark step, and record the learning curves.
 
@@ -94,6 +96,7 @@ def campaign(
         precision: Number format of the forward pass.
         step_timeout: Seconds after which a step is taken for hung; None for never.
         hub_token_block: Name of the Prefect Secret block with the hub token, for gated models; None for hf-token.
+        track: Experiment trackers to tell the curves, with commas: tensorboard, mlflow, wandb.
 
     Returns:
         How many curves are complete, what failed and why, and what was spent.
@@ -131,6 +134,7 @@ def campaign_request(*, datasets: str, models: str, curves: str, **rest: Any) ->
         work=rest.get("work") or None,
         retry_failed=rest.get("retry_failed", False),
         gpu_hour_price=rest.get("gpu_hour_price", GPU_HOUR_PRICE),
+        track=parse_trackers(rest.get("track")),
     )
 
 

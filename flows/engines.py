@@ -19,7 +19,7 @@ from lamps_core import execution
 from lamps_core.campaign_plan import Machine
 from lamps_core.devices import devices_here
 from lamps_core.errors import BadInput, Interrupted, LampsError
-from lamps_core.worker_pool import campaign_slots
+from lamps_core.worker_pool import campaign_slots, check_parallel
 from tasks.landmark_step import SLOT, fine_tune_step
 
 if TYPE_CHECKING:
@@ -290,6 +290,5 @@ def engine_of(
         raise BadInput(f"--engine must be local or dask, not {engine}")
     if scheduler:
         raise BadInput("--scheduler is of --engine dask: give that too, or leave it out")
-    if parallel is not None and parallel < 1:
-        raise BadInput(f"--parallel must be at least 1, not {parallel}")
+    check_parallel(parallel)
     return LocalEngine(slots_of, parallel=parallel, step_timeout=step_timeout)

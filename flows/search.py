@@ -31,6 +31,7 @@ from lamps_core.search_run import SearchRequest, SearchRun
 from lamps_core.settings import FineTuningSettings
 from lamps_core.stopping import STOP_BELOW
 from lamps_core.text_data import DatasetRequest
+from lamps_core.tracking import parse_trackers
 from tasks.landmark_step import export_model, fine_tune_step
 from tasks.secrets import choose_hub_token
 
@@ -75,6 +76,7 @@ def search(
     precision: Literal["auto", "fp32", "bf16"] = "auto",
     step_timeout: float | None = None,
     hub_token_block: str | None = None,
+    track: str | None = None,
     command: str | None = None,
 ) -> dict[str, Any]:
     """Find the fine-tuned models that nobody beats on every objective (Algorithm 1 of the paper).
@@ -106,6 +108,7 @@ def search(
         precision: Number format of the forward pass.
         step_timeout: Seconds after which a step is taken for hung; None for never.
         hub_token_block: Name of the Prefect Secret block with the hub token, for gated models; None for hf-token.
+        track: Experiment trackers to tell the curves, with commas: tensorboard, mlflow, wandb.
         command: How this was started, for the report; leave it out.
 
     Returns:
@@ -175,6 +178,7 @@ def search_request(
         parallel=rest.get("parallel"),
         step_timeout_seconds=rest.get("step_timeout"),
         command=rest.get("command"),
+        track=parse_trackers(rest.get("track")),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lamps_cli.options import fine_tuning_options, hub_token_option, json_option
+from lamps_cli.options import fine_tuning_options, hub_token_option, json_option, track_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +68,7 @@ def engine_options(command: Any) -> Any:
 @click.option("--max-train-rows", type=int, help="Stratified cap on the training rows.")
 @click.option("--gpu-hour-price", default=3.67, show_default=True, help="Dollars, for the cost.")
 @engine_options
+@track_option
 @fine_tuning_options
 @json_option
 def campaign(as_json: bool, plan_only: bool, **parameters: Any) -> None:

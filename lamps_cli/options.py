@@ -51,6 +51,12 @@ def hub_token_option(command: Any) -> Any:
     return click.option("--hub-token-block", help=words)(command)
 
 
+def track_option(command: Any) -> Any:
+    """`--track`: which experiment trackers are told the curves."""
+    words = "Experiment trackers to tell the curves, with commas: tensorboard, mlflow, wandb; see docs/trackers.md."
+    return click.option("--track", help=words)(command)
+
+
 def json_option(command: Any) -> Any:
     """`--json`: the result as JSON on stdout, and nothing else there."""
     return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")(

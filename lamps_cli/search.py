@@ -10,7 +10,13 @@ from typing import Any
 
 import click
 
-from lamps_cli.options import fine_tuning_options, hub_token_option, json_option, objective_options
+from lamps_cli.options import (
+    fine_tuning_options,
+    hub_token_option,
+    json_option,
+    objective_options,
+    track_option,
+)
 from lamps_core.errors import BadInput
 
 
@@ -57,6 +63,7 @@ from lamps_core.errors import BadInput
 @click.option("--template", help="How several columns make one text: '{question}\\n{choices}'.")
 @click.option("--parallel", type=int, help="Steps at once.  [default: one a GPU, or one on a CPU]")
 @hub_token_option
+@track_option
 @fine_tuning_options
 @json_option
 def search(as_json: bool, bounds: tuple[str, ...], **parameters: Any) -> None:

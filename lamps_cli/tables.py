@@ -95,6 +95,8 @@ def _cell(column: str, value: Any) -> str:
 def print_campaign(result: dict[str, Any]) -> None:
     """What a campaign came to, and where everything lies."""
     console = Console(soft_wrap=True)
+    for notice in result["notices"]:
+        console.print(f"note: {notice}", markup=False, highlight=False)
     for row in result["failed"]:
         line = f"failed: {row['model']} on {row['dataset']} at step {row['step']}: {row['error']}"
         console.print(line, markup=False, highlight=False)

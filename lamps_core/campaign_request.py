@@ -34,6 +34,7 @@ class CampaignRequest:
         work: a folder or fsspec URL for checkpoints and prepared data; None is beside the curves.
         retry_failed: try pairs again that failed for a lasting reason, too.
         gpu_hour_price: dollars.
+        track: names of experiment trackers that are told the curves.
     """
 
     curves: str
@@ -43,6 +44,7 @@ class CampaignRequest:
     work: str | None = None
     retry_failed: bool = False
     gpu_hour_price: float = GPU_HOUR_PRICE
+    track: tuple[str, ...] = ()
 
 
 def of_record(request: CampaignRequest) -> CampaignRequest:

@@ -40,6 +40,7 @@ from lamps_core.shared_work import drop_checkpoint, newest_shared_step, push_dat
 from lamps_core.steps import StepRequest
 from lamps_core.storage import check_store, is_local, storage_failures, storage_path
 from lamps_core.text_data import load_text_dataset
+from lamps_core.tracking import Tracking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +67,10 @@ class CampaignRun:
         """
         self.request = request
         self._folder = checked_folder(request.curves)
+        if request.track and not is_local(self._folder):
+            raise BadInput(
+                f"--track keeps its files beside the curves: {request.curves} must be a local folder"
+            )
         if request.work:
             check_store(checked_work(request.work, self._folder), "--work")
         self._store = CurveStore(self._folder)
@@ -86,6 +91,10 @@ class CampaignRun:
         self._failed: dict[CurveKey, dict[str, Any]] = {}
         self.spent_seconds = 0.0
         self.steps = 0
+        self._notices: list[str] = []
+        self._tracking = Tracking(
+            request.track, Path(self._folder) / HIDDEN / "trackers", failed=self._notices.append
+        )
 
     @property
     def id(self) -> str:
@@ -247,6 +256,10 @@ class CampaignRun:
                 if state.failure is not None and key in self._asked and key not in planned
             }
             self.campaign = Campaign(plan.pairs)
+            for key in self._asked:
+                if (state := self._states.get(key)) is not None:
+                    self._tracking.tell(key, state.rows, self._settings(key), ended=state.complete)
+            stack.push(lambda *error: self._tracking.close(in_haste=any(error)))
             yield plan
             with storage_failures(self.request.curves):
                 self._store.compact()
@@ -298,21 +311,25 @@ class CampaignRun:
 
     def _step(self, pair: Pair) -> StepRequest:
         candidate = self.candidates[pair.key.model]
-        asked = dataclasses.replace(self.request.settings, seed=pair.key.seed)
-        rate = asked.learning_rate or candidate.learning_rate or DEFAULT_LEARNING_RATE
         return StepRequest(
             name=candidate.name,
             location=candidate.name if candidate.kind == "zoo" else candidate.location,
             revision=candidate.revision,
             step=pair.next_step,
             losses=pair.losses,
-            settings=asdict(dataclasses.replace(asked, learning_rate=rate)),
+            settings=self._settings(pair.key),
             work_folder=self.work_folder(pair.key.dataset, pair.key.seed),
             dataset=pair.key.dataset,
             dataset_fingerprint=self.datasets[pair.key.dataset, pair.key.seed].fingerprint,
             slots_of=self.id,
             gpus=pair.gpus,
         )
+
+    def _settings(self, key: CurveKey) -> dict[str, Any]:
+        """Of a curve's fine-tune, the learning rate resolved."""
+        asked = self.request.settings
+        rate = asked.learning_rate or self.candidates[key.model].learning_rate or DEFAULT_LEARNING_RATE
+        return asdict(dataclasses.replace(asked, seed=key.seed, learning_rate=rate))
 
     def tell(self, pair: Pair, record: dict[str, Any]) -> None:
         """Take in a step that is done, its row in the curves."""
@@ -321,6 +338,7 @@ class CampaignRun:
         step, complete = pair.next_step, record["complete"]
         del self._flying[pair.key]
         self.campaign.tell(pair, loss=record["test_loss"], ended=complete)
+        self._tracking.tell(pair.key, [record], self._settings(pair.key), ended=complete)
         if complete:  # nobody will ask for its weights again
             with storage_failures(self.request.curves):
                 drop_checkpoint(self._checkpoints(pair.key))
@@ -341,6 +359,7 @@ class CampaignRun:
         with storage_failures(self.request.curves):
             self._fail(pair, counted, seconds=seconds)
         self.spent_seconds += seconds
+        self._tracking.tell(pair.key, [], {}, ended=True)
         del self._flying[pair.key]
         self.campaign.tell(pair, loss=None, ended=True)
         self._say(f"{_named(pair.key)} step {step} failed: {counted}")
@@ -424,6 +443,7 @@ class CampaignRun:
             "failed": [{name: row[name] for name in names} for _, row in sorted(self._failures().items())],
             "steps": self.steps,
             "spent_seconds": self.spent_seconds,
+            "notices": list(self._notices),
         }
 
 

@@ -22,17 +22,19 @@ from lamps_core.curves import (
     COMPACTING,
     CURVE_SCHEMA,
     KEY_COLUMNS,
+    VERSION,
+    VERSION_KEY,
     Curve,
     CurveKey,
     CurveRows,
     curve_starts,
-    first_line,
 )
-from lamps_core.errors import BadInput
+from lamps_core.errors import BadInput, first_line
+from lamps_core.files import version_trouble
 from lamps_core.storage import is_local
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 LOOKS = 20  # at a folder whose files move while they are read; each look reads only what is new
 _REQUIRED_COLUMNS = tuple(field.name for field in CURVE_SCHEMA if not field.nullable)
@@ -204,6 +206,7 @@ def _read_file(path: Any) -> pa.Table:
     """Every column of the schema as its type; a null may be anywhere yet."""
     try:
         with _opened(path) as file:
+            _check_version(path, file.schema_arrow.metadata or {})
             names = file.schema_arrow.names
             known = [name for name in CURVE_SCHEMA.names if name in names]
             if repeated := [name for name in known if names.count(name) > 1]:
@@ -225,6 +228,14 @@ def _read_file(path: Any) -> pa.Table:
         for field in CURVE_SCHEMA
     }
     return pa.table(columns)
+
+
+def _check_version(path: Any, metadata: Mapping[bytes, bytes]) -> None:
+    """Refuse what a later LAMPS wrote; files of other makers, and of LAMPS before there were versions, say nothing."""
+    told = metadata.get(VERSION_KEY, b"1")
+    found = int(told) if told.isdigit() else None
+    if found != VERSION:
+        raise BadInput(version_trouble(path, found, VERSION, "name another folder of curves"))
 
 
 def _opened(path: Any) -> pq.ParquetFile:

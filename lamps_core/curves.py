@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lamps_core.errors import BadInput
+from lamps_core.errors import BadInput, first_line
 from lamps_core.files import safe_name, write_atomically
 
 if TYPE_CHECKING:
@@ -57,9 +57,14 @@ _OPTIONAL = {
     "status": pa.string(),
     "error": pa.string(),
 }
+VERSION, VERSION_KEY = (
+    1,
+    b"lamps.curves",
+)  # of the columns and their meaning, in each file; others' files have none
 CURVE_SCHEMA = pa.schema(
     [pa.field(name, kind, nullable=False) for name, kind in _REQUIRED.items()]
-    + [pa.field(name, kind) for name, kind in _OPTIONAL.items()]
+    + [pa.field(name, kind) for name, kind in _OPTIONAL.items()],
+    metadata={VERSION_KEY: str(VERSION).encode()},
 )
 KEY_COLUMNS = ("dataset", "model", "seed")
 SOURCES = ("measured", "simulated", "imported")
@@ -320,8 +325,3 @@ def _codes(table: pa.Table, name: str) -> npt.NDArray[Any]:
     column = table[name].combine_chunks()
     codes = column.dictionary_encode().indices if pa.types.is_string(column.type) else column
     return np.asarray(codes.to_numpy())
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, as one line of at most 200 characters."""
-    return str(error).split("\n", 1)[0][:200]

@@ -43,3 +43,8 @@ class Interrupted(LampsError):
 
 class StorageFailed(LampsError):
     """A disk or a store cannot be written or read: nothing can go on until somebody mends it."""
+
+
+def first_line(error: Exception) -> str:
+    """What an error of a library says, as one line of at most 200 characters; its type where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

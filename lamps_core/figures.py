@@ -124,7 +124,8 @@ def front_figure(
     steps = []
     if joined and front:
         steps = _draw_staircase(plot, sorted(front, reverse=axes.across_maximised), reference)
-    _draw_points(plot, shown, points)
+    for item, point in zip(shown, points, strict=True):
+        draw_mark(plot, item, point, gid=f"point-{item.number}", sizes=(10, 7))
     _label_candidates(plot, list(zip(shown, points, strict=True)), reference, keep_off=steps)
     count = len(front)
     return inline_svg(
@@ -133,14 +134,10 @@ def front_figure(
         title=f"{axes.up_title} against {axes.across_title}",
         description=f"{len(shown)} complete candidates, {count} on the front. The table holds the numbers.",
         tooltips={f"point-{item.number}": _point_told(item, axes) for item in shown},
-        attributes=_shared_attributes(shown)
+        attributes=name_attributes(shown)
         | {"staircase": _staircase_attributes(plot, reference), "shade": {"class": "shade"}}
         | {
-            f"point-{item.number}": {
-                "class": f"mark point {item.standing}",
-                "data-candidate": str(item.number),
-                "data-at": places(plot, [point]),
-            }
+            f"point-{item.number}": mark_attributes(plot, item, point)
             for item, point in zip(shown, points, strict=True)
         },
     )
@@ -181,12 +178,12 @@ def curve_figure(
         title=f"{loss_title} against {'landmark steps' if by_step else 'training seconds'}",
         description=f"Learning curves of {len(lines)} candidates. The table holds their last values.",
         tooltips={f"curve-{item.number}": item.told for item, _ in lines},
-        attributes=_shared_attributes(item for item, _ in lines)
+        attributes=name_attributes(item for item, _ in lines)
         | {f"curve-{item.number}": _curve_attributes(plot, item, line) for item, line in lines},
     )
 
 
-def _shared_attributes(items: Iterable[DrawnCandidate]) -> dict[str, dict[str, str]]:
+def name_attributes(items: Iterable[DrawnCandidate]) -> dict[str, dict[str, str]]:
     """Of the names beside marks and of the thin lines that lead there."""
     return {
         f"{part}-{item.number}": {"class": part, "data-candidate": str(item.number)}
@@ -240,20 +237,47 @@ def _corner(plot: Axes, reference: tuple[float, float] | None) -> tuple[float, f
     return reference or (plot.get_xlim()[1], plot.get_ylim()[1])
 
 
-def _draw_points(plot: Axes, shown: Sequence[DrawnCandidate], points: Sequence[tuple[float, float]]) -> None:
-    for item, (across, up) in zip(shown, points, strict=True):
-        on_front = item.standing == "front"
-        plot.plot(
-            [across],
-            [up],
-            marker="o",
-            markersize=10 if on_front else 7,
-            markerfacecolor=item.colour,
-            markeredgecolor=CARD,
-            markeredgewidth=1.2,
-            zorder=4 if on_front else 3,
-            gid=f"point-{item.number}",
-        )
+def draw_mark(
+    plot: Axes,
+    item: DrawnCandidate,
+    point: tuple[float, float],
+    *,
+    gid: str,
+    sizes: tuple[int, int],
+    clipped: bool = True,
+) -> None:
+    """Draw the mark of a candidate.
+
+    Args:
+        plot: where.
+        item: whose.
+        point: in the units of the axes.
+        gid: of the mark.
+        sizes: of one on the front, and of any other.
+        clipped: whether it ends where the axes do.
+    """
+    on_front = item.standing == "front"
+    plot.plot(
+        [point[0]],
+        [point[1]],
+        marker="o",
+        markersize=sizes[0] if on_front else sizes[1],
+        markerfacecolor=item.colour,
+        markeredgecolor=CARD,
+        markeredgewidth=1.2,
+        clip_on=clipped,
+        zorder=4 if on_front else 3,
+        gid=gid,
+    )
+
+
+def mark_attributes(plot: Axes, item: DrawnCandidate, point: tuple[float, float]) -> dict[str, str]:
+    """What the page's script is told of a mark: whose it is, and where it lies."""
+    return {
+        "class": f"mark point {item.standing}",
+        "data-candidate": str(item.number),
+        "data-at": places(plot, [point]),
+    }
 
 
 def _line(item: DrawnCandidate, *, by_step: bool) -> list[tuple[float, float]]:

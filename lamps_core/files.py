@@ -92,6 +92,11 @@ def held(path: Path) -> Iterator[None]:
         yield
 
 
+def is_later(found: object, known: int) -> bool:
+    """Whether a file's version is one that only a later LAMPS can know."""
+    return isinstance(found, int) and found > known
+
+
 def version_trouble(place: Path, found: object, known: int, otherwise: str) -> str:
     """What to say of a file of another version.
 
@@ -101,7 +106,7 @@ def version_trouble(place: Path, found: object, known: int, otherwise: str) -> s
         known: that this LAMPS reads.
         otherwise: than upgrading, what can be done.
     """
-    if isinstance(found, int) and found > known:
+    if is_later(found, known):
         return f"{place} was written by a later version of LAMPS: upgrade LAMPS, or {otherwise}"
     return f"{place} was written by another version of LAMPS: {otherwise}"
 

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lamps_core.figure_axes import LEFT, RIGHT, TOP, WIDTH, blank, places
+from lamps_core.figure_axes import BOTTOM, LEFT, RIGHT, TOP, WIDTH, blank
 from lamps_core.figure_labels import Label, label_points, pixel, stairs
-from lamps_core.inline_svg import CARD, MUTED, inline_svg
+from lamps_core.figures import draw_mark, mark_attributes, name_attributes
+from lamps_core.inline_svg import MUTED, inline_svg
 from lamps_core.label_layout import shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from matplotlib.axes import Axes
 
     from lamps_core.figures import DrawnCandidate
     from lamps_core.search_history import Moment
 
-_HEIGHT, _BOTTOM = 300, 54
+_HEIGHT = 300
 _HOURS_FROM = 7200.0  # seconds from which the axis counts in hours
 
 
@@ -56,7 +57,7 @@ def history_figure(moments: Sequence[Moment], candidates: Sequence[DrawnCandidat
     }
     drawn = [(by_name[name], point) for name, point in ends.items()]
     _draw_ends(plot, drawn, line)
-    frame = f"{LEFT} {WIDTH - RIGHT} {TOP} {_HEIGHT - _BOTTOM}"
+    frame = f"{LEFT} {WIDTH - RIGHT} {TOP} {_HEIGHT - BOTTOM}"
     return inline_svg(
         figure,
         name="history",
@@ -64,9 +65,8 @@ def history_figure(moments: Sequence[Moment], candidates: Sequence[DrawnCandidat
         description=f"{len(ends)} candidates complete, one after another. The table holds their numbers.",
         tooltips={f"end-{item.number}": item.told for item, _ in drawn},
         attributes={"history": {"class": "history", "data-frame": frame}}
-        | {f"name-{item.number}": _label_attributes(item) for item, _ in drawn}
-        | {f"lead-{item.number}": _label_attributes(item, "lead") for item, _ in drawn}
-        | {f"end-{item.number}": _end_attributes(plot, item, point) for item, point in drawn},
+        | name_attributes(item for item, _ in drawn)
+        | {f"end-{item.number}": mark_attributes(plot, item, point) for item, point in drawn},
     )
 
 
@@ -75,20 +75,8 @@ def _draw_ends(
     drawn: Sequence[tuple[DrawnCandidate, tuple[float, float]]],
     line: Sequence[tuple[float, float]],
 ) -> None:
-    for item, (across, up) in drawn:
-        on_front = item.standing == "front"
-        plot.plot(
-            [across],
-            [up],
-            marker="o",
-            markersize=9 if on_front else 6,
-            markerfacecolor=item.colour,
-            markeredgecolor=CARD,
-            markeredgewidth=1.2,
-            clip_on=False,
-            zorder=4 if on_front else 3,
-            gid=f"end-{item.number}",
-        )
+    for item, point in drawn:
+        draw_mark(plot, item, point, gid=f"end-{item.number}", sizes=(9, 6), clipped=False)
     labels = [
         Label(shortened(item.name, 24), item.number, pixel(plot, point))
         for item, point in drawn
@@ -96,15 +84,3 @@ def _draw_ends(
     ]
     steps = stairs([pixel(plot, point) for point in line])
     label_points(plot, labels, [], reference=None, keep_off=steps)
-
-
-def _label_attributes(item: DrawnCandidate, part: str = "name") -> Mapping[str, str]:
-    return {"class": part, "data-candidate": str(item.number)}
-
-
-def _end_attributes(plot: Axes, item: DrawnCandidate, point: tuple[float, float]) -> Mapping[str, str]:
-    return {
-        "class": f"mark point {item.standing}",
-        "data-candidate": str(item.number),
-        "data-at": places(plot, [point]),
-    }

@@ -207,7 +207,7 @@ def _objective(column: str, bound: float | None, gpu_hour_price: float) -> Objec
         column,
         maximise=maximise,
         aggregate="sum" if column in SUMMED else "most" if column in PEAKS else "last",
-        bound=_turned(bound) if maximise and bound is not None else bound,
+        bound=None if bound is None else turned(column, bound),
         gpu_hour_price=gpu_hour_price if column == DOLLARS else None,
     )
 
@@ -239,6 +239,15 @@ def _finite(number: str, bound: str) -> float:
     if not math.isfinite(limit):
         raise BadInput(f"bound {bound!r} needs a finite number, like train_seconds=3600")
     return limit
+
+
+def turned(column: str, value: float) -> float:
+    """An objective's natural value in minimised form, or back again.
+
+    >>> turned("accuracy", 0.9), turned("accuracy", -0.9), turned("test_loss", 0.9)
+    (-0.9, 0.9, 0.9)
+    """
+    return _turned(value) if column in MAXIMISED else value
 
 
 def _turned(value: float) -> float:

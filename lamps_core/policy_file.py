@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from lamps_core import __version__
-from lamps_core.curves import first_line
-from lamps_core.errors import BadInput
-from lamps_core.files import exchange_folders, make_folder, write_atomically
+from lamps_core.errors import BadInput, first_line
+from lamps_core.files import exchange_folders, is_later, make_folder, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -262,11 +261,6 @@ def _part(path: Path, name: str, archive: Any) -> bytes:
         raise BadInput(f"{path}: cannot be read as a policy: {first_line(error)}") from None
 
 
-def _mend(version: object) -> str:
-    later = isinstance(version, int) and version > OBSERVATION_VERSION
-    return "upgrade LAMPS" if later else "train it again"
-
-
 def _card(path: Path, text: bytes) -> PolicyCard:
     try:
         told = json.loads(text)
@@ -275,9 +269,10 @@ def _card(path: Path, text: bytes) -> PolicyCard:
     if not isinstance(told, dict):
         raise BadInput(f"{path}: {CARD} is not a JSON object")
     if told.get("observation") != OBSERVATION_VERSION:
+        mend = "upgrade LAMPS" if is_later(told.get("observation"), OBSERVATION_VERSION) else "train it again"
         raise BadInput(
             f"{path}: was made for observations of version {told.get('observation')}, and this LAMPS shows "
-            f"version {OBSERVATION_VERSION}: {_mend(told.get('observation'))}"
+            f"version {OBSERVATION_VERSION}: {mend}"
         )
     known = {one.name for one in fields(PolicyCard)}
     if odd := sorted(known ^ set(told)):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lamps_core.front import hypervolume
-from lamps_core.objectives import MAXIMISED
+from lamps_core.objectives import turned
 
 if TYPE_CHECKING:
     from lamps_core.search_record import CandidateRecord, SearchRecord
@@ -41,9 +41,7 @@ def minimised(item: CandidateRecord, objectives: tuple[str, ...]) -> tuple[float
     """(n,) objectives of a complete candidate in minimised form; None where not complete or one is not known."""
     if any(name not in item.objectives for name in objectives):
         return None
-    return tuple(
-        0.0 - item.objectives[name] if name in MAXIMISED else item.objectives[name] for name in objectives
-    )
+    return tuple(turned(name, item.objectives[name]) for name in objectives)
 
 
 def history(search: SearchRecord) -> tuple[Moment, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.label_layout import displayable
-from lamps_core.objectives import MAXIMISED, dollars
+from lamps_core.objectives import MAXIMISED, dollars, turned
 from lamps_core.quantities import UNKNOWN, number, parameters, title
 from lamps_core.report_words import duration
 from lamps_core.search_history import minimised
@@ -80,7 +80,9 @@ def _candidate(item: CandidateRecord, search: SearchRecord, limited: tuple[str, 
         "failed": item.failed,
         "within": not item.beyond,
         "minimised": minimised(item, search.objectives),
-        "limits": [_minimised(name, _value(item, name)) for name in limited],
+        "limits": [
+            None if (value := _value(item, name)) is None else turned(name, value) for name in limited
+        ],
         "facts": candidate_facts(item, search),
         "why": displayable(reason(item, search)),
         "steps": _step_texts(item, search.gpu_hour_price),
@@ -96,7 +98,7 @@ def _limit(name: str, search: SearchRecord) -> dict[str, Any]:
     words = "at least" if name in MAXIMISED else "at most"
     return {
         "title": f"{title(name)} {words}",
-        "values": sorted([_minimised(name, value), number(name, value)] for value in found),
+        "values": sorted([turned(name, value), number(name, value)] for value in found),
     }
 
 
@@ -109,10 +111,6 @@ def _value(item: CandidateRecord, name: str) -> float | None:
     if name == "parameters":
         return None if item.parameters is None else float(item.parameters)
     return item.train_seconds_so_far[-1] if name == "train_seconds" and item.curve else None
-
-
-def _minimised(name: str, value: float | None) -> float | None:
-    return 0.0 - value if value is not None and name in MAXIMISED else value
 
 
 def _steps(item: CandidateRecord) -> str:

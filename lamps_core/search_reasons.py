@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from lamps_core.objectives import MAXIMISED
+from lamps_core.objectives import turned
 from lamps_core.quantities import number, title
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _beyond(item: CandidateRecord, name: str, search: SearchRecord) -> str:
     if bound is None or name not in item.so_far:
         return f"{title(name).lower()} beyond its bound"
     value = f"{title(name).lower()} {number(name, item.so_far[name])}"
-    return f"{value}, bound {number(name, 0.0 - bound if name in MAXIMISED else bound)}"
+    return f"{value}, bound {number(name, turned(name, bound))}"
 
 
 def _dominated(item: CandidateRecord, search: SearchRecord) -> str:
@@ -98,7 +98,7 @@ def _ahead(item: CandidateRecord, search: SearchRecord) -> list[str]:
 
 def _better(other: CandidateRecord, item: CandidateRecord) -> bool:
     gaps = [
-        (value - other.objectives[name]) * (-1 if name in MAXIMISED else 1)
+        turned(name, value) - turned(name, other.objectives[name])
         for name, value in item.so_far.items()
         if name in other.objectives
     ]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.curve_reader import read_curves, read_failures
 from lamps_core.errors import BadInput
-from lamps_core.objectives import MAXIMISED
+from lamps_core.objectives import turned
 from lamps_core.search_so_far import Told, read_so_far, read_told
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class SearchRecord:
         known = list(self.result.get("reference") or [])
         known += [None] * (len(self.objectives) - len(known))
         return tuple(
-            -value if value is not None and name in MAXIMISED else value
+            None if value is None else turned(name, value)
             for name, value in zip(self.objectives, known, strict=True)
         )
 
@@ -269,4 +269,4 @@ def _sorted_by(values: Row, objective: str) -> float:
     value = values.get(objective)
     if value is None:
         return math.inf
-    return -float(value) if objective in MAXIMISED else float(value)
+    return turned(objective, float(value))

@@ -11,7 +11,7 @@ from lamps_core import __version__
 from lamps_core.files import safe_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from lamps_core.search import CandidateState, Search
     from lamps_core.text_data import TextDataset
@@ -27,15 +27,19 @@ def model_path(candidate: str) -> str:
 class ResultTeller:
     """Turns the state of a search over one dataset into plain rows."""
 
-    def __init__(self, dataset: TextDataset, tested: Mapping[str, dict[str, Any]]) -> None:
+    def __init__(
+        self, dataset: TextDataset, tested: Mapping[str, dict[str, Any]], notices: Sequence[str] = ()
+    ) -> None:
         """Know the data.
 
         Args:
             dataset: what is searched.
             tested: what the held-out test split gave, by candidate; grows as models are exported.
+            notices: of the search itself; grow as it runs.
         """
         self._dataset = dataset
         self._tested = tested
+        self._notices = notices
 
     def result(self, search: Search, asked: dict[str, Any]) -> dict[str, Any]:
         """`result.json` of the spec.
@@ -55,7 +59,7 @@ class ResultTeller:
             "front": list(self.front_rows(search)),
             "labels": list(self._dataset.label_names),
             "rows": self._row_counts(),
-            "notices": [*self._dataset.notices, *_alike(search)],
+            "notices": [*self._dataset.notices, *_alike(search), *self._notices],
             "devices": sorted({str(state.rows[-1]["device"]) for state in states if state.rows}),
             "lamps_version": __version__,
             **asked,

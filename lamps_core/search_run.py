@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamps_core import execution
 from lamps_core.candidates import resolve_candidates
-from lamps_core.curves import CURVE_SCHEMA, write_curve
+from lamps_core.curves import CURVE_SCHEMA, CurveKey, write_curve
 from lamps_core.errors import BadInput
 from lamps_core.files import folder_fingerprint, write_json
 from lamps_core.journal import Journal
@@ -30,11 +30,13 @@ from lamps_core.progress import RunningStep, SearchProgress, listener, publish
 from lamps_core.report_words import expected_gain
 from lamps_core.search import Action, CandidateState, Outcome, Search
 from lamps_core.search_result import ResultTeller, model_path
+from lamps_core.search_so_far import outcome_of
 from lamps_core.settings import DEFAULT_LEARNING_RATE, FineTuningSettings
 from lamps_core.steps import ExportRequest, StepKey, StepRequest
 from lamps_core.storage import storage_failures
 from lamps_core.text_data import DatasetRequest, load_text_dataset
-from lamps_core.worker_pool import DeviceSlot, device_slots
+from lamps_core.tracking import Tracking
+from lamps_core.worker_pool import DeviceSlot, check_parallel, device_slots
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,6 +63,7 @@ class SearchRequest:
         parallel: steps at once; None is one a GPU, or one on a CPU.
         step_timeout_seconds: after which a step is taken for hung.
         command: how the search was started, for the report.
+        track: names of experiment trackers that are told the curves.
     """
 
     data: DatasetRequest
@@ -73,6 +76,7 @@ class SearchRequest:
     parallel: int | None = None
     step_timeout_seconds: float | None = None
     command: str | None = None
+    track: tuple[str, ...] = ()
 
 
 class SearchRun:
@@ -89,8 +93,7 @@ class SearchRun:
             BadInput: names what cannot be used and how to mend it.
         """
         self.request = request
-        if request.parallel is not None and request.parallel < 1:
-            raise BadInput(f"--parallel must be at least 1, not {request.parallel}")
+        check_parallel(request.parallel)
         if request.step_timeout_seconds is not None and not request.step_timeout_seconds > 0:
             raise BadInput(f"--step-timeout must be more than zero, not {request.step_timeout_seconds:g}")
         _check_out(request.out, request.data)
@@ -112,7 +115,9 @@ class SearchRun:
         self.slots = tuple(slots or device_slots(request.parallel))
         self._message = ""
         self._tested: dict[str, dict[str, Any]] = {}
-        self._teller = ResultTeller(self.dataset, self._tested)
+        self._notices: list[str] = []
+        self._tracking = Tracking(request.track, request.out / "trackers", failed=self._notices.append)
+        self._teller = ResultTeller(self.dataset, self._tested, self._notices)
         self._open()
 
     # --- the folder ------------------------------------------------------------------------------------
@@ -190,7 +195,7 @@ class SearchRun:
         if event["event"] == "tested":
             self._tested[event["candidate"]] = event["measured"]
         elif event["event"] == "outcome":
-            self.search.tell(Outcome(**{k: v for k, v in event.items() if k != "event"}))
+            self.search.tell(outcome_of(event))
 
     def _note_start(self) -> None:
         """Record what may change from run to run, once for runs that are alike: an interrupted one has no result."""
@@ -217,10 +222,13 @@ class SearchRun:
         self.execution.pool.preload()
         execution.register(self.work_folder, self.execution)
         self.execution.pool.wait_until_ready()
+        for state in self.search.candidates.values():
+            self._track(state)
         return self
 
     def __exit__(self, *error: object) -> None:
         execution.unregister(self.work_folder)
+        self._tracking.close(in_haste=any(error))
         self.close()
 
     def close(self) -> None:
@@ -267,8 +275,10 @@ class SearchRun:
         self.search.tell(outcome)
         spent = self.search.spent_seconds
         self.execution.settle(self._key(outcome.candidate, outcome.step), spent_seconds=spent)
+        state = self.search.candidates[outcome.candidate]
         with self._keeping():
-            self._write_curve(self.search.candidates[outcome.candidate])
+            self._write_curve(state)
+        self._track(state)
         self._front_rows = self._teller.front_rows(self.search)
         self._expected = self._expected_words()
         self._message = describe(outcome)
@@ -285,6 +295,11 @@ class SearchRun:
         rows = [{k: v for k, v in row.items() if k in CURVE_COLUMNS} for row in state.rows]
         if rows:
             write_curve(self.request.out / "curves", rows)
+
+    def _track(self, state: CandidateState) -> None:
+        key = CurveKey(self.dataset.name, state.name, self.request.settings.seed)
+        ended = state.complete or state.error is not None
+        self._tracking.tell(key, state.rows, self._step_request(state.name).settings, ended=ended)
 
     # --- what people see -------------------------------------------------------------------------------
 
@@ -378,6 +393,7 @@ class SearchRun:
         """
         from lamps_core.report import write_report
 
+        self._tracking.close()
         result = self.result()
         with self._keeping():
             write_json(self.request.out / "result.json", result)

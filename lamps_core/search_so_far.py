@@ -54,7 +54,7 @@ def read_told(path: Path) -> Told:
     try:
         return Told(
             header,
-            tuple(_outcome(event) for event in events if event["event"] == "outcome"),
+            tuple(outcome_of(event) for event in events if event["event"] == "outcome"),
             {event["candidate"]: event["measured"] for event in events if event["event"] == "tested"},
             next((event for event in reversed(events) if event["event"] == "started"), {}),
         )
@@ -80,7 +80,8 @@ def read_so_far(path: Path, told: Told) -> tuple[Row, list[Row]]:
         raise _no_search(path, error) from error
 
 
-def _outcome(event: Row) -> Outcome:
+def outcome_of(event: Row) -> Outcome:
+    """The outcome that a line of a journal tells."""
     return Outcome(**{key: value for key, value in event.items() if key != "event"})
 
 

@@ -7,32 +7,34 @@ text or label, nor of how splits are used.
 from __future__ import annotations
 
 import codecs
+import itertools
 import json
 import mmap
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-import pyarrow.json
 import pyarrow.parquet
 
 from lamps_core.errors import BadInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 FILE_KINDS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
 
-# One value must fit a block; the library's own 1 MiB is less than a long document.
+# One value of a CSV must fit a block; the library's own 1 MiB is less than a long document.
 _BLOCK_BYTES = 64 * 2**20
-# The library's reader of JSON calls itself for each level: some thousands of them end the process.
+# Readers of JSON call themselves for each level: some thousands of them are too many.
 _MOST_NESTED = 200
 _JSON_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_JSON_SPACE = re.compile(r"[ \t\n\r]*")
+_BLOCK_RECORDS = 65536  # that are held as Python objects at once
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _SHARD = re.compile(r"(?P<split>.+?)-\d+-of-\d+")
 
@@ -202,38 +204,41 @@ def _read_parquet(path: Path) -> pa.Table:
 
 
 def _read_json(path: Path) -> pa.Table:
-    if path.suffix.lower() == ".json" and (records := _json_array(path)) is not None:
-        names = {name: None for record in records for name in record}
-        return pa.table({name: [record.get(name) for record in records] for name in names})
-    options = pyarrow.json.ReadOptions(block_size=_BLOCK_BYTES)
-    table = pyarrow.json.read_json(path, read_options=options)
-    texts = [
-        field.with_type(kept) for field in table.schema if (kept := _dates_as_text(field.type)) != field.type
-    ]
-    if not texts:
-        return table
-    # The reader takes strings that look like dates for timestamps; read those columns as they are written.
-    parse_options = pyarrow.json.ParseOptions(explicit_schema=pa.schema(texts))
-    return pyarrow.json.read_json(path, read_options=options, parse_options=parse_options)
+    """JSON Lines, or one array of objects, by Python's parser: Arrow's ends the process on some broken lines."""
+    text = path.read_text(encoding="utf-8-sig")
+    array = path.suffix.lower() == ".json" and text.lstrip()[:1] == "["
+    records = iter(_DECODER.decode(text)) if array else _json_lines(text)
+    parts = [pa.table({})]
+    while block := list(itertools.islice(records, _BLOCK_RECORDS)):
+        parts.append(_of_records(block))
+    return pa.concat_tables(parts[1:] or parts, promote_options="permissive").combine_chunks()
 
 
-def _json_array(path: Path) -> list[dict[str, object]] | None:
-    """The records of a `.json` file that holds one array of objects; None if it holds JSON Lines."""
-    with path.open(encoding="utf-8-sig") as file:
-        if not file.read(4096).lstrip().startswith("["):
-            return None
-        file.seek(0)
-        records: Sequence[object] = json.load(file)
-    objects = [record for record in records if isinstance(record, dict)]
-    if len(objects) != len(records):
-        raise ValueError("the array holds something that is not an object")
-    return objects
+def _json_lines(text: str) -> Iterator[Any]:
+    at = _past_space(text, 0)
+    while at < len(text):
+        record, at = _DECODER.raw_decode(text, at)
+        yield record
+        at = _past_space(text, at)
 
 
-def _dates_as_text(kind: pa.DataType) -> pa.DataType:
-    if pa.types.is_timestamp(kind):
-        return pa.string()
-    return pa.list_(_dates_as_text(kind.value_type)) if pa.types.is_list(kind) else kind
+def _past_space(text: str, at: int) -> int:
+    found = _JSON_SPACE.match(text, at)
+    return found.end() if found else at
+
+
+def _of_records(records: Sequence[Any]) -> pa.Table:
+    if not all(isinstance(record, dict) for record in records):
+        raise ValueError("it holds something that is not an object")
+    names = {name: None for record in records for name in record}
+    return pa.table({name: [record.get(name) for record in records] for name in names})
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(f"{word} is no JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_number)
 
 
 def _unreadable(path: Path, error: Exception) -> str:

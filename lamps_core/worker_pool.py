@@ -46,6 +46,18 @@ class DeviceSlot:
         return {"CUDA_VISIBLE_DEVICES": self.cuda_device or "", "OMP_NUM_THREADS": str(self.threads)}
 
 
+def check_parallel(parallel: int | None) -> None:
+    """Refuse a number of steps at once that no machine can run.
+
+    Raises:
+        BadInput: none, or more than any machine has room for.
+    """
+    if parallel is not None and parallel < 1:
+        raise BadInput(f"--parallel must be at least 1, not {parallel}")
+    if parallel is not None and parallel > MOST_SLOTS:
+        raise BadInput(f"--parallel must be at most {MOST_SLOTS}, not {parallel}: each is a process")
+
+
 def device_slots(parallel: int | None = None) -> tuple[DeviceSlot, ...]:
     """The slots of this machine: its GPUs, else CPU slots that share the cores.
 
@@ -53,10 +65,9 @@ def device_slots(parallel: int | None = None) -> tuple[DeviceSlot, ...]:
         parallel: how many steps at once; None is one a GPU, or one on a CPU.
 
     Raises:
-        BadInput: more than any machine has room for.
+        BadInput: see `check_parallel`.
     """
-    if parallel is not None and parallel > MOST_SLOTS:
-        raise BadInput(f"--parallel must be at most {MOST_SLOTS}, not {parallel}: each is a process")
+    check_parallel(parallel)
     cores = len(os.sched_getaffinity(0))
     gpus = _visible_gpus()
     count = parallel or max(1, len(gpus))

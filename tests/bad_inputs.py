@@ -72,7 +72,7 @@ COLUMNS = [
     Case("the label in the text", ["--input-col", "topic"], "both input and target"),
     Case("an input column twice", ["--input-col", "phrase,phrase"], "more than once"),
     Case("no input column", ["--input-col", ""], "''"),
-    Case("template with an unknown column", ["--template", "{{title}}"], "title"),
+    Case("template with an unknown column", ["--template", "{title}"], "title"),
     Case("test file with an unseen label", ["--test-dataset", "{here}/unseen_label.csv"], "sports"),
     Case("selection split that is nothing", ["--selection-split", "1.5"], "selection"),
     Case("selection split that is no number", ["--selection-split", "nan"], "selection"),
@@ -116,6 +116,7 @@ NUMBERS = [
             "budget too large": ("9" * 400 + "s", "finite"),
         },
     ),
+    Case("a tracker nobody knows", ["--track", "mlflow,comet"], "not comet"),
     Case("price of nothing", ["--budget", "$5", "--gpu-hour-price", "0"], "price of a GPU hour"),
     Case("price that is not a number", ["--gpu-hour-price", "nan"], "price of a GPU hour"),
     Case("stop below no number", ["--budget", "auto", "--stop-below", "nan"], "nan"),
@@ -262,8 +263,7 @@ def arguments(case: Case, here: Path, out: Path, csv: Path) -> list[str]:
     words = [word.replace("{here}", str(here)).replace("{out}", str(out)) for word in case.words]
     if not words[0].startswith("-"):
         return words
-    # A template's braces are doubled in the table, as they were for str.format.
-    return search_arguments(csv, out, *(word.replace("{{", "{").replace("}}", "}") for word in words))
+    return search_arguments(csv, out, *words)
 
 
 # --- the page --------------------------------------------------------------------------------------------------

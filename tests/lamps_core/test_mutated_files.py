@@ -61,7 +61,8 @@ def read_search_of(path: Path) -> None:
 
 READERS: dict[str, Callable[[Path], object]] = {
     "rows.csv": read_table,
-    # Not rows.jsonl: Arrow's reader of JSON ends the process on some broken lines (docs/threats.md).
+    "rows.jsonl": read_table,
+    "rows.json": read_table,
     "rows.parquet": read_table,
     "curve.parquet": read_curves,
     "policy.zip": read_policy,
@@ -79,6 +80,8 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a file for each reader."""
     folder = tmp_path_factory.mktemp("sound")
     (folder / "rows.csv").write_text("text,label\n" + "".join(f'"{row["text"]}",ham\n' for row in ROWS))
+    (folder / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in ROWS))
+    (folder / "rows.json").write_text(json.dumps(ROWS))
     pq.write_table(pa.Table.from_pylist(ROWS), folder / "rows.parquet")
     pq.write_table(pa.Table.from_pylist(curve_rows("a", "m", losses=[1.0, 0.5])), folder / "curve.parquet")
     shutil.copy(forecasting_policy(folder / "made"), folder / "policy.zip")

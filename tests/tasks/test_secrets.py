@@ -152,19 +152,27 @@ def test_a_gated_model_is_loaded_on_a_dask_worker_and_the_token_is_written_nowhe
     assert [path for path in databases if PLANTED.encode() in path.read_bytes()] == []
 
 
-def test_secrets_of_the_environment_are_written_nowhere_by_a_search_with_a_failing_step(
+@pytest.mark.parametrize("command", ["search", pytest.param("campaign", marks=pytest.mark.slow)])
+def test_secrets_of_the_environment_are_written_nowhere_by_a_run_with_a_failing_step(
+    command: str,
     prefect_url: str,
     topics_csv: Path,
     tmp_path: Path,
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    names = ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "GCP_KEY", "MY_PASSWORD")
+    names = (
+        "HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "GCP_KEY", "MY_PASSWORD", "WANDB_API_KEY", "MLFLOW_TRACKING_PASSWORD",
+    )  # fmt: skip
     planted = {name: f"Planted-{number}-in-the-environment" for number, name in enumerate(names)}
     for name, value in planted.items():
         monkeypatch.setenv(name, value)
     models = f"{TINY},{truncated_model(tmp_path / 'broken')}"
-    arguments = search_arguments(topics_csv, "out", "--models", models, "--json")
+    if command == "search":
+        arguments = search_arguments(topics_csv, "out", "--models", models, "--json")
+    else:
+        tracked = ("--track", "tensorboard,mlflow,wandb", "--json")
+        arguments = campaign_arguments(str(topics_csv), models, "out", *tracked)
     ran = lamps(*arguments, cwd=tmp_path, prefect_url=prefect_url)
     assert ran.returncode == 0, ran.stderr
     assert [failed["model"] for failed in json.loads(ran.stdout)["failed"]] == ["broken"]
