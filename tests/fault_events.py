@@ -5,6 +5,7 @@ Some end the life, some it must survive. What is killed and when is drawn by cha
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -151,10 +152,12 @@ def stop_all(life: Life) -> bool:
 
 def _stop(life: Life, processes: Sequence[psutil.Process]) -> bool:
     for process in processes:
-        process.suspend()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.suspend()
     time.sleep(life.chance.uniform(0.2, 1.5))
     for process in processes:
-        process.resume()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.resume()
     return True
 
 

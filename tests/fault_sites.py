@@ -96,7 +96,8 @@ class SearchSite:
 
     def __init__(self, csv: Path, cwd: Path, place: Path) -> None:
         cwd.mkdir(exist_ok=True)
-        self.cwd, self.place, self.written, self._csv = cwd, place, (cwd, place), csv
+        self.cwd, self.place, self._csv = cwd, place, csv
+        self.written: tuple[Path, ...] = (cwd, place)
         self._recorded = b""  # whole lines of the journal, as they were seen last
         self._models: dict[str, str] = {}  # as they were seen first
 
@@ -175,7 +176,7 @@ class CampaignSite:
     def __init__(self, datasets: str, cwd: Path, place: Path, *, scratch: Path | None = None) -> None:
         cwd.mkdir(exist_ok=True)
         self.cwd, self.place, self._datasets = cwd, place, datasets
-        self.written = (cwd, place) if scratch is None else (cwd, place, scratch)
+        self.written: tuple[Path, ...] = (cwd, place) if scratch is None else (cwd, place, scratch)
         self._seen: dict[tuple[str, str, int, int], dict[str, Any]] = {}
 
     @property

@@ -148,7 +148,10 @@ def storm(tmp_path: Path, prefect_url: str, capsys: pytest.CaptureFixture[str]) 
 def a_place(folder: Path, name: str, *, small: bool) -> Iterator[tuple[Path, Path | None]]:
     """Where a command writes, and the small disk that holds it, if it is on one."""
     with contextlib.ExitStack() as stack:
-        disk = stack.enter_context(mounted(folder / "disk", megabytes=DISK_MEGABYTES)) if small else None
+        disk = None
+        if small:
+            with contextlib.suppress(pytest.skip.Exception):  # where none can be mounted, no disk runs full
+                disk = stack.enter_context(mounted(folder / "disk", megabytes=DISK_MEGABYTES))
         yield (disk or folder) / name, disk
 
 
