@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 HUB_TIMEOUT_SECONDS = 5.0
 PUSH_OPTION = "--push-to-hub"
-_NO_SUCH_PAGE = frozenset({404, 405, 501})  # a mirror that keeps repositories and no accounts
+# A mirror that keeps repositories and no accounts; the hub, which is strict with those who ask often.
+_NOT_TOLD = frozenset({404, 405, 429, 501})
 
 
 def hub_api() -> HfApi:
@@ -51,8 +52,8 @@ def check_push(
         front_repositories(target, ())
     if is_offline_mode():
         raise BadInput(
-            f"{option} {target}: the hub is switched off here (HF_HUB_OFFLINE): unset it, or leave the option out and "
-            "run lamps push later"
+            f"{option} {target}: the hub is switched off here (HF_HUB_OFFLINE): unset it, or push later with "
+            "lamps push"
         )
     if get_token():
         _check_account(target, option)
@@ -63,13 +64,13 @@ def check_push(
 
 
 def _check_account(target: str, option: str) -> None:
-    api = hub_api()
+    endpoint = hub_api().endpoint
     try:
-        account = api.whoami()
+        account = _whoami(endpoint)
     except Exception as error:
-        if _status(error) in _NO_SUCH_PAGE:
+        if _status(error) in _NOT_TOLD:
             return
-        raise hub_error(error, f"{option} {target}", api.endpoint) from None
+        raise hub_error(error, f"{option} {target}", endpoint) from None
     spaces = [account.get("name"), *(one.get("name") for one in account.get("orgs") or [])]
     space = target.partition("/")[0]
     if space.lower() not in {str(name).lower() for name in spaces}:
@@ -82,6 +83,18 @@ def _check_account(target: str, option: str) -> None:
         raise BadInput(
             f"{option} {target}: the token may only read: make one that may write, and set HF_TOKEN to it"
         )
+
+
+def _whoami(endpoint: str) -> dict[str, Any]:
+    """Whom the token is of, as `HfApi.whoami` tells it, which waits for an answer without end."""
+    from huggingface_hub import get_session, utils
+
+    hub: Any = utils
+    headers = hub.build_hf_headers(library_name="lamps")
+    answer = get_session().get(f"{endpoint}/api/whoami-v2", headers=headers, timeout=HUB_TIMEOUT_SECONDS)
+    hub.hf_raise_for_status(answer)
+    told: dict[str, Any] = answer.json()
+    return told
 
 
 def hub_error(error: Exception, what: str, endpoint: str) -> LampsError:

@@ -130,7 +130,7 @@ def test_a_campaigns_curves_are_the_same_from_the_hub(
     assert [[row[name] for name in columns] for row in loaded] == [
         [row[name] for name in columns] for row in local
     ]
-    folds = []
+    folds: list[Any] = []
     for curves in ("curves", "ada/curves"):
         options = ("--curves", curves, "--out", f"evaluation-{len(folds)}", "--methods", "cheapest,oracle")
         more = ("--repeats", "1", "--objectives", "test_loss,parameters", "--json")
