@@ -74,6 +74,14 @@ def test_an_upload_refused_by_the_storage_names_the_hub_not_the_client(hub: HubS
         push(shipped_policy("pool"), "ada/policy")
 
 
+def test_a_mirror_without_xet_storage_is_told_how_to_do_without(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", False)
+    with pytest.raises(HubFailed, match="a mirror without Xet storage needs HF_HUB_DISABLE_XET=1"):
+        push(shipped_policy("pool"), "ada/policy")
+
+
 def test_a_change_at_the_same_time_is_not_lost(hub: HubServer) -> None:
     hub.failing.append(("POST", "/commit/", 412))
     with pytest.raises(HubFailed, match="somebody else changed it at the same time"):
@@ -125,11 +133,9 @@ def test_a_hub_that_takes_its_time_is_not_waited_for_without_end(
     monkeypatch.setattr("lamps_core.hub_download.HUB_TIMEOUT_SECONDS", 0.2)
     hub.held = threading.Event()
     try:
-        with pytest.raises(HubFailed, match="does not answer, or broke off: ReadTimeout"):
+        with pytest.raises(HubFailed, match=r"does not answer, or broke off \(ReadTimeout\)"):
             check_push("ada/reviews")
-        with pytest.raises(
-            BadInput, match="does not answer, or broke off: ReadTimeout; nor is it in the cache"
-        ):
+        with pytest.raises(BadInput, match=r"broke off \(ReadTimeout\); nor is it in the cache"):
             find("ada/policy")
     finally:
         hub.held.set()
