@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
 HUB_TIMEOUT_SECONDS = 5.0
 PUSH_OPTION = "--push-to-hub"
-_NO_SUCH_PAGE = frozenset({404, 405, 501})  # a mirror that keeps repositories and no accounts
+# A mirror that keeps repositories and no accounts; the hub, which is strict with those who ask often.
+_NOT_TOLD = frozenset({404, 405, 429, 501})
+_GATED = "it is gated: accept its terms on its page of the hub, and set HF_TOKEN to a token of the account that did"
+_REFUSALS = {
+    401: "the hub does not know the token, or there is none: set HF_TOKEN, or run hf auth login",
+    403: "the token may not do that: name a repository of your own or of your organisation, and use a token that may "
+    "write",
+    404: "it is not there, or private: check the name, and set HF_TOKEN to a token that may see it",
+}
 
 
 def hub_api() -> HfApi:
@@ -51,8 +59,8 @@ def check_push(
         front_repositories(target, ())
     if is_offline_mode():
         raise BadInput(
-            f"{option} {target}: the hub is switched off here (HF_HUB_OFFLINE): unset it, or leave the option out and "
-            "run lamps push later"
+            f"{option} {target}: the hub is switched off here (HF_HUB_OFFLINE): unset it, or push later with "
+            "lamps push"
         )
     if get_token():
         _check_account(target, option)
@@ -63,13 +71,13 @@ def check_push(
 
 
 def _check_account(target: str, option: str) -> None:
-    api = hub_api()
+    endpoint = hub_api().endpoint
     try:
-        account = api.whoami()
+        account = _whoami(endpoint)
     except Exception as error:
-        if _status(error) in _NO_SUCH_PAGE:
+        if _status(error) in _NOT_TOLD:
             return
-        raise hub_error(error, f"{option} {target}", api.endpoint) from None
+        raise hub_error(error, f"{option} {target}", endpoint) from None
     spaces = [account.get("name"), *(one.get("name") for one in account.get("orgs") or [])]
     space = target.partition("/")[0]
     if space.lower() not in {str(name).lower() for name in spaces}:
@@ -82,6 +90,18 @@ def _check_account(target: str, option: str) -> None:
         raise BadInput(
             f"{option} {target}: the token may only read: make one that may write, and set HF_TOKEN to it"
         )
+
+
+def _whoami(endpoint: str) -> dict[str, Any]:
+    """Whom the token is of, as `HfApi.whoami` tells it, which waits for an answer without end."""
+    from huggingface_hub import get_session, utils
+
+    hub: Any = utils
+    headers = hub.build_hf_headers(library_name="lamps")
+    answer = get_session().get(f"{endpoint}/api/whoami-v2", headers=headers, timeout=HUB_TIMEOUT_SECONDS)
+    hub.hf_raise_for_status(answer)
+    told: dict[str, Any] = answer.json()
+    return told
 
 
 def hub_error(error: Exception, what: str, endpoint: str) -> LampsError:
@@ -100,31 +120,27 @@ def hub_error(error: Exception, what: str, endpoint: str) -> LampsError:
     cause = next((one for one in _causes(error) if _status(one) is not None), error)
     status = _status(cause)
     if isinstance(cause, GatedRepoError):
-        return BadInput(
-            f"{what}: it is gated: accept its terms on its page of the hub, and set HF_TOKEN to a token of the account "
-            "that did"
-        )
+        return BadInput(f"{what}: {_GATED}")
     if isinstance(cause, RevisionNotFoundError):
         return BadInput(f"{what}: there is no such revision")
-    mend = {
-        401: "the hub does not know the token, or there is none: set HF_TOKEN, or run hf auth login",
-        403: "the token may not do that: name a repository of your own or of your organisation, and use a token "
-        "that may write",
-        404: "it is not there, or private: check the name, and set HF_TOKEN to a token that may see it",
-    }.get(status or 0)
-    if mend is not None:
-        return BadInput(f"{what}: {mend} ({endpoint} answered {status})")
+    if status is not None:
+        return _answered(status, cause, what, endpoint)
+    # The client of Xet storage, which is not written in Python, raises errors of Python's own.
+    mend = "; a mirror without Xet storage needs HF_HUB_DISABLE_XET=1" * (
+        type(cause).__module__ == "builtins"
+    )
+    return HubFailed(f"{what}: {endpoint} does not answer, or broke off ({type(cause).__name__}{mend})")
+
+
+def _answered(status: int, error: BaseException, what: str, endpoint: str) -> LampsError:
+    if status in _REFUSALS:
+        return BadInput(f"{what}: {_REFUSALS[status]} ({endpoint} answered {status})")
     if status in {409, 412}:
         return HubFailed(f"{what}: somebody else changed it at the same time ({endpoint} answered {status})")
-    if status is not None and 400 <= status < 500 and status != 429:
-        told = " ".join(str(getattr(cause, "server_message", None) or "").split())[:200]
+    if 400 <= status < 500 and status != 429:
+        told = " ".join(str(getattr(error, "server_message", None) or "").split())[:200]
         return BadInput(f"{what}: {endpoint} refused it with {status}{f' ({told})' if told else ''}")
-    reason = (
-        f"answered {status}"
-        if status is not None
-        else f"does not answer, or broke off: {type(cause).__name__}"
-    )
-    return HubFailed(f"{what}: {endpoint} {reason}")
+    return HubFailed(f"{what}: {endpoint} answered {status}")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -259,8 +259,11 @@ HUB = [
     Case(
         "push of what is not there", ["push", "nowhere", "me/x"], "nowhere: there is no such file or folder"
     ),
-    Case("push of something else", ["push", "{here}/pickled", "me/x"], "holds nothing that can be pushed"),
-    Case("push of an unfinished search", ["push", "{here}/search", "me/x"], "is not finished"),
+    Case("push of something else", ["push", "{here}/splits", "me/x"], "holds nothing that can be pushed"),
+    Case(
+        "push of a model of no search", ["push", "{here}/pickled", "me/x"], "is no front model in the folder"
+    ),
+    Case("push of a damaged search", ["push", "{here}/torn", "me/x"], "line 3 is damaged"),
     Case(
         "push of a policy with pickled weights", ["push", "{here}/pickle.zip", "me/x"], "is not safetensors"
     ),

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
 
 from tests.hub_repositories import LARGE, Account, Repository
-from tests.local_hub import serving
+from tests.local_hub import HELD_SECONDS, serving
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Iterator
 
     from tests.local_hub import Request, Response
@@ -39,6 +40,7 @@ class HubServer:
         asked: method and path of every request, in order.
         failing: method, pattern of a path and status: the next request that fits gets that answer, once.
         down: the answer to everything, while it is set.
+        held: no answer to anything until it is set, where there is one.
     """
 
     endpoint: str = ""
@@ -47,6 +49,7 @@ class HubServer:
     asked: list[tuple[str, str]] = field(default_factory=list)
     failing: list[tuple[str, str, int]] = field(default_factory=list)
     down: int | None = None
+    held: threading.Event | None = None
     objects: dict[str, bytes] = field(default_factory=dict)
 
     def add(self, kind: str, name: str, files: dict[str, bytes], *, private: bool = False) -> Repository:
@@ -70,6 +73,8 @@ class HubServer:
             if method == request.method and re.search(pattern, request.path):
                 del self.failing[number]
                 return _refusal(status, "told to fail")
+        if self.held is not None:
+            self.held.wait(HELD_SECONDS)
         if self.down is not None:
             return _refusal(self.down, "down")
         for method, pattern, handle in ROUTES:

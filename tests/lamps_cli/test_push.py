@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lamps_core.curve_reader import read_curves
+from lamps_core.hub_push import uploads_of
 from lamps_core.policies import shipped_policy
 from lamps_core.resources import data_path
 from tests.campaigns import campaign_arguments, write_datasets
+from tests.commands import check_command
 from tests.hub_server import TOKEN, HubServer, serve_hub_server
 from tests.lamps_command import lamps, search_arguments
 from tests.searches import BETTER, MODELS, TINY, forecasting_policy, steps_on_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+PAGE = Path(__file__).parents[2] / "docs" / "hub.md"
+POOL = shipped_policy("pool")
 
 
 @pytest.fixture
@@ -59,7 +65,7 @@ def python(code: str, *arguments: str) -> Any:
 def test_a_policy_is_pushed_to_a_mirror_once_and_what_it_refuses_is_one_line(
     hub: HubServer, tmp_path: Path
 ) -> None:
-    place = str(shipped_policy("pool"))
+    place = str(POOL)
     told = run("push", place, "ada/policy", cwd=tmp_path).stdout
     commit = hub.model("ada/policy").branches["main"]
     assert told == f"hub: {hub.endpoint}/ada/policy (private, main at {commit[:8]})\n"
@@ -73,6 +79,18 @@ def test_a_policy_is_pushed_to_a_mirror_once_and_what_it_refuses_is_one_line(
     hub.down = 503
     failed = run("push", place, "ada/policy", cwd=tmp_path, code=1)
     assert failed.stderr.splitlines() == [f"lamps: ORG/NAME ada/policy: {hub.endpoint} answered 503"]
+
+
+def test_the_commands_of_the_page_and_of_every_card_are_ones_that_lamps_takes() -> None:
+    cards = [
+        dict(one.files)["README.md"] for one in (*uploads_of("shipped", "a/b"), *uploads_of(str(POOL), "a/c"))
+    ]
+    texts = [PAGE.read_text(encoding="utf-8"), *(card.decode() for card in cards if isinstance(card, bytes))]
+    lines = "\n".join(texts).replace("\\\n", " ").splitlines()
+    commands = [shlex.split(line, comments=True) for line in lines if line.startswith("lamps ")]
+    assert len(commands) == 11
+    for command in commands:
+        check_command(command)
 
 
 PREDICT = """
@@ -130,7 +148,7 @@ def test_a_campaigns_curves_are_the_same_from_the_hub(
     assert [[row[name] for name in columns] for row in loaded] == [
         [row[name] for name in columns] for row in local
     ]
-    folds = []
+    folds: list[Any] = []
     for curves in ("curves", "ada/curves"):
         options = ("--curves", curves, "--out", f"evaluation-{len(folds)}", "--methods", "cheapest,oracle")
         more = ("--repeats", "1", "--objectives", "test_loss,parameters", "--json")

@@ -42,6 +42,7 @@ def test_a_fingerprint_says_what_became_of_the_policy(capsys: pytest.CaptureFixt
         "steps": 8,
         "spent_seconds": 1.0,
         "curves": "c",
+        "notices": [],
     }
     told = {"policy": "p.zip", "added": ["zoo/new"], "words": ["a full retraining would change nothing"]}
     print_campaign(result | {"policy": told})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import huggingface_hub.constants
@@ -9,6 +10,7 @@ import pytest
 
 from lamps_core.errors import BadInput, HubFailed, LampsError
 from lamps_core.hub_access import check_push
+from lamps_core.hub_download import find
 from lamps_core.policies import shipped_policy
 from tests.hub_repositories import Account
 from tests.hub_server import TOKEN, HubServer, serve_hub_server
@@ -72,6 +74,14 @@ def test_an_upload_refused_by_the_storage_names_the_hub_not_the_client(hub: HubS
         push(shipped_policy("pool"), "ada/policy")
 
 
+def test_a_mirror_without_xet_storage_is_told_how_to_do_without(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", False)
+    with pytest.raises(HubFailed, match="a mirror without Xet storage needs HF_HUB_DISABLE_XET=1"):
+        push(shipped_policy("pool"), "ada/policy")
+
+
 def test_a_change_at_the_same_time_is_not_lost(hub: HubServer) -> None:
     hub.failing.append(("POST", "/commit/", 412))
     with pytest.raises(HubFailed, match="somebody else changed it at the same time"):
@@ -100,6 +110,9 @@ def test_a_push_that_cannot_succeed_is_refused_before_anything_runs(
     hub.accounts.clear()
     with pytest.raises(BadInput, match="does not know the token"):
         check_push("ada/reviews")
+    for status in (404, 429):  # nobody who could tell, or would: what the push meets will show
+        hub.down = status
+        check_push("ada/reviews")
     hub.down = 503
     with pytest.raises(HubFailed, match="answered 503"):
         check_push("ada/reviews")
@@ -111,6 +124,21 @@ def test_a_push_that_cannot_succeed_is_refused_before_anything_runs(
     with pytest.raises(BadInput, match="switched off here"):
         check_push("ada/reviews", needs_token=False)
     assert hub.written() == []
+
+
+def test_a_hub_that_takes_its_time_is_not_waited_for_without_end(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lamps_core.hub_access.HUB_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr("lamps_core.hub_download.HUB_TIMEOUT_SECONDS", 0.2)
+    hub.held = threading.Event()
+    try:
+        with pytest.raises(HubFailed, match=r"does not answer, or broke off \(ReadTimeout\)"):
+            check_push("ada/reviews")
+        with pytest.raises(BadInput, match=r"broke off \(ReadTimeout\); nor is it in the cache"):
+            find("ada/policy")
+    finally:
+        hub.held.set()
 
 
 def test_no_error_tells_the_token(hub: HubServer) -> None:
