@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import huggingface_hub.constants
+import pytest
 
 from lamps_core.hub_push import push_uploads, uploads_of
-from tests.hub_server import TOKEN
+from tests.hub_server import TOKEN, serve_hub_server
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
-
-    import pytest
 
     from lamps_core.hub_upload import Pushed
     from tests.hub_server import HubServer
@@ -43,4 +44,14 @@ def use_hub(monkeypatch: pytest.MonkeyPatch, hub: HubServer, home: Path, token: 
     }
     for name, value in settings.items():
         monkeypatch.setattr(huggingface_hub.constants, name, value)
+    if kept := sys.modules.get("transformers.utils.hub"):  # a client of its own, of an earlier test's hub
+        monkeypatch.setattr(kept, "_hf_api", None, raising=False)
     huggingface_hub.close_session()
+
+
+@pytest.fixture
+def used_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
+    """An empty hub, and this process as its user; a module calls it `hub` by an assignment."""
+    with serve_hub_server() as server:
+        use_hub(monkeypatch, server, tmp_path / "home")
+        yield server

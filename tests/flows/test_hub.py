@@ -11,22 +11,16 @@ from flows.train_policy import train_policy
 from lamps_core.errors import BadInput, PushFailed
 from lamps_core.hub_download import find
 from lamps_core.policy_file import read_policy
-from tests.hub_server import TOKEN, HubServer, serve_hub_server
-from tests.hub_user import push, use_hub
+from tests.hub_server import TOKEN, HubServer
+from tests.hub_user import push, used_hub
 from tests.meta_datasets import family_rows, write_meta_dataset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
+hub = used_hub
+
 pytestmark = pytest.mark.usefixtures("on_the_server")
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
-    with serve_hub_server() as server:
-        use_hub(monkeypatch, server, tmp_path / "home")
-        yield server
 
 
 @pytest.fixture

@@ -13,20 +13,14 @@ from lamps_core.hub_access import check_push
 from lamps_core.hub_download import find
 from lamps_core.policies import shipped_policy
 from tests.hub_repositories import Account
-from tests.hub_server import TOKEN, HubServer, serve_hub_server
-from tests.hub_user import push, use_hub
+from tests.hub_server import TOKEN, HubServer
+from tests.hub_user import push, used_hub
 from tests.meta_datasets import family_rows, write_meta_dataset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
-    with serve_hub_server() as server:
-        use_hub(monkeypatch, server, tmp_path / "home")
-        yield server
+hub = used_hub
 
 
 @pytest.fixture

@@ -15,22 +15,17 @@ from lamps_core.hub_download import POLICY as POLICY_WANTED
 from lamps_core.hub_download import curves_to_read, find
 from lamps_core.policies import load_policy, shipped_policy
 from lamps_core.policy_file import read_policy, write_policy
-from tests.hub_server import HubServer, serve_hub_server
-from tests.hub_user import push, use_hub
+from tests.hub_user import push, used_hub
 from tests.meta_datasets import family_rows, write_meta_dataset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.hub_server import HubServer
+
+hub = used_hub
+
 POLICY = shipped_policy("pool")
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
-    with serve_hub_server() as server:
-        use_hub(monkeypatch, server, tmp_path / "home")
-        yield server
 
 
 @pytest.fixture

@@ -22,23 +22,18 @@ from lamps_core.policies import load_policy, shipped_policy
 from lamps_core.policy_file import read_policy, write_policy
 from lamps_core.pretrained import load_model, load_tokenizer
 from lamps_core.settings import FineTuningSettings
-from tests.hub_server import TOKEN, HubServer, serve_hub_server
-from tests.hub_user import push, use_hub
+from tests.hub_server import TOKEN
+from tests.hub_user import push, used_hub
 from tests.meta_datasets import family_rows, write_meta_dataset
 from tests.searches import BETTER, TINY, quick_request, run_to_the_end
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from tests.hub_server import HubServer
+
+hub = used_hub
 
 FRONT = {TINY: "ada/topics-zoo-bert-tiny", BETTER: "ada/topics-zoo-gpt2-tiny"}
 TEXTS = ["rain and a cloud", "the old cheese", "violin song", ""]
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
-    with serve_hub_server() as server:
-        use_hub(monkeypatch, server, tmp_path / "home")
-        yield server
 
 
 @pytest.fixture(scope="module")

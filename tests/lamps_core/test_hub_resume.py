@@ -13,20 +13,15 @@ from lamps_core.errors import BadInput
 from lamps_core.policies import shipped_policy
 from lamps_core.policy_file import read_policy, write_policy
 from lamps_core.search_run import SearchRun
-from tests.hub_server import HubServer, serve_hub_server
-from tests.hub_user import push, use_hub
+from tests.hub_user import push, used_hub
 from tests.searches import quick_request, run_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.hub_server import HubServer
 
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
-    with serve_hub_server() as server:
-        use_hub(monkeypatch, server, tmp_path / "home")
-        yield server
+hub = used_hub
 
 
 def test_a_search_goes_on_with_the_policy_of_the_hub_that_it_began_with(
