@@ -39,7 +39,7 @@ STEPS = 3 * (1 + 3 + 16)
 LIVES = 60
 LEAST_SECONDS, MOST_SECONDS = 0.0, 1.2  # after the first sign of a life's work
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1500)]
 
 
 @dataclass
