@@ -38,7 +38,7 @@ html_title = f"LAMPS {release}"
 html_show_copyright = False
 html_show_sphinx = False
 html_copy_source = False
-html_extra_path = ["index.html"]  # leads to the first page
+html_extra_path = ["site-root"]  # a page that leads to the first one
 
 
 def escape_bars(_app: Any, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:

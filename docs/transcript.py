@@ -12,6 +12,7 @@ progress and what pip says of this machine's package indices.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import shutil
@@ -181,10 +182,16 @@ class Shell:
                 start_new_session=True,
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - as in a terminal
             )
-        self._groups.append(process.pid)
         if entry.interrupted:
             self._interrupt(process, out)
-        code = process.wait(timeout=COMMAND_SECONDS)
+        try:
+            code = process.wait(timeout=COMMAND_SECONDS)
+        finally:
+            with contextlib.suppress(
+                ProcessLookupError
+            ):  # nothing of it is left: its number may be anybody's
+                os.killpg(process.pid, 0)
+                self._groups.append(process.pid)
         return out.read_text(encoding="utf-8"), code if code >= 0 else 128 - code  # as a shell counts signals
 
     def _interrupt(self, process: subprocess.Popen[bytes], out: Path) -> None:

@@ -233,7 +233,7 @@ def _read_file(path: Any) -> pa.Table:
 def _check_version(path: Any, metadata: Mapping[bytes, bytes]) -> None:
     """Refuse what a later LAMPS wrote; files of other makers, and of LAMPS before there were versions, say nothing."""
     told = metadata.get(VERSION_KEY, b"1")
-    found = int(told) if told.isdigit() else None
+    found = int(told) if told.isdigit() and len(told) < 10 else None
     if found != VERSION:
         raise BadInput(version_trouble(path, found, VERSION, "name another folder of curves"))
 

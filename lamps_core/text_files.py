@@ -11,6 +11,7 @@ import itertools
 import json
 import mmap
 import re
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from lamps_core.errors import BadInput
+from lamps_core.errors import BadInput, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -208,9 +209,10 @@ def _read_json(path: Path) -> pa.Table:
     text = path.read_text(encoding="utf-8-sig")
     array = path.suffix.lower() == ".json" and text.lstrip()[:1] == "["
     records = iter(_DECODER.decode(text)) if array else _json_lines(text)
-    parts = [pa.table({})]
+    parts, first = [pa.table({})], 0
     while block := list(itertools.islice(records, _BLOCK_RECORDS)):
-        parts.append(_of_records(block))
+        parts.append(_of_records(block, first))
+        first += len(block)
     return pa.concat_tables(parts[1:] or parts, promote_options="permissive").combine_chunks()
 
 
@@ -227,18 +229,44 @@ def _past_space(text: str, at: int) -> int:
     return found.end() if found else at
 
 
-def _of_records(records: Sequence[Any]) -> pa.Table:
+def _of_records(records: Sequence[Any], first: int) -> pa.Table:
     if not all(isinstance(record, dict) for record in records):
         raise ValueError("it holds something that is not an object")
     names = {name: None for record in records for name in record}
-    return pa.table({name: [record.get(name) for record in records] for name in names})
+    return pa.table({name: _column([record.get(name) for record in records], name, first) for name in names})
+
+
+def _column(values: list[Any], name: str, first: int) -> pa.Array:
+    try:
+        return pa.array(values)
+    except (pa.ArrowException, OverflowError) as error:
+        row = bisect_left(range(1, len(values)), True, key=lambda count: not _fits(values[:count]))
+        raise ValueError(
+            f"column {name}, row {first + row}, counted from 0, is of another type than the rows before, or too large: "
+            f"{first_line(error)}"
+        ) from None
+
+
+def _fits(values: list[Any]) -> bool:
+    try:
+        pa.array(values)
+    except (pa.ArrowException, OverflowError):
+        return False
+    return True
 
 
 def _no_number(word: str) -> float:
     raise ValueError(f"{word} is no JSON")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_no_number)
+def _record(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        raise ValueError(f"one object has a name twice, of {', '.join(record)[:100]}")
+    return record
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_number, object_pairs_hook=_record)
 
 
 def _unreadable(path: Path, error: Exception) -> str:

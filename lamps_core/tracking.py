@@ -36,6 +36,7 @@ PACKAGES = {
 }  # of each tracker, as imported
 CLOSE_SECONDS = 60.0  # that the end of a search waits for a tracker that is slow
 HASTE_SECONDS = 3.0  # and the end of one that was stopped
+OFFLINE = "offline"  # W&B's mode unless the environment names another
 _OF_A_RUN = ("device", "dtype", "gpus", "parameters", "lamps_version", "source")  # the same in every row
 _CREDENTIALS = re.compile(r"//[^/\s]*@")  # of a URL in the error of a tracker's library
 _METRICS = tuple(name for name in MEASURED_COLUMNS if name not in _OF_A_RUN)
@@ -64,12 +65,14 @@ class _Run:
     """A tracker's run of one curve.
 
     Attributes:
+        place: where the tracker keeps it, see `_place`.
         id: names it at the tracker; of MLflow, None until its first row.
         steps: rows that it holds.
         seconds: of training, up to the last of them.
         open: the tracker's own object, where it stays open.
     """
 
+    place: str
     id: str | None
     steps: int = 0
     seconds: float = 0.0
@@ -123,18 +126,26 @@ class Tracking:
             return
         self._queue.put(self._close_runs)
         self._queue.put(None)
-        self._thread.join(HASTE_SECONDS if in_haste else CLOSE_SECONDS)
+        limit = HASTE_SECONDS if in_haste else CLOSE_SECONDS
+        self._thread.join(limit)
         if self._thread.is_alive():
-            told = f"not everything was told within {CLOSE_SECONDS:.0f} s"
+            told = f"not everything was told within {limit:.0f} s"
             self._failed(f"--track {','.join(self._names)}: {told}: run the same command again to go on")
         self._thread = None
 
     # --- in the thread ---------------------------------------------------------------------------------
 
     def _serve(self) -> None:
-        _prepare(self._folder)
+        try:
+            ours = _prepare(self._folder)
+        except Exception as error:
+            for name in list(self._names):
+                self._give_up(name, error)
+            return
         while (work := self._queue.get()) is not None:
             work()
+        for name in ours:  # the next search in this process has another folder
+            os.environ.pop(name, None)
 
     def _tell_all(self, key: CurveKey, rows: list[dict[str, Any]], settings: Row, *, ended: bool) -> None:
         for name in list(self._names):
@@ -145,10 +156,13 @@ class Tracking:
         try:
             work()
         except Exception as error:  # whatever a tracker's own library raises
-            self._names.remove(name)
-            words = _CREDENTIALS.sub("//", first_line(error))
-            told = "mend it, then run the same command again, and what is missing is told"
-            self._failed(f"--track {name} was given up ({words}): {told}")
+            self._give_up(name, error)
+
+    def _give_up(self, name: str, error: Exception) -> None:
+        self._names.remove(name)
+        words = _CREDENTIALS.sub("//", first_line(error))
+        told = "mend it, then run the same command again, and what is missing is told"
+        self._failed(f"--track {name} was given up ({words}): {told}")
 
     def _tell_one(
         self, name: str, key: CurveKey, rows: list[dict[str, Any]], settings: Row, *, ended: bool
@@ -170,16 +184,18 @@ class Tracking:
             run.open.finish()
             run.open = None
         if new:
-            state = {"id": run.id, "steps": run.steps, "seconds": run.seconds}
+            state = {"place": run.place, "id": run.id, "steps": run.steps, "seconds": run.seconds}
             write_json(self._state_file(name, key), state)
         if ended:
             self._runs.pop((name, key), None)
 
     def _run(self, name: str, key: CurveKey) -> _Run:
         if (name, key) not in self._runs:
-            path = self._state_file(name, key)
-            fresh = {"id": uuid.uuid4().hex[:16] if name == "wandb" else None}
-            self._runs[name, key] = _Run(**(json.loads(path.read_bytes()) if path.exists() else fresh))
+            path, place = self._state_file(name, key), _place(name)
+            found = json.loads(path.read_bytes()) if path.exists() else {}
+            if found.get("place") != place:  # another server knows nothing of what the first one was told
+                found = {"place": place, "id": uuid.uuid4().hex[:16] if name == "wandb" else None}
+            self._runs[name, key] = _Run(**found)
         return self._runs[name, key]
 
     def _state_file(self, name: str, key: CurveKey) -> Path:
@@ -196,25 +212,38 @@ class Tracking:
 # --- one tracker ---------------------------------------------------------------------------------------
 
 
-def _prepare(folder: Path) -> None:
-    """Keep the trackers' libraries quiet, inside the folder, and from calling home."""
+def _place(name: str) -> str:
+    """Where a tracker keeps its runs: empty in the folder, else the server that the environment names."""
+    if name == "wandb":
+        mode = os.environ.get("WANDB_MODE", OFFLINE)
+        return "" if mode == OFFLINE else mode + " " + os.environ.get("WANDB_BASE_URL", "")
+    return _CREDENTIALS.sub("//", os.environ.get("MLFLOW_TRACKING_URI", "")) if name == "mlflow" else ""
+
+
+def _prepare(folder: Path) -> list[str]:
+    """Keep the trackers' libraries quiet, inside the folder, and from calling home.
+
+    Returns:
+        The variables that this set.
+    """
     from accelerate import PartialState
 
-    PartialState(
-        cpu=True
-    )  # accelerate's trackers ask it which process this is; a GPU is none of their business
+    # accelerate's trackers ask it which process this is; a GPU is none of their business
+    PartialState(cpu=True)
     defaults = {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+        "WANDB_SILENT": "true",
         "WANDB_CACHE_DIR": str(folder / "wandb" / "cache"),
         "WANDB_CONFIG_DIR": str(folder / "wandb" / "config"),
         "WANDB_DATA_DIR": str(folder / "wandb" / "data"),
     }
-    for name, value in defaults.items():
-        os.environ.setdefault(name, value)
+    ours = [name for name in defaults if name not in os.environ]
+    os.environ.update({name: defaults[name] for name in ours})
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    return ours
 
 
 def _started(name: str, key: CurveKey, run: _Run, folder: Path, configuration: dict[str, Any]) -> Any:
@@ -237,7 +266,7 @@ def _started(name: str, key: CurveKey, run: _Run, folder: Path, configuration: d
     tracker.start()
     if (
         first and name != "wandb"
-    ):  # whose configuration is an option: accelerate's way is for one run in a process
+    ):  # its configuration is an option: accelerate's way is for one run in a process
         tracker.store_init_configuration(configuration)
     return tracker
 
@@ -252,9 +281,7 @@ def _mlflow_artifacts(folder: Path) -> str | None:
     own = (folder / "mlflow").resolve()
     own.mkdir(parents=True, exist_ok=True)
     mlflow.set_tracking_uri(f"sqlite:///{own / 'mlflow.db'}")
-    os.environ.pop(
-        "MLFLOW_TRACKING_URI", None
-    )  # where MLflow notes it: the next search here has another folder
+    os.environ.pop("MLFLOW_TRACKING_URI", None)  # where MLflow notes it: the next search has another folder
     return str(own / "artifacts")
 
 
@@ -267,11 +294,13 @@ def _wandb_options(title: str, run: _Run, folder: Path, configuration: dict[str,
         "resume": "allow",
         "config": configuration,
         "dir": str(folder),
-        "mode": os.environ.get("WANDB_MODE", "offline"),
+        "mode": os.environ.get("WANDB_MODE", OFFLINE),
         "reinit": "create_new",  # several runs are open at once
         # Nothing but the curve: not what this process prints, not its command line, host or git repository.
         "settings": wandb.Settings(
             silent=True,
+            init_timeout=30,
+            login_timeout=15,
             console="off",
             disable_git=True,
             save_code=False,

@@ -132,6 +132,8 @@ def test_a_folder_gives_its_splits_and_joins_shards_in_order(tmp_path: Path) -> 
         ("a.json", b'[{"text": "x"}, 3]', "not an object"),
         ("a.jsonl", b'{"text": "x"}\n3\n', "not an object"),
         ("a.jsonl", b'{"text": NaN}\n', "NaN is no JSON"),
+        ("a.jsonl", b'{"text": "x", "text": "y"}\n', "has a name twice"),
+        ("a.jsonl", b'{"n": 1}\n{"n": 2}\n{"n": "x"}\n{"n": 3}\n', "column n, row 2, counted from 0"),
         ("a.jsonl", b'{"text": "x"}\n{"text": {"no": "text"}}\n', "cannot be read as jsonl"),
         ("a.json", b'[{"text": "x"}', "cannot be read as json"),
         ("a.parquet", b"PAR1 not really", "cannot be read as parquet"),

@@ -114,6 +114,28 @@ def test_a_tracker_that_is_gone_is_given_up_and_told_later(
     assert len(tensorboard_scalars(tmp_path / "tensorboard" / "lamps-news" / TITLE, "test_loss")) == 4
 
 
+def test_another_server_is_told_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = tmp_path / "other"
+    (other / "mlflow").mkdir(parents=True)
+    assert told(tmp_path, range(2), ("mlflow",)) == []
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{other / 'mlflow' / 'mlflow.db'}")
+    assert told(tmp_path, range(4), ("mlflow",)) == []
+    run = mlflow_runs(other, "lamps-news")[KEY.model]
+    history = mlflow_client(other).get_metric_history(run.info.run_id, "train_seconds_so_far")
+    assert [one.step for one in history] == [0, 1, 2, 3]
+
+
+def test_trackers_that_cannot_begin_are_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(folder: Path) -> list[str]:
+        raise ValueError(f"no trackers in {folder.name}")
+
+    monkeypatch.setattr("lamps_core.tracking._prepare", fails)
+    troubles = told(tmp_path, range(4), ("mlflow", "tensorboard"))
+    assert [words.split(":")[0] for words in troubles] == [
+        f"--track {name} was given up (no trackers in {tmp_path.name})" for name in ("mlflow", "tensorboard")
+    ]
+
+
 def test_no_tracker_writes_nothing(tmp_path: Path) -> None:
     assert told(tmp_path, range(4), ()) == []
     assert list(tmp_path.iterdir()) == []
