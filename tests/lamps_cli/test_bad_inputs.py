@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,8 +11,10 @@ from tests.bad_inputs import CASES, COMMANDS, GROUPS, PAGE, arguments, page
 from tests.lamps_command import lamps
 
 if TYPE_CHECKING:
-    import subprocess
+    from collections.abc import Iterable
     from pathlib import Path
+
+    from _pytest.mark import ParameterSet
 
     from tests.warm_lamps import WarmLamps
 
@@ -35,39 +36,30 @@ def contents(folder: Path) -> dict[str, tuple[int, int]]:
     }
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """What the command said, and the files that it changed, made or removed."""
-
-    run: subprocess.CompletedProcess[str]
-    changed: set[str]
-
-
 @pytest.fixture(scope="module")
-def refusals(
-    topics_csv: Path, tmp_path_factory: pytest.TempPathFactory, prefect_url: str, warm_lamps: WarmLamps
-) -> dict[str, Refusal]:
-    """Every bad input, one after another in one folder."""
-    here = tmp_path_factory.mktemp("bad-input")
-    write_material(here, topics_csv)
-    (here / "prefect-home").mkdir()
-    refused = {}
-    before = contents(here)
-    for number, (name, case) in enumerate(CASES.items()):
-        run = lamps if name in COLD else warm_lamps
-        words = arguments(case, here, here / f"out-{number}", topics_csv)
-        said = run(*words, cwd=here, prefect_url=prefect_url)
-        after = contents(here)
-        refused[name] = Refusal(said, {path for path, _ in before.items() ^ after.items()})
-        before = after
-    return refused
+def here(topics_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all that the cases need."""
+    folder = tmp_path_factory.mktemp("bad-input")
+    write_material(folder, topics_csv)
+    (folder / "prefect-home").mkdir()
+    return folder
 
 
-@pytest.mark.parametrize("name", CASES)
+def in_fast_and_slow_runs(names: Iterable[str]) -> list[ParameterSet]:
+    """Every second case in both, the others among the slow ones: two minutes for all are long before each change."""
+    return [
+        pytest.param(name, marks=[pytest.mark.slow] if number % 2 else [])
+        for number, name in enumerate(names)
+    ]
+
+
+@pytest.mark.parametrize("name", in_fast_and_slow_runs(CASES))
 def test_bad_input_is_exit_code_2_one_line_that_names_it_and_nothing_written(
-    name: str, refusals: dict[str, Refusal]
+    name: str, here: Path, topics_csv: Path, prefect_url: str, warm_lamps: WarmLamps
 ) -> None:
-    run = refusals[name].run
+    before = contents(here)
+    words = arguments(CASES[name], here, here / "out", topics_csv)
+    run = (lamps if name in COLD else warm_lamps)(*words, cwd=here, prefect_url=prefect_url)
     assert run.returncode == 2, run.stderr
     assert run.stdout == ""
     assert run.stderr.count("\n") == 1, run.stderr
@@ -75,7 +67,7 @@ def test_bad_input_is_exit_code_2_one_line_that_names_it_and_nothing_written(
     assert run.stderr.rstrip("\n").isprintable(), run.stderr
     assert CASES[name].said in run.stderr
     assert "Traceback" not in run.stderr
-    assert refusals[name].changed == set()
+    assert {path for path, _ in before.items() ^ contents(here).items()} == set()
 
 
 def test_no_two_cases_have_one_name() -> None:
