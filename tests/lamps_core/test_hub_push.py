@@ -74,6 +74,7 @@ def test_every_front_model_is_a_private_repository_that_transformers_loads_alike
         assert set(config["id2label"].values()) == {"food", "music", "weather"}
 
 
+@pytest.mark.slow
 def test_a_front_model_is_a_candidate_of_the_next_search(hub: HubServer, searched: Path) -> None:
     push(searched / "models/zoo--bert-tiny", "ada/best")
     (candidate,) = resolve_candidates("ada/best")
