@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
-from lamps_core.errors import BadInput, LampsError
+from lamps_core.errors import BadInput, LampsError, without_credentials
 from lamps_core.hub_access import hub_api, hub_error
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def upload(asked: Upload, *, public: bool = False, revision: str | None = None) 
         revision=revision or "main",
         commit=commit.oid,
         private=bool(found.private),
-        url=f"{api.endpoint}/{'datasets/' * (kind == 'dataset')}{asked.repository}",
+        url=f"{without_credentials(api.endpoint)}/{'datasets/' * (kind == 'dataset')}{asked.repository}",
     )
 
 

@@ -92,7 +92,7 @@ def test_a_repository_that_is_not_there_private_or_of_another_kind_is_one_line(
     with pytest.raises(BadInput, match=r"it has no policy\.json or weights\.safetensors"):
         find("ada/pickle")
     monkeypatch.delenv("HF_TOKEN")
-    with pytest.raises(BadInput, match="set HF_TOKEN"):
+    with pytest.raises(BadInput, match=r"not there, or private: .* set HF_TOKEN .* answered 401"):
         find("ada/policy")
 
 
