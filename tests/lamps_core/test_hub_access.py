@@ -37,7 +37,9 @@ def test_somebody_elses_work_is_not_written_over(hub: HubServer, curves: Path, r
     before = hub.add("dataset", "ada/precious", {"README.md": readme, "data.csv": b"1"}).branches["main"]
     with pytest.raises(BadInput, match="holds something that LAMPS did not push there"):
         push(curves, "ada/precious")
-    assert hub.dataset("ada/precious").branches["main"] == before
+    with pytest.raises(BadInput, match="holds something that LAMPS did not push there"):
+        push(curves, "ada/precious", revision="v2")
+    assert hub.dataset("ada/precious").branches == {"main": before}
 
 
 def test_a_repository_of_somebody_else_is_refused_in_one_line(hub: HubServer, curves: Path) -> None:
