@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 from prefect.blocks.system import Secret
 
+from flows.search import search
 from flows.train_policy import train_policy
 from lamps_cli.train_policy import train_policy as command
 from lamps_core.errors import BadInput, PushFailed
@@ -16,6 +17,7 @@ from lamps_core.policy_file import read_policy
 from tests.hub_server import TOKEN, HubServer
 from tests.hub_user import push, used_hub
 from tests.meta_datasets import family_rows, write_meta_dataset
+from tests.searches import TINY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,3 +105,20 @@ def test_a_command_reads_the_block_before_it_asks_for_what_is_private(
     assert ran.exit_code == 0
     assert "ada/policy (private, main at" in ran.stdout
     assert TOKEN not in ran.output
+
+
+@pytest.mark.slow
+def test_a_search_without_a_front_pushes_nothing_and_says_so(
+    hub: HubServer, topics_csv: Path, tmp_path: Path
+) -> None:
+    columns = {"input_col": "phrase", "target_col": "topic", "policy": "cheapest"}
+    told = search(
+        dataset=str(topics_csv),
+        out=str(tmp_path / "out"),
+        models=TINY,
+        budget="1steps",
+        push_to_hub="ada/topics",
+        **columns,
+    )
+    assert (told["front"], told["pushed"]) == ([], [])
+    assert hub.written() == []
