@@ -138,7 +138,9 @@ def search(
         create_markdown_artifact(front_table(result), key="lamps-front", description="Front of the search")
     if len(result["failed"]) == len(result["candidates"]):
         raise LampsError(f"every candidate failed; the first: {result['failed'][0]['error']}")
-    return with_push(result, out, push_to_hub if result["front"] else None)
+    if not result["front"]:  # `pushed` says that nothing was
+        return result | ({"pushed": []} if push_to_hub else {})
+    return with_push(result, out, push_to_hub)
 
 
 def search_request(

@@ -81,15 +81,16 @@ def engine_options(command: Any) -> Any:
 @json_option
 def campaign(as_json: bool, plan_only: bool, **parameters: Any) -> None:
     """Record the learning curves of every model on every dataset."""
-    from lamps_cli.server import quieten_prefect
+    from lamps_cli.server import quieten_prefect, read_hub_token
 
     quieten_prefect()
     from flows.campaign import campaign as flow
     from flows.campaign import campaign_request
     from lamps_core.hub_access import check_push
 
-    if parameters["push_to_hub"]:
-        check_push(parameters["push_to_hub"], needs_token=False)  # which may be in a Secret block
+    read_hub_token(parameters["hub_token_block"])
+    if parameters["push_to_hub"] and not plan_only:
+        check_push(parameters["push_to_hub"], needs_token=False)  # which a temporary server may have
     _run(flow, campaign_request(**parameters), parameters, plan_only=plan_only, as_json=as_json)
 
 
@@ -105,12 +106,13 @@ def campaign(as_json: bool, plan_only: bool, **parameters: Any) -> None:
 @json_option
 def fingerprint(as_json: bool, plan_only: bool, **parameters: Any) -> None:
     """Add one model to every dataset of a meta-dataset, and to a policy trained on it."""
-    from lamps_cli.server import quieten_prefect
+    from lamps_cli.server import quieten_prefect, read_hub_token
 
     quieten_prefect()
     from flows.fingerprint import extension_of, fingerprint_request
     from flows.fingerprint import fingerprint as flow
 
+    read_hub_token(parameters["hub_token_block"])
     extension_of(**parameters)  # a policy that does not fit is refused before anything runs
     _run(flow, fingerprint_request(**parameters), parameters, plan_only=plan_only, as_json=as_json)
 

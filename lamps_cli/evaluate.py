@@ -76,7 +76,7 @@ def evaluate(as_json: bool, policies: tuple[str, ...], bounds: tuple[str, ...], 
 
 def _run(parameters: dict[str, Any]) -> dict[str, Any]:
     from lamps_cli.evaluate_live import evaluation_display
-    from lamps_cli.server import prefect_server, quieten_prefect
+    from lamps_cli.server import prefect_server, quieten_prefect, read_hub_token
     from lamps_core.progress import listening
 
     quieten_prefect()
@@ -84,6 +84,7 @@ def _run(parameters: dict[str, Any]) -> dict[str, Any]:
     from flows.evaluate import evaluation_request
     from lamps_core.evaluation_run import EvaluationRun
 
+    read_hub_token(parameters["hub_token_block"])
     request = evaluation_request(**parameters)
     with prefect_server() as wait_until_ready:
         # Every complaint about the input comes before the wait for the server.

@@ -85,7 +85,7 @@ def search(as_json: bool, bounds: tuple[str, ...], **parameters: Any) -> None:
 
 def _run_search(parameters: dict[str, Any]) -> dict[str, Any]:
     from lamps_cli.live import LiveDisplay
-    from lamps_cli.server import prefect_server, quieten_prefect
+    from lamps_cli.server import prefect_server, quieten_prefect, read_hub_token
     from lamps_core.progress import listening
 
     quieten_prefect()
@@ -95,8 +95,9 @@ def _run_search(parameters: dict[str, Any]) -> dict[str, Any]:
     from lamps_core.search_run import SearchRun
 
     request = search_request(**parameters)
+    read_hub_token(parameters["hub_token_block"])
     if parameters["push_to_hub"]:
-        # The token may be in a Secret block.
+        # The token may be in a block of a temporary server.
         check_push(parameters["push_to_hub"], of_a_front=True, needs_token=False)
     with prefect_server() as wait_until_ready:
         SearchRun(request).close()  # every complaint about the input comes before the wait for the server

@@ -80,6 +80,34 @@ def prefect_server(*, cluster: str | None = None) -> Iterator[Callable[[], None]
         _stop(process)
 
 
+def read_hub_token(block: str | None) -> None:
+    """Read the token of the hub as a flow will, for what a command asks the hub before its flow begins.
+
+    A temporary server is not waited for: the flow reads the token then.
+
+    Args:
+        block: of Prefect that holds it; None or empty for `hf-token`, if there is such a block.
+
+    Raises:
+        BadInput: a named block is not there.
+    """
+    from prefect.settings import get_current_settings
+
+    from tasks.secrets import VARIABLE, choose_hub_token
+
+    url = get_current_settings().api.url
+    if url is not None and not os.environ.get(VARIABLE) and _answers(str(url)):
+        choose_hub_token(block or None)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=5):  # noqa: S310 - the user's own setting
+            return True
+    except OSError:  # whoever waits for it says so
+        return False
+
+
 def _send_what_is_queued() -> None:
     """Prefect sends logs and events from threads of its own; they must be gone before their server is."""
     from prefect.events.worker import EventsWorker

@@ -47,6 +47,8 @@ def print_search(result: dict[str, Any], out: Path) -> None:
     else:
         console.print(_why_no_front(result), markup=False)
     console.print(f"report: {out / 'report.html'}", markup=False, highlight=False)
+    if result.get("pushed") == []:
+        console.print("hub: nothing to push: there is no front", markup=False, highlight=False)
     print_pushed(result.get("pushed", ()))
 
 

@@ -70,7 +70,7 @@ def _show(result: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _run(parameters: dict[str, Any]) -> dict[str, Any]:
-    from lamps_cli.server import prefect_server, quieten_prefect
+    from lamps_cli.server import prefect_server, quieten_prefect, read_hub_token
     from lamps_cli.training_live import training_display
     from lamps_core.progress import listening
 
@@ -80,8 +80,9 @@ def _run(parameters: dict[str, Any]) -> dict[str, Any]:
     from lamps_core.hub_access import check_push
     from lamps_core.policy_training.train import Training
 
+    read_hub_token(parameters["hub_token_block"])
     if parameters["push_to_hub"]:
-        check_push(parameters["push_to_hub"], needs_token=False)  # which may be in a Secret block
+        check_push(parameters["push_to_hub"], needs_token=False)  # which a temporary server may have
     with prefect_server() as wait_until_ready:
         Training(training_request(**parameters))  # every complaint comes before the wait for the server
         wait_until_ready()

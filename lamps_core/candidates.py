@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Literal
 
 import yaml
 
-from lamps_core.errors import BadInput
+from lamps_core.errors import BadInput, without_credentials
 from lamps_core.files import MODEL_FILES
 from lamps_core.registry import registered_models
 from lamps_core.resources import data_path
@@ -281,8 +281,8 @@ def _check_one_on_hub(candidate: Candidate) -> None:
         raise BadInput(f"{candidate.location} has no revision {candidate.revision} on the hub") from None
     except Exception as error:  # whatever the client's transport raises, or a proxy's page that is no JSON
         raise BadInput(
-            f"{_nothing_else(name)}, not in the hub cache, and the hub at {api.endpoint} cannot be asked "
-            f"({type(error).__name__}): check the network, HF_ENDPOINT and HF_HUB_OFFLINE"
+            f"{_nothing_else(name)}, not in the hub cache, and the hub at {without_credentials(api.endpoint)} "
+            f"cannot be asked ({type(error).__name__}): check the network, HF_ENDPOINT and HF_HUB_OFFLINE"
         ) from error
     # Weights that are .bin alone may have a safetensors conversion, which shows when they are loaded: one such
     # model in a long list is a failure of its own, no reason to refuse the list.

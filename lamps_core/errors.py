@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+_CREDENTIALS = re.compile(r"//[^/\s]*@")  # of a URL
 
 
 class LampsError(Exception):
@@ -61,10 +64,22 @@ class PushFailed(LampsError):
             reason: what the hub said, and how to push again.
             result: of the work, as it would have been returned.
         """
-        super().__init__(reason)
-        self.result = result
+        super().__init__(reason, result)  # what a pickled one is made of again
+        self.reason, self.result = reason, result
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 def first_line(error: Exception) -> str:
     """What an error of a library says, as one line of at most 200 characters; its type where it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def without_credentials(text: str) -> str:
+    """A text in which no URL tells a user and password.
+
+    >>> without_credentials("https://ada:secret@mirror.example/hub does not answer")
+    'https://mirror.example/hub does not answer'
+    """
+    return _CREDENTIALS.sub("//", text)

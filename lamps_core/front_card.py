@@ -159,6 +159,7 @@ def _again(search: SearchRecord) -> list[str]:
         search.result.get("command"),
         dataset=search.dataset,
         candidates=[str(one["model"]) for one in search.result["candidates"]],
+        policy_of_hub="policy_commit" in search.result,
     )
     if command is None:
         return []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.errors import BadInput, HubFailed, LampsError
+from lamps_core.errors import BadInput, HubFailed, LampsError, without_credentials
 from lamps_core.hub_ids import check_repository, front_repositories
 
 if TYPE_CHECKING:
@@ -110,21 +110,27 @@ def hub_error(error: Exception, what: str, endpoint: str) -> LampsError:
     Args:
         error: of any of its libraries.
         what: was to be done, named at the front of the line.
-        endpoint: that was asked.
+        endpoint: that was asked; a user and password in it are not told.
 
     Returns:
         `BadInput` for what asking again does not mend, else `HubFailed`.
     """
-    from huggingface_hub.errors import GatedRepoError, RevisionNotFoundError
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     cause = next((one for one in _causes(error) if _status(one) is not None), error)
-    status = _status(cause)
+    status, endpoint = _status(cause), without_credentials(endpoint)
     if isinstance(cause, GatedRepoError):
         return BadInput(f"{what}: {_GATED}")
     if isinstance(cause, RevisionNotFoundError):
         return BadInput(f"{what}: there is no such revision")
+    if isinstance(
+        cause, RepositoryNotFoundError
+    ):  # the hub says 401 of a name that is not there, without a token
+        return BadInput(f"{what}: {_REFUSALS[404]} ({endpoint} answered {status})")
     if status is not None:
         return _answered(status, cause, what, endpoint)
+    if isinstance(cause, OSError) and cause.filename is not None:
+        return BadInput(f"{what}: {cause.filename} cannot be used ({cause.strerror})")
     # The client of Xet storage, which is not written in Python, raises errors of Python's own.
     mend = "; a mirror without Xet storage needs HF_HUB_DISABLE_XET=1" * (
         type(cause).__module__ == "builtins"

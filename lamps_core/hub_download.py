@@ -145,10 +145,16 @@ def _check_size(api: HfApi, asked: HubId, wanted: Wanted, what: str) -> None:
 
 
 def _fetched(asked: HubId, wanted: Wanted, *, cached: bool) -> Path:
+    """The folder of a commit, with the files that are wanted of it.
+
+    Raises:
+        LocalEntryNotFoundError: `cached`, and it is not in the cache, or without them.
+    """
     from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     with quiet_hub():
-        return Path(
+        folder = Path(
             snapshot_download(
                 asked.repository,
                 repo_type=wanted.repo_type,
@@ -158,3 +164,12 @@ def _fetched(asked: HubId, wanted: Wanted, *, cached: bool) -> Path:
                 library_name="lamps",
             )
         )
+    # The folder may be there for the sake of another file, such as the card.
+    if cached and not all(_holds(folder, pattern) for pattern in wanted.patterns):
+        raise LocalEntryNotFoundError(f"{folder} holds no {' or '.join(wanted.patterns)}")
+    return folder
+
+
+def _holds(folder: Path, pattern: str) -> bool:
+    files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return any(fnmatch(name, pattern) for name in files)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
-from lamps_core.errors import BadInput, LampsError
+from lamps_core.errors import BadInput, LampsError, without_credentials
 from lamps_core.hub_access import hub_api, hub_error
 
 if TYPE_CHECKING:
@@ -85,11 +85,11 @@ def upload(asked: Upload, *, public: bool = False, revision: str | None = None) 
     try:
         with quiet_hub():
             api.create_repo(asked.repository, repo_type=kind, private=not public, exist_ok=True)
-            if revision is not None:
-                api.create_branch(asked.repository, repo_type=kind, branch=revision, exist_ok=True)
-            found: Any = api.repo_info(asked.repository, repo_type=kind, revision=revision)
+            found, is_there = _branch(api, asked, revision)
             there = {file.rfilename for file in found.siblings or []} - _OF_THE_HUB
             _refuse_others(api, asked, there, found)
+            if revision is not None and not is_there:
+                api.create_branch(asked.repository, repo_type=kind, branch=revision, exist_ok=True)
             commit = api.create_commit(
                 asked.repository,
                 operations=_operations(asked, there),
@@ -108,8 +108,18 @@ def upload(asked: Upload, *, public: bool = False, revision: str | None = None) 
         revision=revision or "main",
         commit=commit.oid,
         private=bool(found.private),
-        url=f"{api.endpoint}/{'datasets/' * (kind == 'dataset')}{asked.repository}",
+        url=f"{without_credentials(api.endpoint)}/{'datasets/' * (kind == 'dataset')}{asked.repository}",
     )
+
+
+def _branch(api: HfApi, asked: Upload, revision: str | None) -> tuple[Any, bool]:
+    """What the hub says of a branch, or of the default one that it would be made from; and whether it is there."""
+    from huggingface_hub.errors import RevisionNotFoundError
+
+    try:
+        return api.repo_info(asked.repository, repo_type=asked.repo_type, revision=revision), True
+    except RevisionNotFoundError:
+        return api.repo_info(asked.repository, repo_type=asked.repo_type), False
 
 
 def _refuse_others(api: HfApi, asked: Upload, there: set[str], found: Any) -> None:

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lamps_core.candidates import presets
-from lamps_core.hub_ids import hub_id
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _AS_GIVEN = frozenset(
     {
@@ -23,16 +22,20 @@ _AS_GIVEN = frozenset(
         "--batch-size", "--landmarks", "--patience", "--max-epochs", "--max-length", "--precision",
     }
 )  # fmt: skip
-_A_PLACE = frozenset({"--policy", "--test-dataset"})
+_ALONE = frozenset({"--json"})  # the options without a value
 
 
-def public_command(command: str | None, *, dataset: str, candidates: Sequence[str]) -> str | None:
+def public_command(
+    command: str | None, *, dataset: str, candidates: Sequence[str], policy_of_hub: bool
+) -> str | None:
     """A search's command for its card; None where it was started by no command.
 
     Args:
         command: as the journal and the result tell it.
         dataset: its name, free of paths.
         candidates: their names, free of paths.
+        policy_of_hub: whether the search found its policy on the hub; of any other, as of a test dataset, the last
+            part is told: whether that is a path on the machine of the search is not known here.
     """
     words = _words(command)
     if words[:2] != ["lamps", "search"]:
@@ -41,8 +44,9 @@ def public_command(command: str | None, *, dataset: str, candidates: Sequence[st
     for option, value in _options(words[2:]):
         if option in _AS_GIVEN:
             told += [option, value]
-        elif option in _A_PLACE:
-            told += [option, value if hub_id(value) else Path(value).name]
+        elif option in {"--policy", "--test-dataset"}:
+            of_hub = option == "--policy" and policy_of_hub
+            told += [option, value if of_hub else Path(value).name]
         elif option == "--dataset":
             told += [option, dataset]
         elif option == "--models":
@@ -57,13 +61,10 @@ def _words(command: str | None) -> list[str]:
         return []
 
 
-def _options(words: Sequence[str]) -> list[tuple[str, str]]:
-    """(option, value), of `--option value` and `--option=value`; an option alone has an empty value."""
-    told: list[tuple[str, str]] = []
-    for word in words:
-        if word.startswith("--"):
-            option, equals, value = word.partition("=")
-            told.append((option, value if equals else ""))
-        elif told and not told[-1][1]:
-            told[-1] = (told[-1][0], word)
-    return told
+def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """(option, value), of `--option value` and `--option=value`; a value may begin with dashes, too."""
+    left = iter(words)
+    for word in left:
+        option, equals, value = word.partition("=")
+        if option.startswith("--") and option not in _ALONE:
+            yield option, value if equals else next(left, "")

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.errors import BadInput
+from lamps_core.errors import BadInput, without_credentials
 from lamps_core.text_files import SplitSource, concatenate
 
 if TYPE_CHECKING:
@@ -95,7 +95,9 @@ def _hub_trouble(repository: str) -> str | None:
     except RepositoryNotFoundError:
         return _does_not_load(repository, "it is not there, or private")
     except Exception as error:  # whatever the client's transport raises, or a proxy's page that is no JSON
-        return _does_not_load(repository, f"{api.endpoint} cannot be asked: {type(error).__name__}")
+        return _does_not_load(
+            repository, f"{without_credentials(api.endpoint)} cannot be asked: {type(error).__name__}"
+        )
     return None
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 from prefect.blocks.system import Secret
 
+from flows.search import search
 from flows.train_policy import train_policy
+from lamps_cli.train_policy import train_policy as command
 from lamps_core.errors import BadInput, PushFailed
 from lamps_core.hub_download import find
 from lamps_core.policy_file import read_policy
 from tests.hub_server import TOKEN, HubServer
 from tests.hub_user import push, used_hub
 from tests.meta_datasets import family_rows, write_meta_dataset
+from tests.searches import TINY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,3 +87,38 @@ def test_the_token_of_a_secret_block_reads_private_curves_and_pushes_what_was_le
     trained(curves, tmp_path / "local.zip")
     cards = [read_policy(tmp_path / f"{name}.zip").card for name in ("local", "remote")]
     assert cards[0].meta_dataset == cards[1].meta_dataset
+
+
+def test_a_command_reads_the_block_before_it_asks_for_what_is_private(
+    hub: HubServer, curves: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(curves, "ada/curves")
+    monkeypatch.delenv("HF_TOKEN")
+    monkeypatch.setattr("tasks.secrets._read", {})
+    arguments = ["--curves", "ada/curves", "--out", str(tmp_path / "policy.zip"), "--algorithm", "ppo"]
+    arguments += ["--steps", "1", "--push-to-hub", "ada/policy"]
+    ran = CliRunner().invoke(command, arguments)
+    assert isinstance(ran.exception, BadInput)
+    assert "not there, or private" in str(ran.exception)
+    Secret(value=TOKEN).save("of-ada", overwrite=True, _sync=True)
+    ran = CliRunner().invoke(command, [*arguments, "--hub-token-block", "of-ada"], catch_exceptions=False)
+    assert ran.exit_code == 0
+    assert "ada/policy (private, main at" in ran.stdout
+    assert TOKEN not in ran.output
+
+
+@pytest.mark.slow
+def test_a_search_without_a_front_pushes_nothing_and_says_so(
+    hub: HubServer, topics_csv: Path, tmp_path: Path
+) -> None:
+    columns = {"input_col": "phrase", "target_col": "topic", "policy": "cheapest"}
+    told = search(
+        dataset=str(topics_csv),
+        out=str(tmp_path / "out"),
+        models=TINY,
+        budget="1steps",
+        push_to_hub="ada/topics",
+        **columns,
+    )
+    assert (told["front"], told["pushed"]) == ([], [])
+    assert hub.written() == []

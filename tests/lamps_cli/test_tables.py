@@ -34,6 +34,17 @@ def test_a_search_says_who_is_beyond_which_bound_in_natural_units(capsys: pytest
         assert part in told.split("Front:")[1]
 
 
+def test_a_search_without_a_front_says_that_nothing_is_pushed(capsys: pytest.CaptureFixture[str]) -> None:
+    result: dict[str, Any] = {
+        "dataset": "reviews", "notices": [], "failed": [], "steps": 1, "spent_seconds": 8.0, "selection": "test",
+        "objectives": ["test_loss"], "bounds": [None], "candidates": [{"model": "a", "complete": False}], "front": [],
+    }  # fmt: skip
+    print_search(result, Path("runs"))
+    assert "hub:" not in capsys.readouterr().out
+    print_search(result | {"pushed": []}, Path("runs"))
+    assert capsys.readouterr().out.endswith("\nhub: nothing to push: there is no front\n")
+
+
 def test_a_fingerprint_says_what_became_of_the_policy(capsys: pytest.CaptureFixture[str]) -> None:
     result: dict[str, Any] = {
         "failed": [],

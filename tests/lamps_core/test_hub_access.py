@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import pickle
 import threading
 from typing import TYPE_CHECKING
 
 import huggingface_hub.constants
 import pytest
 
-from lamps_core.errors import BadInput, HubFailed, LampsError
-from lamps_core.hub_access import check_push
+from lamps_core.errors import BadInput, HubFailed, LampsError, PushFailed
+from lamps_core.hub_access import check_push, hub_error
 from lamps_core.hub_download import find
 from lamps_core.policies import shipped_policy
 from tests.hub_repositories import Account
@@ -35,7 +37,9 @@ def test_somebody_elses_work_is_not_written_over(hub: HubServer, curves: Path, r
     before = hub.add("dataset", "ada/precious", {"README.md": readme, "data.csv": b"1"}).branches["main"]
     with pytest.raises(BadInput, match="holds something that LAMPS did not push there"):
         push(curves, "ada/precious")
-    assert hub.dataset("ada/precious").branches["main"] == before
+    with pytest.raises(BadInput, match="holds something that LAMPS did not push there"):
+        push(curves, "ada/precious", revision="v2")
+    assert hub.dataset("ada/precious").branches == {"main": before}
 
 
 def test_a_repository_of_somebody_else_is_refused_in_one_line(hub: HubServer, curves: Path) -> None:
@@ -142,3 +146,33 @@ def test_no_error_tells_the_token(hub: HubServer) -> None:
             push(shipped_policy("pool"), "ada/policy")
         assert TOKEN not in str(told.value)
         assert "\n" not in str(told.value)
+
+
+def test_a_password_in_the_address_of_a_mirror_is_not_told(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        huggingface_hub.constants, "ENDPOINT", hub.endpoint.replace("//", "//ada:mirror-secret@")
+    )
+    hub.accounts["Basic " + base64.b64encode(b"ada:mirror-secret").decode()] = Account("ada")
+    (pushed,) = push(shipped_policy("pool"), "ada/policy")
+    assert pushed.url == f"{hub.endpoint}/ada/policy"
+    for status in (400, 403, 404, 412, 500):
+        hub.down = status
+        with pytest.raises(LampsError, match=f"{hub.endpoint} ") as told:
+            push(shipped_policy("pool"), "ada/policy")
+        assert "secret" not in str(told.value)
+
+
+def test_a_file_of_this_machine_that_cannot_be_read_is_not_the_hubs_failure(tmp_path: Path) -> None:
+    model = tmp_path / "model.safetensors"
+    with pytest.raises(OSError, match="No such file") as missing:
+        model.read_bytes()
+    told = hub_error(missing.value, "push to ada/best", "https://hub.example")
+    assert isinstance(told, BadInput)
+    assert str(told) == f"push to ada/best: {model} cannot be used (No such file or directory)"
+
+
+def test_a_failed_push_comes_back_from_another_process_with_its_result() -> None:
+    failed = pickle.loads(pickle.dumps(PushFailed("the hub is down", {"front": []})))
+    assert (str(failed), failed.result) == ("the hub is down", {"front": []})

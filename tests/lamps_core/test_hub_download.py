@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import huggingface_hub
 import huggingface_hub.constants
 import numpy as np
 import pytest
@@ -78,6 +79,19 @@ def test_a_commit_is_loaded_again_whatever_came_since_and_without_asking(
     assert len(hub.asked) == asked
 
 
+def test_a_commit_of_which_the_cache_has_the_card_alone_is_asked_for(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (pushed,) = push(POLICY, "ada/policy")
+    asked_for = f"ada/policy@{pushed.commit}"
+    huggingface_hub.hf_hub_download("ada/policy", "README.md", revision=pushed.commit)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(BadInput, match="not in the cache, and the hub is switched off"):
+        find(asked_for)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    assert read_policy(find(asked_for).path).digest() == read_policy(POLICY).digest()
+
+
 def test_a_repository_that_is_not_there_private_or_of_another_kind_is_one_line(
     hub: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,7 +106,7 @@ def test_a_repository_that_is_not_there_private_or_of_another_kind_is_one_line(
     with pytest.raises(BadInput, match=r"it has no policy\.json or weights\.safetensors"):
         find("ada/pickle")
     monkeypatch.delenv("HF_TOKEN")
-    with pytest.raises(BadInput, match="set HF_TOKEN"):
+    with pytest.raises(BadInput, match=r"not there, or private: .* set HF_TOKEN .* answered 401"):
         find("ada/policy")
 
 

@@ -4,14 +4,15 @@ import shlex
 
 import pytest
 
-from lamps_core.public_command import public_command
+from lamps_cli.search import search
+from lamps_core.public_command import _ALONE, public_command
 from tests.commands import check_command
 
 CANDIDATES = ["zoo/bert-tiny", "my-model"]
 
 
-def told(command: str | None) -> str | None:
-    return public_command(command, dataset="reviews", candidates=CANDIDATES)
+def told(command: str | None, *, policy_of_hub: bool = False) -> str | None:
+    return public_command(command, dataset="reviews", candidates=CANDIDATES, policy_of_hub=policy_of_hub)
 
 
 def test_paths_tokens_and_folders_stay_at_home() -> None:
@@ -37,11 +38,29 @@ def test_paths_tokens_and_folders_stay_at_home() -> None:
 
 
 def test_presets_and_hub_ids_are_kept() -> None:
-    command = told("lamps search --dataset d.csv --models zoo-small --policy org/policy@v1 --out x")
+    given = "lamps search --dataset d.csv --models zoo-small --policy org/policy@v1 --out x"
+    command = told(given, policy_of_hub=True)
     assert (
         command
         == "lamps search --dataset reviews --models zoo-small --policy org/policy@v1 --out runs/search"
     )
+
+
+def test_a_policy_of_a_folder_that_is_not_on_this_machine_is_not_taken_for_one_of_the_hub() -> None:
+    command = told("lamps search --dataset d --policy clients/acme --test-dataset clients/secret --out x")
+    assert command is not None
+    assert "clients" not in command
+    assert "--policy acme --test-dataset secret" in command
+
+
+def test_a_value_that_begins_with_dashes_is_no_option() -> None:
+    given = "lamps search --json --template '-- {a}' --hub-token-block --seed --dataset d --bound=a=1"
+    words = shlex.split(told(given) or "")
+    assert words[2:-2] == ["--template", "-- {a}", "--dataset", "reviews", "--bound", "a=1"]
+
+
+def test_every_option_of_a_search_is_known_to_take_a_value_or_none() -> None:
+    assert {name for one in search.params if getattr(one, "is_flag", False) for name in one.opts} == _ALONE
 
 
 @pytest.mark.parametrize("command", [None, "", "python run.py", "lamps search 'open"])
