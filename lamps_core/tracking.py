@@ -11,7 +11,6 @@ import importlib.util
 import json
 import logging
 import os
-import re
 import threading
 import uuid
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.curves import MEASURED_COLUMNS, CurveKey
-from lamps_core.errors import BadInput, first_line
+from lamps_core.errors import BadInput, first_line, without_credentials
 from lamps_core.files import safe_name, write_json
 
 if TYPE_CHECKING:
@@ -38,7 +37,6 @@ CLOSE_SECONDS = 60.0  # that the end of a search waits for a tracker that is slo
 HASTE_SECONDS = 3.0  # and the end of one that was stopped
 OFFLINE = "offline"  # W&B's mode unless the environment names another
 _OF_A_RUN = ("device", "dtype", "gpus", "parameters", "lamps_version", "source")  # the same in every row
-_CREDENTIALS = re.compile(r"//[^/\s]*@")  # of a URL in the error of a tracker's library
 _METRICS = tuple(name for name in MEASURED_COLUMNS if name not in _OF_A_RUN)
 
 
@@ -160,7 +158,7 @@ class Tracking:
 
     def _give_up(self, name: str, error: Exception) -> None:
         self._names.remove(name)
-        words = _CREDENTIALS.sub("//", first_line(error))
+        words = without_credentials(first_line(error))
         told = "mend it, then run the same command again, and what is missing is told"
         self._failed(f"--track {name} was given up ({words}): {told}")
 
@@ -217,7 +215,7 @@ def _place(name: str) -> str:
     if name == "wandb":
         mode = os.environ.get("WANDB_MODE", OFFLINE)
         return "" if mode == OFFLINE else mode + " " + os.environ.get("WANDB_BASE_URL", "")
-    return _CREDENTIALS.sub("//", os.environ.get("MLFLOW_TRACKING_URI", "")) if name == "mlflow" else ""
+    return without_credentials(os.environ.get("MLFLOW_TRACKING_URI", "")) if name == "mlflow" else ""
 
 
 def _prepare(folder: Path) -> list[str]:
