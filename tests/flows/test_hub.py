@@ -8,11 +8,13 @@ import pytest
 from click.testing import CliRunner
 from prefect.blocks.system import Secret
 
+from flows.push import push as push_flow
 from flows.search import search
 from flows.train_policy import train_policy
 from lamps_cli.train_policy import train_policy as command
 from lamps_core.errors import BadInput, PushFailed
 from lamps_core.hub_download import find
+from lamps_core.policies import shipped_policy
 from lamps_core.policy_file import read_policy
 from tests.hub_server import TOKEN, HubServer
 from tests.hub_user import push, used_hub
@@ -105,6 +107,23 @@ def test_a_command_reads_the_block_before_it_asks_for_what_is_private(
     assert ran.exit_code == 0
     assert "ada/policy (private, main at" in ran.stdout
     assert TOKEN not in ran.output
+
+
+def test_a_flow_pushes_what_the_command_does_with_the_token_of_a_block(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_TOKEN")
+    monkeypatch.setattr("tasks.secrets._read", {})
+    Secret(value=TOKEN).save("that-pushes", overwrite=True, _sync=True)
+    place = str(shipped_policy("pool"))
+    told = push_flow(place, "ada/policy", public=True, revision="v2", hub_token_block="that-pushes")
+    (pushed,) = told["pushed"]
+    assert (pushed["private"], pushed["revision"]) == (False, "v2")
+    assert set(hub.model("ada/policy").files()) == {".gitattributes"}
+    again = push(place, "ada/policy", revision="v2")
+    assert [one.commit for one in again] == [pushed["commit"]]
+    with pytest.raises(BadInput, match="target eve/policy: the token is of ada"):
+        push_flow(place, "eve/policy", hub_token_block="that-pushes")
 
 
 @pytest.mark.slow
