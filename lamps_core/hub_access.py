@@ -123,14 +123,14 @@ def hub_error(error: Exception, what: str, endpoint: str) -> LampsError:
         return BadInput(f"{what}: {_GATED}")
     if isinstance(cause, RevisionNotFoundError):
         return BadInput(f"{what}: there is no such revision")
-    if isinstance(
-        cause, RepositoryNotFoundError
-    ):  # the hub says 401 of a name that is not there, without a token
+    # Asked without a token, the hub says 401 of a name that is not there.
+    if isinstance(cause, RepositoryNotFoundError):
         return BadInput(f"{what}: {_REFUSALS[404]} ({endpoint} answered {status})")
     if status is not None:
         return _answered(status, cause, what, endpoint)
-    if isinstance(cause, OSError) and cause.filename is not None:
-        return BadInput(f"{what}: {cause.filename} cannot be used ({cause.strerror})")
+    refused = _refused_file(error)
+    if refused is not None:
+        return BadInput(f"{what}: {refused.filename} cannot be used ({refused.strerror})")
     # The client of Xet storage, which is not written in Python, raises errors of Python's own.
     mend = "; a mirror without Xet storage needs HF_HUB_DISABLE_XET=1" * (
         type(cause).__module__ == "builtins"
@@ -153,6 +153,15 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
+
+
+def _refused_file(error: BaseException | None) -> OSError | None:
+    """The error of a file of this machine that was the reason, if it was one."""
+    while error is not None:
+        if isinstance(error, OSError) and error.filename is not None:
+            return error
+        error = error.__cause__
+    return None
 
 
 def _status(error: BaseException) -> int | None:

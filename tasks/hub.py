@@ -33,12 +33,16 @@ def worth_asking_again(_: Task[..., Any], __: TaskRun, state: State[Any]) -> boo
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def push_to_hub(place: str, target: str) -> list[dict[str, Any]]:
+def push_to_hub(
+    place: str, target: str, *, public: bool = False, revision: str | None = None
+) -> list[dict[str, Any]]:
     """Bring what lies at a place to the hub; see `hub_push.uploads_of`.
 
     Args:
         place: the folder of a search or of curves, or a policy.
         target: the repository, `org/name`.
+        public: as `hub_upload.upload`.
+        revision: as `hub_upload.upload`.
 
     Returns:
         One row a repository: its name, page, commit, and whether it is private.
@@ -47,7 +51,7 @@ def push_to_hub(place: str, target: str) -> list[dict[str, Any]]:
         BadInput: the hub refuses it; not retried.
         HubFailed: the hub cannot be reached or failed; retried with back-off.
     """
-    return [asdict(one) for one in push_uploads(uploads_of(place, target))]
+    return [asdict(one) for one in push_uploads(uploads_of(place, target), public=public, revision=revision)]
 
 
 def with_push(result: dict[str, Any], place: str, target: str | None) -> dict[str, Any]:

@@ -11,11 +11,12 @@ from tests.prefect_site import CHECKOUT, PrefectSite
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FLOWS = ("campaign", "evaluate", "fingerprint", "search", "train-policy")
+FLOWS = ("campaign", "evaluate", "fingerprint", "push", "search", "train-policy")
 NEEDED = {
     "campaign": {"datasets": "reviews.csv", "models": "zoo/bert-tiny", "curves": "/tmp/curves"},
     "evaluate": {"curves": "/tmp/curves", "out": "/tmp/out"},
     "fingerprint": {"model": "zoo/bert-tiny", "curves": "/tmp/curves"},
+    "push": {"place": "/tmp/out", "target": "org/name"},
     "search": {"dataset": "reviews.csv", "input_col": "text", "target_col": "label", "out": "/tmp/out"},
     "train-policy": {"curves": "/tmp/curves", "out": "/tmp/policy"},
 }

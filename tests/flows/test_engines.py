@@ -195,7 +195,8 @@ def test_what_a_step_waits_for_is_said_in_numbers() -> None:
 
 def test_flows_import_no_torch_which_would_cost_every_command_seconds() -> None:
     flows = (
-        "flows.campaign, flows.evaluate, flows.fingerprint, flows.search, flows.train_policy, lamps_cli.main"
+        "flows.campaign, flows.evaluate, flows.fingerprint, flows.push, flows.search, flows.train_policy, "
+        "lamps_cli.main"
     )
     code = f"import sys, {flows}; sys.exit('torch' in sys.modules or 'gymnasium' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,11 +8,13 @@ import pytest
 from click.testing import CliRunner
 from prefect.blocks.system import Secret
 
+from flows.push import push as push_flow
 from flows.search import search
 from flows.train_policy import train_policy
 from lamps_cli.train_policy import train_policy as command
 from lamps_core.errors import BadInput, PushFailed
 from lamps_core.hub_download import find
+from lamps_core.policies import shipped_policy
 from lamps_core.policy_file import read_policy
 from tests.hub_server import TOKEN, HubServer
 from tests.hub_user import push, used_hub
@@ -34,6 +36,13 @@ def curves(tmp_path: Path) -> Path:
 
 def trained(curves: Path | str, out: Path, **more: Any) -> dict[str, Any]:
     return train_policy(curves=str(curves), out=str(out), algorithm="ppo", steps=1, **more)
+
+
+def keep_token_in(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The token is in a Secret block alone."""
+    monkeypatch.delenv("HF_TOKEN")
+    monkeypatch.setattr("tasks.secrets._read", {})
+    Secret(value=TOKEN).save(block, overwrite=True, _sync=True)
 
 
 def test_a_policy_is_pushed_by_a_task_that_asks_a_failing_hub_again(
@@ -77,9 +86,7 @@ def test_the_token_of_a_secret_block_reads_private_curves_and_pushes_what_was_le
     hub: HubServer, curves: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     push(curves, "ada/curves")
-    monkeypatch.delenv("HF_TOKEN")
-    monkeypatch.setattr("tasks.secrets._read", {})
-    Secret(value=TOKEN).save("adas-hub", overwrite=True, _sync=True)
+    keep_token_in("adas-hub", monkeypatch)
     told = trained(
         "ada/curves", tmp_path / "remote.zip", push_to_hub="ada/policy", hub_token_block="adas-hub"
     )
@@ -93,18 +100,31 @@ def test_a_command_reads_the_block_before_it_asks_for_what_is_private(
     hub: HubServer, curves: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     push(curves, "ada/curves")
-    monkeypatch.delenv("HF_TOKEN")
-    monkeypatch.setattr("tasks.secrets._read", {})
+    keep_token_in("of-ada", monkeypatch)
     arguments = ["--curves", "ada/curves", "--out", str(tmp_path / "policy.zip"), "--algorithm", "ppo"]
     arguments += ["--steps", "1", "--push-to-hub", "ada/policy"]
     ran = CliRunner().invoke(command, arguments)
     assert isinstance(ran.exception, BadInput)
     assert "not there, or private" in str(ran.exception)
-    Secret(value=TOKEN).save("of-ada", overwrite=True, _sync=True)
     ran = CliRunner().invoke(command, [*arguments, "--hub-token-block", "of-ada"], catch_exceptions=False)
     assert ran.exit_code == 0
     assert "ada/policy (private, main at" in ran.stdout
     assert TOKEN not in ran.output
+
+
+def test_a_flow_pushes_what_the_command_does_with_the_token_of_a_block(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_token_in("that-pushes", monkeypatch)
+    place = str(shipped_policy("pool"))
+    told = push_flow(place, "ada/policy", public=True, revision="v2", hub_token_block="that-pushes")
+    (pushed,) = told["pushed"]
+    assert (pushed["private"], pushed["revision"]) == (False, "v2")
+    assert set(hub.model("ada/policy").files()) == {".gitattributes"}
+    again = push(place, "ada/policy", revision="v2")
+    assert [one.commit for one in again] == [pushed["commit"]]
+    with pytest.raises(BadInput, match="target eve/policy: the token is of ada"):
+        push_flow(place, "eve/policy", hub_token_block="that-pushes")
 
 
 @pytest.mark.slow

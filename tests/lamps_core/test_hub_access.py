@@ -168,9 +168,12 @@ def test_a_file_of_this_machine_that_cannot_be_read_is_not_the_hubs_failure(tmp_
     model = tmp_path / "model.safetensors"
     with pytest.raises(OSError, match="No such file") as missing:
         model.read_bytes()
-    told = hub_error(missing.value, "push to ada/best", "https://hub.example")
-    assert isinstance(told, BadInput)
-    assert str(told) == f"push to ada/best: {model} cannot be used (No such file or directory)"
+    wrapped = RuntimeError("Error while uploading")  # as the client does it in the threads of an upload
+    wrapped.__cause__ = missing.value
+    for error in (missing.value, wrapped):
+        told = hub_error(error, "push to ada/best", "https://hub.example")
+        assert isinstance(told, BadInput)
+        assert str(told) == f"push to ada/best: {model} cannot be used (No such file or directory)"
 
 
 def test_a_failed_push_comes_back_from_another_process_with_its_result() -> None:
