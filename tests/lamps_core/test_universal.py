@@ -81,6 +81,7 @@ def test_it_ends_any_search_by_steps_that_may_be_run(task: Task) -> None:
         search.step(place)
 
 
+@pytest.mark.slow
 def test_it_finds_the_front_sooner_than_the_cheapest_first_where_size_says_little() -> None:
     """Thirty candidates, most of them poor: looking at each for a few steps is enough."""
     chance = np.random.default_rng(5)
