@@ -99,7 +99,7 @@ class SearchRun:
             raise BadInput(f"--step-timeout must be more than zero, not {request.step_timeout_seconds:g}")
         _check_out(request.out, request.data)
         self.candidates = {candidate.name: candidate for candidate in resolve_candidates(request.models)}
-        self._policy = _as_begun(request)
+        self._policy = _at_one_commit(_as_begun(request))
         policy = load_policy(
             self._policy,
             seed=request.settings.seed,
@@ -436,6 +436,12 @@ def _as_begun(request: SearchRequest) -> str:
         return request.policy
     same = header.get("policy") == request.policy and isinstance(header.get("policy_commit"), str)
     return at_commit(request.policy, header["policy_commit"]) if same else request.policy
+
+
+def _at_one_commit(policy: str) -> str:
+    """The policy; of the hub's, by the commit that it is at now: all that is read of it is of that one."""
+    found = policy_found(policy)
+    return policy if found is None or found.commit is None else at_commit(policy, found.commit)
 
 
 def _check_out(out: Path, data: DatasetRequest) -> None:

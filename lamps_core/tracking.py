@@ -262,9 +262,8 @@ def _started(name: str, key: CurveKey, run: _Run, folder: Path, configuration: d
             os.environ.get("WANDB_PROJECT", project), **_wandb_options(title, run, folder, configuration)
         )
     tracker.start()
-    if (
-        first and name != "wandb"
-    ):  # its configuration is an option: accelerate's way is for one run in a process
+    # W&B's configuration is an option: accelerate's way is for one run in a process.
+    if first and name != "wandb":
         tracker.store_init_configuration(configuration)
     return tracker
 
