@@ -1,9 +1,12 @@
-"""`universal`: hypervolume gain per second over forecasts, for candidates that nobody has recorded before.
+"""`universal`: hypervolume gain per second over scenarios, for candidates that nobody has recorded before.
 
-As `forecast`, but the forecasts are of `policy_training.curve_worlds`, which know no names, and a candidate need not be
-run to its end: it may be looked at again a few rows further on and left if it disappoints. Its index is the best
-ratio of expected gain to expected seconds over all such plans (what a Gittins index is to a bandit: Gittins, "Bandit
+Forecasts of `policy_training.curve_network`, which knows no names, are drawn many times: scenarios of how all
+candidates end. What a candidate is worth in one is what the Oracle would need it for there (`scenarios`). It need not
+be run to its end: it may be looked at again a few rows further on and left if it disappoints. Its index is the best
+ratio of expected worth to expected seconds over all such plans (what a Gittins index is to a bandit: Gittins, "Bandit
 Processes and Dynamic Allocation Indices", 1979; here with one look ahead). The step goes to the greatest index.
+
+Where all scenarios agree that nothing is missing, they are doubted: their spread is widened until some do not.
 
 Order and number of the candidates make no difference, and one policy serves any objectives: those that are followed
 are losses, shares of right answers and sums of cost; any other is taken as the last row has it.
@@ -11,15 +14,18 @@ are losses, shares of right answers and sums of cost; any other is taken as the 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri, stdtrit
 
 from lamps_core.objectives import SHARES
-from lamps_core.policies.forecast import seconds_left, seconds_so_far, seconds_trained
-from lamps_core.policies.outlook import Outlook, gain_box
+from lamps_core.policies.forecast import DRAWS, LEAST_LEFT, seconds_left, seconds_so_far, seconds_trained
+from lamps_core.policies.outlook import Outlook, outlook_of
+from lamps_core.policies.scenarios import needed
 from lamps_core.policy_training.candidate_features import features_of
+from lamps_core.policy_training.curve_network import FACTORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,69 +33,204 @@ if TYPE_CHECKING:
     from lamps_core.meta_dataset import FloatArray
     from lamps_core.objectives import Objective
     from lamps_core.policies import Observation
-    from lamps_core.policies.outlook import GainBox
-    from lamps_core.policy_training.curve_worlds import CurveWorlds, Features, Forecast
+    from lamps_core.policy_training.candidate_features import Features
+    from lamps_core.policy_training.curve_network import CurveForecaster, Forecast
 
 LOSS, COST = "loss", "cost"  # the numbers that are followed
 LEAST_NUMBER = 1e-9  # below which a number has no logarithm
 LEAST_WRONG = 0.002  # share of wrong answers: the logarithm of none is not followed
-NEWS = ndtri((np.arange(8) + 0.5) / 8)  # what a look may bring, in standard deviations of it
 LEAST_LOOK = 0.001  # of the seconds left: no look is free
+SCENARIOS = 256
+NEWS = 8  # equally likely pieces of news that a look may bring
+TAIL_FREEDOM = 4.0  # of Student's t, whose tails the ends of curves have: wonders and failures
+FURTHEST_TAIL = 1e-3
+FEWEST_MISSING = 0.03  # share of scenarios in which something is missing, below which all are doubted
+WIDER, MOST_WIDENED = 1.6, 5  # by which factor, and how often
+
+
+@dataclass(frozen=True)
+class Chances:
+    """Standard normal numbers that scenarios are made of: the same before every step, and whatever the order of names.
+
+    Attributes:
+        own: (s, m) of each candidate alone.
+        shared: (s, FACTORS) of the factors.
+        look: (s, m) of what a look says beside the end.
+    """
+
+    own: FloatArray
+    shared: FloatArray
+    look: FloatArray
+
+    @classmethod
+    def of(cls, names: Sequence[str], seed: int) -> Chances:
+        """For m candidates: each column a permutation of the same quantiles (a Latin hypercube)."""
+        generator, rank = np.random.default_rng(seed), np.argsort(np.argsort(names))
+        levels = ndtri((np.arange(SCENARIOS) + 0.5) / SCENARIOS)
+        own, shared, look = (
+            np.stack([generator.permutation(levels) for _ in range(columns)], axis=1)
+            for columns in (len(names), FACTORS, len(names))
+        )
+        return cls(own[:, rank], shared, look[:, rank])
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Scenarios of one number.
+
+    Attributes:
+        mean: (m,) of the complete value.
+        ends: (s, m) complete values.
+        news: (s, m) each in deviations from its mean, less what all candidates have in common.
+    """
+
+    mean: FloatArray
+    ends: FloatArray
+    news: FloatArray
+
+    def wider(self, factor: float) -> FloatArray:
+        """(s, m) ends, farther from their mean."""
+        return self.mean + factor * (self.ends - self.mean)
+
+
+def drawn(forecast: Forecast, chances: Chances) -> Draws:
+    """Scenarios of a forecast: what candidates have in common is normal, each one's distance to that has tails."""
+    apart = chances.own * forecast.own + chances.shared @ forecast.shared.T
+    level = apart.mean(axis=1, keepdims=True)
+    around = forecast.shared - forecast.shared.mean(axis=0)
+    deviation = np.sqrt(forecast.own**2 + np.square(around).sum(axis=1))
+    known = deviation <= 0.0
+    news = (apart - level) / np.where(known, 1.0, deviation)
+    tails = stdtrit(TAIL_FREEDOM, np.clip(ndtr(news), FURTHEST_TAIL, 1.0 - FURTHEST_TAIL))
+    ends = forecast.mean + np.where(known, 0.0, level + deviation * tails)
+    return Draws(forecast.mean, ends, np.where(known, 0.0, news))
+
+
+@dataclass(frozen=True)
+class _Prospects:
+    """How a search may go on: of m candidates, in s scenarios.
+
+    Attributes:
+        seconds: scenarios of the logarithm of what each curve costs.
+        losses: scenarios of objectives that are losses, by column.
+        spent: (m,) seconds of each curve so far.
+        left: (m,) expected until each is complete.
+        look: (m, looks) expected until each look.
+        told: (m, looks) how much each tells of the end; no looks where no objective is a loss.
+    """
+
+    seconds: Draws
+    losses: Mapping[int, Draws]
+    spent: FloatArray
+    left: FloatArray
+    look: FloatArray
+    told: FloatArray
 
 
 class UniversalPolicy:
     """Chooses by the index of the module's first lines."""
 
     def __init__(
-        self,
-        worlds: Mapping[str, CurveWorlds],
-        levels: FloatArray,
-        *,
-        objectives: Sequence[Objective],
-        name: str,
+        self, forecasters: Mapping[str, CurveForecaster], *, objectives: Sequence[Objective], name: str
     ) -> None:
         """Take what was learned.
 
         Args:
-            worlds: of LOSS and of COST.
-            levels: probabilities of the quantiles in `CurveWorlds.errors`, ascending.
+            forecasters: of LOSS and of COST.
             objectives: of the search, in order.
             name: in results.
         """
         self.name = name
-        self._worlds, self._objectives = worlds, tuple(objectives)
-        edges = np.concatenate([[0.0], (levels[1:] + levels[:-1]) / 2, [1.0]])
-        self._weights = np.diff(edges)
+        self._forecasters, self._objectives = forecasters, tuple(objectives)
         self._known: tuple[tuple[str, ...], bytes, Features] | None = None
+        self._chances: tuple[tuple[str, ...], dict[str, Chances]] = (), {}
 
     def select(self, observation: Observation) -> int:
         """The greatest index; among equals the one that is soonest at its end."""
-        index, told = self._indices(observation)
+        seen = self._prospects(observation)
+        index = self._indices(observation, seen)
         chosen = np.flatnonzero(observation.mask)
-        order = np.lexsort((told.seconds[chosen], -np.nan_to_num(index[chosen])))
+        order = np.lexsort((seen.left[chosen], -index[chosen]))
         return int(chosen[order[0]])
 
     def outlook(self, observation: Observation) -> Outlook:
         """What running each candidate to its end is expected to bring, and to cost."""
-        return self._indices(observation)[1]
+        seen = self._prospects(observation)
+        # Of what is not known of all candidates alike, a gain would be counted for each of them.
+        final, _ = self._complete(observation, seen, 1.0)
+        expected = self._expected(observation, seen)
+        level = (final - expected).mean(axis=1, keepdims=True)
+        few = (final - level)[:: SCENARIOS // DRAWS].transpose(1, 0, 2)
+        return outlook_of(observation, expected, few, seen.left)
 
-    def _indices(self, observation: Observation) -> tuple[FloatArray, Outlook]:
-        """(m,) gain per second of the best plan for each candidate; what its end alone is expected to bring."""
-        features = self._features(observation)
-        cost = self._worlds[COST].forecast(
-            [followed_numbers(seconds_so_far(np.array(seconds))) for seconds in observation.step_seconds],
-            observation.complete,
-            features,
-        )
+    def _prospects(self, observation: Observation) -> _Prospects:
+        features, chances = self._features(observation), self._chances_of(observation.names)
+        costs = [followed_numbers(seconds_so_far(np.array(seconds))) for seconds in observation.step_seconds]
+        cost = self._forecasters[COST].forecast(costs, observation.complete, features)
         spent = seconds_trained(observation)
         left = seconds_left(np.exp(cost.mean), spent)
-        mean, forecasts = self._objectives_when_complete(observation, left, spent, features)
-        box = gain_box(observation, mean)
-        gains = self._gains(box, mean, forecasts, observation)  # (m, looks + 1, news)
-        look = np.clip(np.exp(cost.on_the_way) - spent[:, None], LEAST_LOOK * left[:, None], left[:, None])
-        plain = gains[:, -1].mean(axis=1)
-        index = np.maximum(_best_ratio(gains[:, :-1], look, left[:, None] - look), plain / left)
-        return index, Outlook(plain, left, box.reached)
+        losses, told = {}, np.zeros((len(left), 0))
+        for column, objective in enumerate(self._objectives):
+            if _is_loss(objective):
+                curves = [_followed(objective, curve[:, column]) for curve in observation.curves]
+                loss = self._forecasters[LOSS].forecast(curves, observation.complete, features)
+                losses[column] = drawn(loss, chances[LOSS])
+                told = told if told.shape[1] else loss.told  # news are those of the first loss
+        look = np.exp(cost.on_the_way[:, : told.shape[1]]) - spent[:, None]
+        look = np.clip(look, LEAST_LOOK * left[:, None], left[:, None])
+        return _Prospects(drawn(cost, chances[COST]), losses, spent, left, look, told)
+
+    def _indices(self, observation: Observation, seen: _Prospects) -> FloatArray:
+        """(m,) worth per second of the best plan for each candidate."""
+        factor = 1.0
+        for _ in range(MOST_WIDENED + 1):
+            worth = self._worth(observation, seen, factor)
+            if (worth > 0.0).any(axis=1).mean() >= FEWEST_MISSING:
+                break
+            factor *= WIDER
+        plain = worth.mean(axis=0) / seen.left
+        if not seen.losses:
+            return np.asarray(plain)
+        news, beside = next(iter(seen.losses.values())).news, self._chances_of(observation.names)[LOSS].look
+        return np.maximum(plain, _best_plan(worth, news, beside, seen))
+
+    def _worth(self, observation: Observation, seen: _Prospects, factor: float) -> FloatArray:
+        """(s, m) what each candidate is needed for."""
+        final, left = self._complete(observation, seen, factor)
+        known = (observation.steps >= 0) & np.isfinite(final).all(axis=(0, 2))
+        ended = known & (observation.complete | observation.pending)
+        bounds = observation.bounds or (np.inf,) * final.shape[2]
+        if not (ended | (known & observation.mask)).any():
+            return np.zeros(left.shape)
+        return needed(final, left, ended=ended, open_=known & observation.mask, bounds=bounds)
+
+    def _complete(
+        self, observation: Observation, seen: _Prospects, factor: float
+    ) -> tuple[FloatArray, FloatArray]:
+        """(s, m, n) objectives of the complete curves, and (s, m) seconds until then."""
+        total = np.exp(seen.seconds.ends)
+        left = np.maximum(total - seen.spent, LEAST_LEFT * total)
+        losses = {column: draws.wider(factor) for column, draws in seen.losses.items()}
+        return self._grown(observation, seen.spent, left, losses), left
+
+    def _expected(self, observation: Observation, seen: _Prospects) -> FloatArray:
+        """(m, n) expected objectives of the complete curves."""
+        losses = {column: draws.mean[None] for column, draws in seen.losses.items()}
+        return np.asarray(self._grown(observation, seen.spent, seen.left[None], losses)[0])
+
+    def _grown(
+        self, observation: Observation, spent: FloatArray, left: FloatArray, losses: Mapping[int, FloatArray]
+    ) -> FloatArray:
+        """(s, m, n) objectives after (s, m) more seconds, losses being (s, m) as they are followed."""
+        now = observation.objectives.astype(np.float64)
+        final = np.repeat(now[None], len(left), axis=0)
+        open_ = ~observation.complete
+        for column, objective in enumerate(self._objectives):
+            if objective.aggregate == "sum":
+                final[:, open_, column] += (left * _per_second(now[:, column], spent))[:, open_]
+            elif column in losses:
+                final[:, open_, column] = _told(objective, losses[column])[:, open_]
+        return final
 
     def _features(self, observation: Observation) -> Features:
         """Those of the candidates, told once for each search."""
@@ -99,58 +240,31 @@ class UniversalPolicy:
             self._known = (observation.names, told, features)
         return self._known[2]
 
-    def _objectives_when_complete(
-        self, observation: Observation, left: FloatArray, spent: FloatArray, features: Features
-    ) -> tuple[FloatArray, dict[int, Forecast]]:
-        """(m, n) expected objectives of the complete curves; forecasts of those that are losses, by column."""
-        mean = observation.objectives.astype(np.float64).copy()
-        forecasts = {}
-        open_ = ~observation.complete
-        for column, objective in enumerate(self._objectives):
-            if objective.aggregate == "sum":
-                mean[open_, column] += (left * _per_second(mean[:, column], spent))[open_]
-            elif _is_loss(objective):
-                curves = [_followed(objective, curve[:, column]) for curve in observation.curves]
-                forecasts[column] = self._worlds[LOSS].forecast(curves, observation.complete, features)
-                mean[open_, column] = _told(objective, forecasts[column].mean)[open_]
-        return mean, forecasts
-
-    def _gains(
-        self, box: GainBox, mean: FloatArray, forecasts: Mapping[int, Forecast], observation: Observation
-    ) -> FloatArray:
-        """(m, looks + 1, news) expected gain after each piece of news at each look; the last look is none at all."""
-        first = next(iter(forecasts.values()), None)
-        looks = 0 if first is None else first.told.shape[1]
-        shape = (len(mean), looks + 1, len(NEWS), len(self._weights))
-        points = np.broadcast_to(mean[:, None, None, None], (*shape, mean.shape[1])).copy()
-        open_ = ~observation.complete
-        for column, forecast in forecasts.items():
-            told = np.concatenate([forecast.told, np.zeros((len(mean), 1))], axis=1)[:, :, None, None]
-            error = told * NEWS[:, None] + np.sqrt(1.0 - told**2) * forecast.errors[:, None, None]
-            middle = forecast.mean[:, None, None, None]
-            likely = middle + forecast.deviation[:, None, None, None] * error
-            points[open_, ..., column] = _told(self._objectives[column], likely)[open_]
-        return np.asarray(np.nan_to_num(box.gains(points)) @ self._weights)
+    def _chances_of(self, names: tuple[str, ...]) -> Mapping[str, Chances]:
+        """Those of each number, made once for each search."""
+        if self._chances[0] != names:
+            made = {number: Chances.of(names, seed) for seed, number in enumerate((LOSS, COST))}
+            self._chances = (names, made)
+        return self._chances[1]
 
 
-def _best_ratio(gains: FloatArray, look: FloatArray, rest: FloatArray) -> FloatArray:
-    """(m,) the most gain per second over looks, and over how good the news must be to go on.
+def _best_plan(worth: FloatArray, news: FloatArray, beside: FloatArray, seen: _Prospects) -> FloatArray:
+    """(m,) the most worth per second over looks, and over how good the news must be to go on.
 
     Args:
-        gains: (m, looks, news) equally likely, if one goes on.
-        look: (m, looks) seconds until the look.
-        rest: (m, looks) seconds from there to the end.
-
-    >>> _best_ratio(np.array([[[8.0, 0.0]]]), np.array([[1.0]]), np.array([[6.0]])).tolist()
-    [1.0]
+        worth: (s, m) of going on to the end.
+        news: (s, m) of the end, in deviations.
+        beside: (s, m) what a look says beside that.
+        seen: how long and how telling looks are.
     """
-    if gains.shape[1] == 0:
-        return np.full(len(gains), -np.inf)
-    best_first = -np.sort(-gains, axis=2)
-    share = np.arange(1, gains.shape[2] + 1) / gains.shape[2]  # of the news on which one goes on
-    expected = np.cumsum(best_first, axis=2) / gains.shape[2]
-    ratio = expected / (look[:, :, None] + share * rest[:, :, None])
-    return np.asarray(ratio.max(axis=(1, 2)))
+    best = np.zeros(worth.shape[1])
+    share = (np.arange(1, NEWS + 1) / NEWS)[:, None]  # of the news on which one goes on, the best first
+    for look, told in zip(seen.look.T, seen.told.T, strict=True):
+        order = np.argsort(told * news + np.sqrt(1.0 - told**2) * beside, axis=0)
+        by_news = np.take_along_axis(worth, order, axis=0).reshape(NEWS, -1, worth.shape[1]).mean(axis=1)
+        expected = by_news.cumsum(axis=0) / NEWS
+        best = np.maximum(best, (expected / (look + share * (seen.left - look))).max(axis=0))
+    return best
 
 
 def _is_loss(objective: Objective) -> bool:

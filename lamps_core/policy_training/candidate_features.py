@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lamps_core.policy_training.curve_worlds import Features
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lamps_core.meta_dataset import FloatArray
+    from lamps_core.meta_dataset import FloatArray, IntArray
 
 LETTERS = 3  # in a piece of a name
+
+
+@dataclass(frozen=True)
+class Features:
+    """What is known of m candidates beside their curves.
+
+    Attributes:
+        size: (m,) logarithm of the expected cost of an epoch, with mean 0 and deviation 1 (0 where all are equal).
+        likeness: (m, m) of names, 1 on the diagonal, positive semidefinite.
+    """
+
+    size: FloatArray
+    likeness: FloatArray
+
+    def of(self, places: IntArray) -> Features:
+        """Of some of them, in the order of their places, as if there were no others."""
+        return Features(_standardised(self.size[places]), self.likeness[np.ix_(places, places)])
 
 
 def features_of(names: Sequence[str], epoch_cost: FloatArray, parameters: FloatArray) -> Features:
@@ -29,10 +45,14 @@ def features_of(names: Sequence[str], epoch_cost: FloatArray, parameters: FloatA
     known = np.isfinite(epoch_cost) & (epoch_cost > 0)
     cost = epoch_cost if known.sum() >= np.isfinite(parameters).sum() else parameters
     size = np.log(np.where(np.isfinite(cost) & (cost > 0), cost, np.nan))
+    return Features(_standardised(size), likeness(names))
+
+
+def _standardised(size: FloatArray) -> FloatArray:
     middle = np.nanmean(size) if np.isfinite(size).any() else 0.0
     size = np.where(np.isfinite(size), size - middle, 0.0)
     deviation = float(size.std())
-    return Features(size / deviation if deviation > 1e-9 else np.zeros_like(size), likeness(names))
+    return size / deviation if deviation > 1e-9 else np.zeros_like(size)
 
 
 def likeness(names: Sequence[str]) -> FloatArray:

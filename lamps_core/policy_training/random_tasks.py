@@ -114,24 +114,28 @@ def _losses(chance: np.random.Generator, candidates: _Candidates, rows: np.ndarr
     terms = np.stack([-candidates.size * np.sign(chance.random() - 0.2), family, own, bend])
     drop = np.exp(chance.uniform(np.log(0.1), np.log(2.5)))
     end = -drop + unit * 2.0 * (np.sqrt(mixed) @ terms)
-    start = unit * chance.uniform(0.0, 0.5) * chance.standard_normal(count)
-    power = chance.uniform(0.5, 1.6) * np.exp(0.15 * chance.standard_normal(count))
+    far = (end - end.mean()) / (end.std() + 1e-9)
+    tells = chance.choice([0.0, chance.uniform(0.0, 0.9)])  # how much a start tells of the end
+    start = tells * far + np.sqrt(1.0 - tells**2) * chance.standard_normal(count)
+    start *= unit * np.exp(chance.uniform(np.log(0.05), np.log(8.0)))
+    power = chance.uniform(0.2, 1.6) * np.exp(chance.uniform(0.05, 0.4) * chance.standard_normal(count))
     half = np.exp(
-        chance.uniform(np.log(0.01), np.log(1.5))
+        chance.uniform(np.log(0.003), np.log(1.5))
         + chance.uniform(0.1, 0.9) * chance.standard_normal(count)
-        + chance.uniform(0.0, 1.0) * (end - end.mean()) / (end.std() + 1e-9)
+        + chance.uniform(0.0, 1.0) * far
     )
     raised = (seen / half[:, None]) ** power[:, None]
-    curve = start[:, None] + (end - start)[:, None] * raised / (1.0 + raised)
+    learned = raised / (1.0 + raised)
+    curve = start[:, None] + (end - start)[:, None] * learned
+    if chance.random() < 0.5:  # the loss itself, not its logarithm, follows the law
+        curve = np.log(np.exp(start)[:, None] + (np.exp(end) - np.exp(start))[:, None] * learned)
     if chance.random() < 0.4:  # overfitting
         epochs = np.maximum(seen - chance.uniform(2.0, 5.0), 0.0)
         curve += np.exp(chance.uniform(-5, -2.5, count))[:, None] * epochs
     flat = chance.random(count) < chance.choice(
         [0.0, 0.0, chance.uniform(0.0, 0.3), chance.uniform(0.2, 0.8)]
     )
-    never = start[:, None] - drop * chance.choice([0.02, 0.2]) * chance.random((count, 1)) * raised / (
-        1.0 + raised
-    )
+    never = start[:, None] - drop * chance.choice([0.02, 0.2]) * chance.random((count, 1)) * learned
     curve = np.where(flat[:, None], never, curve)
     noise = np.exp(chance.uniform(np.log(0.002), np.log(0.06))) * chance.standard_normal(curve.shape)
     level = chance.uniform(-0.5, 1.5)

@@ -1,14 +1,16 @@
-"""The algorithm `universal`: worlds from recorded, simulated and random tasks, for candidates of any name.
+"""The algorithm `universal`: networks from recorded, simulated and random tasks, for candidates of any name.
 
-Owns which tasks the library is learned from, and the policy file.
+Owns which tasks the networks are trained on, and the policy file.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from lamps_core.errors import BadInput
 from lamps_core.objectives import parse_objectives
@@ -17,11 +19,11 @@ from lamps_core.policies.forecast import seconds_so_far
 from lamps_core.policies.universal import COST, LOSS, UniversalPolicy, followed_numbers
 from lamps_core.policy_file import PolicyCard, PolicyFile, fingerprint, prefixed
 from lamps_core.policy_training.candidate_features import features_of
-from lamps_core.policy_training.curve_worlds import NODES, STAGES, TERMS, CurveWorlds
+from lamps_core.policy_training.curve_network import CurveForecaster, CurveNetwork
+from lamps_core.policy_training.network_learning import Lesson, learn
 from lamps_core.policy_training.one_thread import one_thread
 from lamps_core.policy_training.ppo_settings import MAY_BE_NONE, changed
 from lamps_core.policy_training.random_tasks import random_task
-from lamps_core.policy_training.world_learning import LEVELS, Lesson, learn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,15 +40,18 @@ class UniversalSettings:
     Attributes:
         random_tasks: beside the recorded ones.
         simulated_seeds: worlds of `lamps simulate`, from FIRST_SIMULATED on, of 9 datasets each.
-        worlds: kept in the library.
+        loss_updates: of the network that forecasts losses.
+        cost_updates: of the network that forecasts what curves cost.
     """
 
-    random_tasks: int = field(default=120, metadata={MAY_BE_NONE: True})
-    simulated_seeds: int = field(default=2, metadata={MAY_BE_NONE: True})
-    worlds: int = 48
+    random_tasks: int = field(default=4000, metadata={MAY_BE_NONE: True})
+    simulated_seeds: int = field(default=6, metadata={MAY_BE_NONE: True})
+    loss_updates: int = 12000
+    cost_updates: int = 6000
 
 
 FIRST_SIMULATED = 1000  # seed: the small ones are what people evaluate on
+RECORDED, SIMULATED, RANDOM = 0.15, 0.15, 0.7  # how often a task is drawn from each group
 
 
 @one_thread()
@@ -59,22 +64,29 @@ def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
     if run.warm_start is not None:
         raise BadInput("--warm-start: universal begins with nothing: leave it out")
     settings = changed(UniversalSettings(), run.settings)
-    generator = np.random.default_rng(seed)
-    every = [*tasks, *(_sub_pool(task, generator) for task in tasks)]
-    every += [
-        task for place in range(settings.simulated_seeds) for task in _simulated(FIRST_SIMULATED + place)
-    ]
-    every += [random_task(seed * 100_000 + place) for place in range(settings.random_tasks)]
-    weights: dict[str, np.ndarray] = {"levels": LEVELS}
-    for half, number in enumerate((LOSS, COST)):
-        lessons = [lesson_of(task, number) for task in every]
-        worlds = learn(
-            lessons,
-            kept=settings.worlds,
+    groups = (
+        (RECORDED, tasks),
+        (
+            SIMULATED,
+            [
+                task
+                for place in range(settings.simulated_seeds)
+                for task in _simulated(FIRST_SIMULATED + place)
+            ],
+        ),
+        (RANDOM, [random_task(seed * 100_000 + place) for place in range(settings.random_tasks)]),
+    )
+    updates = {LOSS: settings.loss_updates, COST: settings.cost_updates}
+    done, weights = 0, dict[str, np.ndarray]()
+    for number, count in updates.items():
+        network = learn(
+            [(weight, [lesson_of(task, number) for task in group]) for weight, group in groups if group],
+            updates=count,
             seed=seed,
-            tell=lambda share, half=half: run.log((half + share) / 2, {"lessons": float(len(every))}),  # type: ignore[misc]
+            tell=partial(_tell, run, done / sum(updates.values()), count / sum(updates.values())),
         )
-        weights |= prefixed(number, worlds.arrays())
+        weights |= prefixed(number, {name: value.numpy() for name, value in network.state_dict().items()})
+        done += count
     card = PolicyCard(
         kind="universal",
         algorithm=UNIVERSAL,
@@ -86,6 +98,10 @@ def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
         settings={"seed": seed, **vars(settings)},
     )
     return PolicyFile(card, weights)
+
+
+def _tell(run: TrainingRun, before: float, part: float, share: float, loss: float) -> None:
+    run.log(before + part * share, {"loss": loss})
 
 
 def lesson_of(task: Task, number: str) -> Lesson:
@@ -101,12 +117,6 @@ def lesson_of(task: Task, number: str) -> Lesson:
     )
 
 
-def _sub_pool(task: Task, generator: np.random.Generator) -> Task:
-    """A random half of the candidates: other worlds have other pools."""
-    half = max(2, len(task.candidates) // 2)
-    return task.of([task.candidates[place] for place in generator.permutation(len(task.candidates))[:half]])
-
-
 def _simulated(seed: int) -> Sequence[Task]:
     """The nine tasks of one seed of `lamps simulate`."""
     from lamps_core.meta_dataset import tasks_of
@@ -117,21 +127,18 @@ def _simulated(seed: int) -> Sequence[Task]:
 
 def load(file: PolicyFile, *, name: str, objectives: Sequence[Objective]) -> UniversalPolicy:
     """The policy of a file; see `algorithms.Load`."""
-    worlds = {number: _worlds(file, number, name) for number in (LOSS, COST)}
-    levels = file.weights.get("levels")
-    if levels is None or levels.shape != worlds[LOSS].errors.shape[1:]:
-        raise BadInput(f"{name}: its weights are not those of a universal policy: train it again")
-    return UniversalPolicy(worlds, levels, objectives=objectives, name=name)
+    forecasters = {number: CurveForecaster(_network(file, number, name)) for number in (LOSS, COST)}
+    return UniversalPolicy(forecasters, objectives=objectives, name=name)
 
 
-def _worlds(file: PolicyFile, number: str, name: str) -> CurveWorlds:
-    broken = BadInput(f"{name}: its weights are not those of a universal policy: train it again")
+def _network(file: PolicyFile, number: str, name: str) -> CurveNetwork:
+    network = CurveNetwork()
+    weights = {key: torch.from_numpy(np.array(value)) for key, value in file.part(number).items()}
     try:
-        worlds = CurveWorlds(**file.part(number))
-    except TypeError:
-        raise broken from None
-    count = len(worlds.kernel)
-    shapes = (worlds.profile.shape, worlds.kernel.shape, worlds.noise.shape, worlds.errors.shape[:1])
-    if shapes != ((NODES,), (count, TERMS, 3), (count, 2), (STAGES,)) or count == 0:
-        raise broken
-    return worlds
+        network.load_state_dict(weights)
+    except RuntimeError:
+        raise BadInput(
+            f"{name}: its weights are not those of this version's universal policy: train it again, "
+            "or use the one that ships (--policy universal)"
+        ) from None
+    return network

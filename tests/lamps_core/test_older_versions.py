@@ -98,7 +98,15 @@ def test_a_campaign_of_an_older_version_is_added_to(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["forecast", "distral", "universal"])
+def test_a_universal_policy_of_an_older_version_is_refused_with_the_way_out() -> None:
+    """It had another network; nothing of it can be used."""
+    with pytest.raises(
+        BadInput, match=r"this version's universal policy: train it again, or use the one that"
+    ):
+        load_policy(str(VERSION_1 / "policies" / "universal.zip"))
+
+
+@pytest.mark.parametrize("name", ["forecast", "distral"])
 def test_a_policy_of_an_older_version_decides(name: str) -> None:
     path = VERSION_1 / "policies" / f"{name}.zip"
     card = read_policy(path).card

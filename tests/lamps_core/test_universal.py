@@ -14,9 +14,10 @@ from lamps_core.meta_dataset import Task, read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies import UNIVERSAL, Observation, load_policy, load_universal, shipped_policy
 from lamps_core.policies.ordered import Cheapest
-from lamps_core.policies.universal import _best_ratio
+from lamps_core.policies.universal import SCENARIOS, Chances, _best_plan, _Prospects, drawn
 from lamps_core.policy_file import PolicyFile, read_policy, write_policy
 from lamps_core.policy_training.algorithms import algorithm
+from lamps_core.policy_training.curve_network import FACTORS, Forecast
 from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.replay import ReplayedSearch, replay
 from lamps_core.simulation import write_simulation
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-SMALL = {"random_tasks": 2, "simulated_seeds": 0, "worlds": 3}
+SMALL = {"random_tasks": 2, "simulated_seeds": 0, "loss_updates": 2, "cost_updates": 2}
 
 
 def turned(task: Task, order: Sequence[int]) -> Task:
@@ -152,10 +153,63 @@ def _with(observation: Observation, pending: np.ndarray) -> Observation:
 
 
 def test_a_plan_is_worth_its_best_ratio() -> None:
-    gains = np.array([[[4.0, 0.0]], [[1.0, 1.0]]])
-    look, rest = np.array([[1.0], [1.0]]), np.array([[3.0], [3.0]])
-    # Good news alone: 2 gained in 1 + 3 / 2 seconds; all news: 2 in 4. And 1 in 4, whatever the news.
-    assert _best_ratio(gains, look, rest) == pytest.approx([0.8, 0.25])
+    """In half of the scenarios one is worth 4 at its end, and a look tells which half it is."""
+    good = np.arange(SCENARIOS) < SCENARIOS // 2
+    worth = np.stack([np.where(good, 4.0, 0.0), np.ones(SCENARIOS)], axis=1)
+    news = np.stack([np.where(good, -1.0, 1.0)] * 2, axis=1)
+    one = np.ones((2, 1))
+    seen = _Prospects(
+        drawn(some_forecast(2), Chances.of([f"m{place}" for place in range(2)], 0)),
+        {},
+        np.zeros(2),
+        4 * one[:, 0],
+        one,
+        one,
+    )
+    # Good news alone: 2 gained in 1 + 3 / 2 seconds. And 1 in 4, whatever the news.
+    assert _best_plan(worth, news, np.zeros_like(news), seen) == pytest.approx([0.8, 0.25])
+
+
+def some_forecast(count: int) -> Forecast:
+    """Alike for all, in doubt alone and together."""
+    return Forecast(
+        mean=np.arange(float(count)),
+        own=np.full(count, 0.5),
+        shared=np.full((count, FACTORS), 2.0),
+        on_the_way=np.zeros((count, 4)),
+        told=np.full((count, 4), 0.5),
+    )
+
+
+def test_scenarios_are_those_of_the_forecast() -> None:
+    told = drawn(some_forecast(40), Chances.of([f"m{place}" for place in range(40)], 0))
+    assert told.ends.mean(axis=0) == pytest.approx(np.arange(40.0), abs=0.3)
+    level = (told.ends - told.mean).mean(axis=1)
+    assert level.std() == pytest.approx(np.sqrt(FACTORS) * 2.0, rel=0.1)  # what they share
+    apart = told.ends - told.mean - level[:, None]
+    assert np.quantile(np.abs(apart), 0.5) == pytest.approx(0.5 * 0.741, rel=0.1)  # Student's t of 4 degrees
+    assert told.news.std() == pytest.approx(1.0, rel=0.1)
+
+
+def test_what_is_certain_is_the_same_in_every_scenario() -> None:
+    forecast = replace(some_forecast(3), own=np.zeros(3), shared=np.zeros((3, FACTORS)))
+    told = drawn(forecast, Chances.of([f"m{place}" for place in range(3)], 0))
+    assert (told.ends == forecast.mean).all()
+    assert (told.news == 0.0).all()
+
+
+def test_where_nothing_seems_missing_the_forecasts_are_doubted() -> None:
+    """All are complete but one, which is far behind: it is still run, and it has an index above nothing."""
+    task = family_tasks(1, 6)[0]
+    search, policy = ReplayedSearch(task), load_universal(task.objectives)
+    worst = int(np.nanargmax(task.final[:, 0]))
+    for place in range(6):
+        while place != worst and not search.complete[place]:
+            search.step(place)
+    observation = search.observation()
+    assert policy.select(observation) == worst
+    seen = policy._prospects(observation)
+    assert policy._worth(observation, seen, 1.0).max() <= policy._worth(observation, seen, 10.0).max()
 
 
 # --- training -------------------------------------------------------------------------------------------------
@@ -176,12 +230,12 @@ def test_a_trained_one_serves_candidates_it_never_saw(trained: PolicyFile, tmp_p
 
 
 def test_weights_of_another_shape_are_refused(trained: PolicyFile) -> None:
-    for name in ("levels", "loss.kernel", "cost.profile"):
+    for name in ("loss.embed.0.weight", "cost.answer.1.bias"):
         broken = PolicyFile(trained.card, {**trained.weights, name: np.zeros((2, 2))})
-        with pytest.raises(BadInput, match="not those of a universal policy"):
+        with pytest.raises(BadInput, match="not those of this version's universal policy"):
             algorithm(UNIVERSAL).load(broken, name="broken")
         missing = PolicyFile(trained.card, {k: v for k, v in trained.weights.items() if k != name})
-        with pytest.raises(BadInput, match="not those of a universal policy"):
+        with pytest.raises(BadInput, match="not those of this version's universal policy"):
             algorithm(UNIVERSAL).load(missing, name="broken")
 
 

@@ -1,0 +1,279 @@
+"""Tasks -> a network of `curve_network`: searches are broken off at random, and it tells how the curves went on.
+
+Owns the training. Knows nothing of what is forecast for.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from lamps_core.policy_training.curve_network import INPUTS, LOOKS, NO_TOKEN, CurveNetwork, observed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lamps_core.meta_dataset import BoolArray, FloatArray, IntArray
+    from lamps_core.policy_training.candidate_features import Features
+    from lamps_core.policy_training.curve_network import Answers
+
+LEARNING_RATE, LEAST_RATE, WARM_UP = 2e-3, 1e-5, 200  # AdamW's, its end, and updates until it is reached
+WEIGHT_DECAY, MOST_GRADIENT = 1e-3, 1.0
+BATCH = 12  # tasks
+MOST_CANDIDATES = 72  # of a task: attention grows with their square
+FREEDOM, OWN_FREEDOM = 6.0, 4.0  # of Student's t: of all ends together, and of each
+FURTHEST = 12.0  # in the network's units, from the median end, that an end counts as
+LEVEL_WEIGHT, LOOK_WEIGHT, TOLD_WEIGHT = 0.3, 0.5, 0.5  # beside the likelihood of ends
+WAY_WEIGHT = 0.1  # of the level of looks beside their distances to the mean
+MOST_NEWS = 3.0  # deviations that count in how much a look tells
+LEAST_REST = 1e-3  # of the variance that a look leaves
+LEAST_ENDS = 2  # still open: fewer have no mean to be apart from
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One number of one task.
+
+    Attributes:
+        curves: (m,) of the number after each row; NaN where unknown.
+        complete: (m,) whose last row is the complete value.
+        features: of the candidates.
+    """
+
+    curves: Sequence[FloatArray]
+    complete: BoolArray
+    features: Features
+
+
+@dataclass(frozen=True)
+class Example:
+    """A task broken off, and how it went on, in the network's units; NaN where that is unknown.
+
+    Attributes:
+        tokens: (m, INPUTS).
+        likeness: (m, m).
+        ends: (m,) of the curves still open.
+        looks: (m, looks) change until the look.
+    """
+
+    tokens: FloatArray
+    likeness: FloatArray
+    ends: FloatArray
+    looks: FloatArray
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples side by side, filled up to the largest; arguments of the network, and what it should have said."""
+
+    tokens: torch.Tensor
+    likeness: torch.Tensor
+    there: torch.Tensor
+    ends: torch.Tensor
+    looks: torch.Tensor
+
+
+def learn(
+    groups: Sequence[tuple[float, Sequence[Lesson]]],
+    *,
+    updates: int,
+    seed: int,
+    tell: Callable[[float, float], None] | None = None,
+) -> CurveNetwork:
+    """Train a network.
+
+    Args:
+        groups: lessons, and how often one of them is drawn, relative to each other; none may be empty.
+        updates: of the weights.
+        seed: of the weights and of what is drawn.
+        tell: called with the share that is done, and the mean loss since the last call.
+    """
+    torch.manual_seed(seed)
+    network = CurveNetwork()
+    optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    losses: list[float] = []
+    for update in range(updates):
+        generator = np.random.default_rng([seed, update])
+        loss = loss_of(network, batch_of([_drawn(groups, generator) for _ in range(BATCH)]))
+        optimiser.param_groups[0]["lr"] = _rate(update, updates)
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), MOST_GRADIENT)
+        optimiser.step()
+        losses.append(loss.item())
+        if tell is not None and (update + 1) % max(1, updates // 100) == 0:
+            tell((update + 1) / updates, float(np.mean(losses)))
+            losses.clear()
+    return network
+
+
+def _rate(update: int, updates: int) -> float:
+    """Up at first, then down along a cosine (Loshchilov and Hutter, "SGDR", 2017)."""
+    rising = min(1.0, (update + 1) / WARM_UP)
+    return LEARNING_RATE * rising * 0.5 * (1.0 + math.cos(math.pi * update / updates)) + LEAST_RATE
+
+
+def _drawn(groups: Sequence[tuple[float, Sequence[Lesson]]], generator: np.random.Generator) -> Example:
+    weights = np.array([weight for weight, _ in groups])
+    while True:
+        lessons = groups[int(generator.choice(len(groups), p=weights / weights.sum()))][1]
+        found = example(lessons[int(generator.integers(len(lessons)))], generator)
+        if np.isfinite(found.ends).sum() >= LEAST_ENDS:
+            return found
+
+
+def example(lesson: Lesson, generator: np.random.Generator) -> Example:
+    """Break a search off: over some of the candidates, their numbers raised to some power, somewhere."""
+    chosen = _some(len(lesson.curves), generator)
+    power = math.exp(generator.uniform(-0.4, 0.4))
+    curves = [power * np.asarray(lesson.curves[place]) for place in chosen]
+    features = lesson.features.of(chosen)
+    last = np.array([len(curve) - 1 for curve in curves])
+    final = np.array([curve[-1] for curve in curves])
+    row, complete = broken_off(last, lesson.complete[chosen], final, generator)
+    seen = observed([curve[: at + 1] for curve, at in zip(curves, row, strict=True)], complete, features)
+    ends = np.where(lesson.complete[chosen] & ~complete, (final - seen.base) / seen.apart, np.nan)
+    if np.isfinite(ends).any():
+        middle = np.nanmedian(ends)
+        ends = np.clip(ends, middle - FURTHEST, middle + FURTHEST)
+    looks = np.full((len(curves), len(LOOKS)), np.nan)
+    for place, curve in enumerate(curves):
+        further = row[place] + LOOKS
+        inside = (further <= last[place]) & ~complete[place]
+        looks[place, inside] = (curve[further[inside]] - seen.now[place]) / seen.apart
+    return Example(seen.tokens, features.likeness, ends, looks)
+
+
+def _some(count: int, generator: np.random.Generator) -> IntArray:
+    """Most often a part of the candidates; the order is another each time."""
+    order = generator.permutation(count)
+    if count > 6 and generator.random() < 0.7:
+        order = order[: int(generator.integers(max(5, count // 3), count + 1))]
+    return order[:MOST_CANDIDATES]
+
+
+def broken_off(
+    last: IntArray, complete: BoolArray, final: FloatArray, generator: np.random.Generator
+) -> tuple[IntArray, BoolArray]:
+    """Somewhere in a search that leans, more or less, towards the good ones.
+
+    Args:
+        last: (m,) the last row of each curve.
+        complete: (m,) which are complete there.
+        final: (m,) their numbers.
+        generator: of chance.
+
+    Returns:
+        (m,) the last row seen of each curve, and (m,) which are complete by then.
+    """
+    count = len(last)
+    rank = (np.argsort(np.argsort(-np.nan_to_num(final, nan=np.inf))) + 0.5) / count  # 1 is the best
+    ended = generator.choice([0.0, generator.uniform(0.0, 0.15), generator.uniform(0.0, 0.5)])
+    done = _leaning(rank, ended, generator.uniform(-0.3, 1.5), generator) & complete & (last > 0)
+    share = generator.choice([0.0, generator.random(), 1.0], p=[0.12, 0.73, 0.15])
+    begun = _leaning(rank, share, generator.uniform(0.0, 1.5), generator)
+    depth = generator.random(count) ** generator.uniform(0.4, 2.5)
+    if generator.random() < 0.3:  # all about as far
+        depth = generator.random() + 0.1 * generator.standard_normal(count)
+    before_last = np.maximum(last - 1, 0)
+    row = np.where(begun, np.clip(np.ceil(depth * before_last), 1, None), 0)
+    return np.where(done, last, np.minimum(row, before_last)).astype(np.int64), done
+
+
+def _leaning(rank: FloatArray, share: float, lean: float, generator: np.random.Generator) -> BoolArray:
+    """(m,) a random share of candidates, the good ones the more often the greater the lean."""
+    order = np.argsort(-(generator.random(len(rank)) + lean * rank))
+    chosen = np.zeros(len(rank), dtype=bool)
+    chosen[order[: round(share * len(rank))]] = True
+    return chosen
+
+
+def batch_of(examples: Sequence[Example]) -> Batch:
+    """Side by side."""
+    shape = len(examples), max(len(one.tokens) for one in examples)
+    tokens = np.zeros((*shape, INPUTS), dtype=np.float32)
+    likeness = np.zeros((*shape, shape[1]), dtype=np.float32)
+    there = np.full(shape, NO_TOKEN, dtype=np.float32)
+    ends = np.full(shape, np.nan, dtype=np.float32)
+    looks = np.full((*shape, len(LOOKS)), np.nan, dtype=np.float32)
+    for place, one in enumerate(examples):
+        count = len(one.tokens)
+        tokens[place, :count], there[place, :count] = one.tokens, 0.0
+        likeness[place, :count, :count] = one.likeness
+        ends[place, :count], looks[place, :count] = one.ends, one.looks
+    return Batch(*(torch.from_numpy(one) for one in (tokens, likeness, there, ends, looks)))
+
+
+def loss_of(network: CurveNetwork, batch: Batch) -> torch.Tensor:
+    """How surprised the network is, a candidate: by all ends of a task together, by each, and by the looks."""
+    answers: Answers = network(batch.tokens, batch.likeness, batch.there)
+    open_ = torch.isfinite(batch.ends)
+    count = open_.sum(dim=1).clamp(min=1)[:, None]
+    error = torch.where(open_, batch.ends - answers.mean, 0.0)
+    variance = torch.where(open_, answers.own_variance, 1.0)
+    shared = answers.shared * open_[..., None]
+    together = _joint_surprise(error, variance, shared, open_.sum(dim=1))
+    level = error.sum(dim=1, keepdim=True) / count
+    distance = torch.where(open_, error - level, 0.0)
+    around = answers.shared - shared.sum(dim=1, keepdim=True) / count[..., None]
+    news = distance / torch.sqrt(variance + around.square().sum(dim=-1))
+    doubt = 0.5 * torch.log(variance + around.square().sum(dim=-1))
+    each = _mean_of(doubt + _student_surprise(news), open_)
+    level_loss = nn.functional.smooth_l1_loss(level, torch.zeros_like(level))
+    looks, told = _look_losses(answers, batch, news.detach(), open_)
+    total = together + each + LEVEL_WEIGHT * level_loss
+    return total + LOOK_WEIGHT * looks + TOLD_WEIGHT * told
+
+
+def _joint_surprise(
+    error: torch.Tensor, variance: torch.Tensor, shared: torch.Tensor, count: torch.Tensor
+) -> torch.Tensor:
+    """Of a multivariate Student's t with the scale matrix diag(variance) + shared shared', a candidate.
+
+    Args:
+        error: (b, m) 0 where there is none.
+        variance: (b, m) 1 there.
+        shared: (b, m, FACTORS) 0 there.
+        count: (b,) errors.
+    """
+    weighted = shared / variance[..., None]
+    inner = torch.eye(shared.shape[-1]) + shared.transpose(1, 2) @ weighted
+    inner = inner * (1.0 + 1e-4 * torch.eye(shared.shape[-1]))  # float32 has seven digits
+    lower = torch.linalg.cholesky(inner)
+    half = torch.linalg.solve_triangular(lower, weighted.transpose(1, 2) @ error[..., None], upper=False)
+    distance = (error.square() / variance).sum(dim=1) - half.square().sum(dim=(1, 2))
+    volume = variance.log().sum(dim=1) + 2.0 * lower.diagonal(dim1=1, dim2=2).log().sum(dim=1)
+    tail = 0.5 * (FREEDOM + count) * torch.log1p(distance.clamp(min=0.0) / FREEDOM)
+    constant = torch.lgamma((FREEDOM + count) / 2.0) - math.lgamma(FREEDOM / 2.0)
+    constant = constant - 0.5 * count * math.log(FREEDOM)
+    return (0.5 * volume + tail - constant).sum() / count.sum().clamp(min=1)
+
+
+def _student_surprise(news: torch.Tensor) -> torch.Tensor:
+    return 0.5 * (OWN_FREEDOM + 1.0) * torch.log1p(news.square() / OWN_FREEDOM)
+
+
+def _mean_of(values: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
+    return torch.where(where, values, 0.0).sum() / where.sum().clamp(min=1)
+
+
+def _look_losses(
+    answers: Answers, batch: Batch, news: torch.Tensor, open_: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """How surprising looks are, and how surprising the ends are to who has seen them."""
+    known = torch.isfinite(batch.looks)
+    error = torch.where(known, batch.looks - answers.on_the_way, 0.0).clamp(-FURTHEST, FURTHEST)
+    mean = error.sum(dim=1, keepdim=True) / known.sum(dim=1, keepdim=True).clamp(min=1)
+    seen = torch.where(known, error - mean, 0.0) / answers.log_look.exp()
+    level = nn.functional.smooth_l1_loss(error, torch.zeros_like(error), reduction="none")
+    surprise = _mean_of(answers.log_look + _student_surprise(seen) + WAY_WEIGHT * level, known)
+    rest = 1.0 - answers.told.square() + LEAST_REST
+    end = news.clamp(-MOST_NEWS, MOST_NEWS)[..., None]
+    left = end - answers.told * seen.detach().clamp(-MOST_NEWS, MOST_NEWS)
+    both = known & open_[..., None]
+    return surprise, _mean_of(0.5 * rest.log() + 0.5 * left.square() / rest, both)

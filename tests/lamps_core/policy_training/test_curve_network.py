@@ -1,0 +1,218 @@
+"""Forecasts of any candidates' curves by a network, and how it learns them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import multivariate_t
+
+from lamps_core.policies import UNIVERSAL, shipped_policy
+from lamps_core.policies.universal import LOSS
+from lamps_core.policy_file import read_policy
+from lamps_core.policy_training.candidate_features import Features, features_of
+from lamps_core.policy_training.curve_network import (
+    FACTORS,
+    GRID,
+    INPUTS,
+    LOOKS,
+    CurveForecaster,
+    expected_length,
+    observed,
+    place_of,
+)
+from lamps_core.policy_training.network_learning import (
+    FREEDOM,
+    Lesson,
+    _joint_surprise,
+    batch_of,
+    broken_off,
+    example,
+    learn,
+    loss_of,
+)
+from lamps_core.policy_training.random_tasks import random_task
+from lamps_core.policy_training.universal import _network, lesson_of
+
+if TYPE_CHECKING:
+    from lamps_core.meta_dataset import FloatArray
+
+
+@pytest.fixture(scope="module")
+def shipped() -> CurveForecaster:
+    """Of losses."""
+    return CurveForecaster(_network(read_policy(shipped_policy(UNIVERSAL)), LOSS, "shipped"))
+
+
+def some_curves(count: int = 5, rows: int = 4) -> list[FloatArray]:
+    """Curves that fall, each at a level of its own."""
+    chance = np.random.default_rng(3)
+    return [np.cumsum(-chance.uniform(0.0, 0.3, rows)) + place / 10 for place in range(count)]
+
+
+def features(count: int = 5) -> Features:
+    """Sizes that differ and names that are alike in part."""
+    return features_of(
+        [f"{'bert' if place % 2 else 'gpt'}-{place}" for place in range(count)],
+        np.exp(np.arange(count, dtype=float)),
+        np.full(count, np.nan),
+    )
+
+
+NONE = np.zeros(5, dtype=bool)
+
+
+def test_order_makes_no_difference(shipped: CurveForecaster) -> None:
+    curves, known, order = some_curves(), features(), np.array([3, 0, 4, 1, 2])
+    complete = np.array([True, False, False, True, False])
+    told = shipped.forecast(curves, complete, known)
+    turned = shipped.forecast([curves[place] for place in order], complete[order], known.of(order))
+    assert turned.mean == pytest.approx(told.mean[order], abs=1e-5)
+    assert turned.own == pytest.approx(told.own[order], abs=1e-5)
+    assert turned.told == pytest.approx(told.told[order], abs=1e-5)
+
+
+def test_another_unit_makes_no_difference_but_to_the_level(shipped: CurveForecaster) -> None:
+    told = shipped.forecast(some_curves(), NONE, features())
+    shifted = shipped.forecast([curve + 7.0 for curve in some_curves()], NONE, features())
+    assert shifted.mean == pytest.approx(told.mean + 7.0, abs=1e-5)
+    assert shifted.on_the_way == pytest.approx(told.on_the_way + 7.0, abs=1e-5)
+    assert shifted.own == pytest.approx(told.own, abs=1e-5)
+
+
+def test_what_is_complete_is_known(shipped: CurveForecaster) -> None:
+    complete = np.array([False, True, False, True, False])
+    told = shipped.forecast(some_curves(), complete, features())
+    assert told.mean[complete] == pytest.approx([some_curves()[1][-1], some_curves()[3][-1]])
+    assert (told.own[complete] == 0.0).all()
+    assert (told.shared[complete] == 0.0).all()
+    assert (told.own[~complete] > 0.0).all()
+
+
+def test_who_has_run_further_is_known_better_and_a_further_look_tells_more(shipped: CurveForecaster) -> None:
+    chance = np.random.default_rng(1)
+    curves = [np.cumsum(-chance.uniform(0.0, 0.2, rows)) for rows in (1, 1, 1, 9, 9, 9)]
+    told = shipped.forecast(curves, np.zeros(6, dtype=bool), features(6))
+    assert told.own[3:].max() < told.own[:3].min()
+    assert told.told.shape == (6, len(LOOKS))
+    assert (told.told[:3, -1] > told.told[:3, 0]).all()
+
+
+def test_a_forecast_leans_on_how_complete_curves_ended(shipped: CurveForecaster) -> None:
+    """Of curves that are alike so far, those of others that fell further are expected to fall further."""
+    begun = np.linspace(1.0, 0.8, 5)
+    ended = {
+        drop: [np.append(begun, np.linspace(0.8, 0.8 - drop, 7)) for _ in range(2)] for drop in (0.05, 0.6)
+    }
+    complete = np.array([True, True, False, False, False])
+    little, much = (
+        shipped.forecast([*ended[drop], begun, begun - 0.05, begun + 0.05], complete, features()).mean[2]
+        for drop in (0.05, 0.6)
+    )
+    assert much < little - 0.2
+
+
+def test_a_candidate_that_failed_at_once_and_one_alone_are_no_trouble(shipped: CurveForecaster) -> None:
+    curves = [np.array([]), np.array([1.0, 0.9]), np.array([np.nan, 1.0])]
+    told = shipped.forecast(curves, np.zeros(3, dtype=bool), features(3))
+    assert np.isfinite(told.mean).all()
+    for alone in ([np.array([1.0])], [np.array([])]):
+        found = shipped.forecast(alone, np.zeros(1, dtype=bool), features(1))
+        assert np.isfinite(found.mean).all()
+        assert np.isfinite(found.own).all()
+
+
+def test_every_candidate_is_told_by_as_many_numbers_none_of_them_wild() -> None:
+    curves = [np.array([0.0, 1e6, -1e6]), *some_curves(4, 60)]
+    seen = observed(curves, np.array([False, True, False, False, False]), features())
+    assert seen.tokens.shape == (5, INPUTS)
+    assert np.abs(seen.tokens).max() < 20.0
+
+
+def test_the_mean_curve_is_not_bent_by_who_runs_on() -> None:
+    """Parallel curves, of which only the best run on: their distances to the mean curve stay as they are."""
+    curves = [place - np.arange(rows) * 0.1 for place, rows in enumerate((9, 9, 2, 2))]
+    seen = observed(curves, np.zeros(4, dtype=bool), features(4))
+    distances = seen.tokens[:2, : len(GRID)]
+    assert distances[:, 8] == pytest.approx(distances[:, 0])
+    assert distances[1, 8] - distances[0, 8] == pytest.approx(1.0 / seen.apart)
+
+
+def test_places_grow_with_the_logarithm_of_what_was_trained_on() -> None:
+    places = place_of(np.arange(30))
+    assert (np.diff(places) > 0).all()
+    assert places[8] == 8.0
+
+
+def test_the_length_of_curves_is_that_of_those_that_ended() -> None:
+    assert expected_length(np.array([0, 0]), np.zeros(2, dtype=bool)) == 12.0
+    ended = expected_length(np.array([30, 30, 2]), np.array([True, True, False]))
+    assert 25.0 < ended < 30.0
+    assert expected_length(np.array([40]), np.array([False])) == 41.0
+
+
+# --- learning -------------------------------------------------------------------------------------------------
+
+
+def lessons(count: int = 6) -> list[Lesson]:
+    """Of random tasks."""
+    return [lesson_of(random_task(seed), LOSS) for seed in range(count)]
+
+
+def test_the_surprise_of_ends_together_is_that_of_a_multivariate_students_t() -> None:
+    chance = np.random.default_rng(2)
+    error, shared = chance.standard_normal(5), chance.standard_normal((5, FACTORS))
+    variance = chance.uniform(0.5, 2.0, 5)
+    expected = multivariate_t.logpdf(error, shape=np.diag(variance) + shared @ shared.T, df=FREEDOM)
+    # A sixth candidate has no end.
+    found = _joint_surprise(
+        torch.tensor([[*error, 0.0]]),
+        torch.tensor([[*variance, 1.0]]),
+        torch.tensor(np.vstack([shared, np.zeros((1, FACTORS))])[None]),
+        torch.tensor([5]),
+    )
+    # Everything but the constant of pi, a candidate.
+    assert float(found) == pytest.approx(-expected / 5 - 0.5 * np.log(np.pi), abs=1e-3)
+
+
+def test_training_makes_forecasts_better() -> None:
+    kept = batch_of([example(lesson, np.random.default_rng(place)) for place, lesson in enumerate(lessons())])
+    shares: list[float] = []
+    groups = [(1.0, lessons(30)[6:])]
+    before, after = (
+        learn(groups, updates=updates, seed=0, tell=lambda share, _loss: shares.append(share))
+        for updates in (1, 50)
+    )
+    assert loss_of(after, kept).item() < loss_of(before, kept).item() - 0.3
+    assert shares[1:] == sorted(shares[1:])
+    assert shares[-1] == 1.0
+
+
+def test_the_same_seed_gives_the_same_weights() -> None:
+    first, second = (learn([(1.0, lessons())], updates=2, seed=3).state_dict() for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_search_is_broken_off_before_the_end_of_those_that_are_open() -> None:
+    last, complete = np.array([9, 12, 0, 30, 5, 1]), np.array([True, True, True, True, False, True])
+    for seed in range(50):
+        row, done = broken_off(last, complete, np.arange(6.0), np.random.default_rng(seed))
+        assert (row[done] == last[done]).all()
+        assert (row[~done] <= np.maximum(last[~done] - 1, 0)).all()
+        assert (row >= 0).all()
+        assert not done[4]
+        assert not done[2]
+
+
+def test_an_example_tells_how_its_curves_went_on() -> None:
+    lesson = Lesson(
+        [np.linspace(1.0, 0.0, 11) + place for place in range(4)], np.ones(4, dtype=bool), features(4)
+    )
+    for seed in range(20):
+        found = example(lesson, np.random.default_rng(seed))
+        ahead = found.looks[np.isfinite(found.looks).all(axis=1)]
+        # A straight line falls by as much with each row.
+        assert ahead[:, 1] == pytest.approx(2 * ahead[:, 0])
+        assert ahead[:, 3] == pytest.approx(8 * ahead[:, 0])
