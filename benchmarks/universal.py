@@ -50,7 +50,7 @@ FAMILIES = {
     "MiniLM": re.compile("minilm"),
     "BERT, DistilBERT, RoBERTa": re.compile(r"^zoo/(bert|distilbert|roberta)"),
 }
-SHORT = {"random_tasks": 50, "simulated_seeds": 0}  # settings of the trainings here
+SHORT = {"random_tasks": 1000, "simulated_seeds": 1, "members": 1, "loss_updates": 3000, "cost_updates": 1500}
 
 
 @dataclass(frozen=True)

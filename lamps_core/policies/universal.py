@@ -25,7 +25,6 @@ from lamps_core.policies.forecast import DRAWS, LEAST_LEFT, seconds_left, second
 from lamps_core.policies.outlook import Outlook, outlook_of
 from lamps_core.policies.scenarios import needed
 from lamps_core.policy_training.candidate_features import features_of
-from lamps_core.policy_training.curve_network import FACTORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,11 +49,11 @@ WIDER, MOST_WIDENED = 1.6, 5  # by which factor, and how often
 
 @dataclass(frozen=True)
 class Chances:
-    """Standard normal numbers that scenarios are made of: the same before every step, and whatever the order of names.
+    """Standard normal numbers that scenarios are made of: the same before every step, in whatever order candidates come.
 
     Attributes:
         own: (s, m) of each candidate alone.
-        shared: (s, FACTORS) of the factors.
+        shared: (s, factors) of the factors.
         look: (s, m) of what a look says beside the end.
     """
 
@@ -63,13 +62,13 @@ class Chances:
     look: FloatArray
 
     @classmethod
-    def of(cls, names: Sequence[str], seed: int) -> Chances:
-        """For m candidates: each column a permutation of the same quantiles (a Latin hypercube)."""
+    def of(cls, names: Sequence[str], factors: int, seed: int) -> Chances:
+        """For m candidates: each column a permutation of the same quantiles (a Latin hypercube, McKay et al. 1979)."""
         generator, rank = np.random.default_rng(seed), np.argsort(np.argsort(names))
         levels = ndtri((np.arange(SCENARIOS) + 0.5) / SCENARIOS)
         own, shared, look = (
             np.stack([generator.permutation(levels) for _ in range(columns)], axis=1)
-            for columns in (len(names), FACTORS, len(names))
+            for columns in (len(names), factors, len(names))
         )
         return cls(own[:, rank], shared, look[:, rank])
 
@@ -95,15 +94,16 @@ class Draws:
 
 def drawn(forecast: Forecast, chances: Chances) -> Draws:
     """Scenarios of a forecast: what candidates have in common is normal, each one's distance to that has tails."""
-    apart = chances.own * forecast.own + chances.shared @ forecast.shared.T
+    open_ = (forecast.own > 0.0) | (forecast.shared != 0.0).any(axis=1)
+    apart = (chances.own * forecast.own + chances.shared @ forecast.shared.T)[:, open_]
     level = apart.mean(axis=1, keepdims=True)
-    around = forecast.shared - forecast.shared.mean(axis=0)
-    deviation = np.sqrt(forecast.own**2 + np.square(around).sum(axis=1))
-    known = deviation <= 0.0
-    news = (apart - level) / np.where(known, 1.0, deviation)
-    tails = stdtrit(TAIL_FREEDOM, np.clip(ndtr(news), FURTHEST_TAIL, 1.0 - FURTHEST_TAIL))
-    ends = forecast.mean + np.where(known, 0.0, level + deviation * tails)
-    return Draws(forecast.mean, ends, np.where(known, 0.0, news))
+    around = forecast.shared[open_] - forecast.shared[open_].mean(axis=0)
+    deviation = np.sqrt(forecast.own[open_] ** 2 + np.square(around).sum(axis=1))
+    news, ends = np.zeros(chances.own.shape), np.repeat(forecast.mean[None], SCENARIOS, axis=0)
+    news[:, open_] = (apart - level) / deviation
+    tails = stdtrit(TAIL_FREEDOM, np.clip(ndtr(news[:, open_]), FURTHEST_TAIL, 1.0 - FURTHEST_TAIL))
+    ends[:, open_] += level + deviation * tails
+    return Draws(forecast.mean, ends, news)
 
 
 @dataclass(frozen=True)
@@ -243,7 +243,10 @@ class UniversalPolicy:
     def _chances_of(self, names: tuple[str, ...]) -> Mapping[str, Chances]:
         """Those of each number, made once for each search."""
         if self._chances[0] != names:
-            made = {number: Chances.of(names, seed) for seed, number in enumerate((LOSS, COST))}
+            made = {
+                number: Chances.of(names, self._forecasters[number].factors, seed)
+                for seed, number in enumerate((LOSS, COST))
+            }
             self._chances = (names, made)
         return self._chances[1]
 

@@ -73,7 +73,7 @@ class Forecast:
     Attributes:
         mean: (m,) of the complete value.
         own: (m,) standard deviation of what is each candidate's alone.
-        shared: (m, FACTORS) deviation along each factor.
+        shared: (m, factors) deviation along each factor, FACTORS of each network.
         on_the_way: (m, looks) mean of the number there.
         told: (m, looks) correlation of the number there with the complete value: 1 tells all of it.
     """
@@ -169,11 +169,16 @@ class _Block(nn.Module):
 
 
 class CurveForecaster:
-    """A trained network, asked for one search at a time."""
+    """Networks that were trained alike, asked together for one search at a time.
 
-    def __init__(self, network: CurveNetwork) -> None:
-        """Take the network, as it is."""
-        self._network = network.eval()
+    What each says is as likely as what another says: where they disagree, none of them knows (Lakshminarayanan, Pritzel
+    and Blundell, "Simple and scalable predictive uncertainty estimation using deep ensembles", 2017).
+    """
+
+    def __init__(self, members: Sequence[CurveNetwork]) -> None:
+        """Take the networks, as they are; at least one."""
+        self._members = [member.eval() for member in members]
+        self.factors = FACTORS * len(self._members)
 
     @one_thread()
     @torch.inference_mode()
@@ -186,15 +191,19 @@ class CurveForecaster:
             features: of the candidates.
         """
         seen = observed(curves, complete, features)
-        there = torch.zeros(1, len(curves))
-        answers = self._network(_batch_of_one(seen.tokens), _batch_of_one(features.likeness), there)
-        own = seen.apart * _only(answers.own_variance.sqrt())
+        asked = _batch_of_one(seen.tokens), _batch_of_one(features.likeness), torch.zeros(1, len(curves))
+        answers = [member(*asked) for member in self._members]
+        means = np.stack([_only(one.mean) for one in answers])
+        apart = means - means.mean(axis=1, keepdims=True)
+        variance = np.mean([_only(one.own_variance) for one in answers], axis=0) + apart.var(axis=0)
+        shared = np.concatenate([_only(one.shared) for one in answers], axis=1) / np.sqrt(len(answers))
+        way = np.mean([_only(one.on_the_way) for one in answers], axis=0)
         return Forecast(
-            mean=np.where(complete, seen.now, seen.base + seen.apart * _only(answers.mean)),
-            own=np.where(complete, 0.0, own),
-            shared=np.where(complete[:, None], 0.0, seen.apart * _only(answers.shared)),
-            on_the_way=seen.now[:, None] + seen.apart * _only(answers.on_the_way),
-            told=np.abs(_only(answers.told)),
+            mean=np.where(complete, seen.now, seen.base + seen.apart * means.mean(axis=0)),
+            own=np.where(complete, 0.0, seen.apart * np.sqrt(variance)),
+            shared=np.where(complete[:, None], 0.0, seen.apart * shared),
+            on_the_way=seen.now[:, None] + seen.apart * way,
+            told=np.mean([np.abs(_only(one.told)) for one in answers], axis=0),
         )
 
 

@@ -26,7 +26,7 @@ from lamps_core.policy_training.ppo_settings import MAY_BE_NONE, changed
 from lamps_core.policy_training.random_tasks import random_task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from lamps_core.meta_dataset import Task
     from lamps_core.objectives import Objective
@@ -40,16 +40,19 @@ class UniversalSettings:
     Attributes:
         random_tasks: beside the recorded ones.
         simulated_seeds: worlds of `lamps simulate`, from FIRST_SIMULATED on, of 9 datasets each.
-        loss_updates: of the network that forecasts losses.
-        cost_updates: of the network that forecasts what curves cost.
+        members: networks that forecast each number, asked together.
+        loss_updates: of each network that forecasts losses.
+        cost_updates: of each that forecasts what curves cost.
     """
 
     random_tasks: int = field(default=4000, metadata={MAY_BE_NONE: True})
     simulated_seeds: int = field(default=6, metadata={MAY_BE_NONE: True})
-    loss_updates: int = 12000
-    cost_updates: int = 6000
+    members: int = 2
+    loss_updates: int = 8000
+    cost_updates: int = 3500
 
 
+MOST_MEMBERS = 100  # of which no two trainings share a seed
 FIRST_SIMULATED = 1000  # seed: the small ones are what people evaluate on
 RECORDED, SIMULATED, RANDOM = 0.15, 0.15, 0.7  # how often a task is drawn from each group
 
@@ -77,16 +80,20 @@ def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
         (RANDOM, [random_task(seed * 100_000 + place) for place in range(settings.random_tasks)]),
     )
     updates = {LOSS: settings.loss_updates, COST: settings.cost_updates}
+    every = settings.members * sum(updates.values())
     done, weights = 0, dict[str, np.ndarray]()
     for number, count in updates.items():
-        network = learn(
-            [(weight, [lesson_of(task, number) for task in group]) for weight, group in groups if group],
-            updates=count,
-            seed=seed,
-            tell=partial(_tell, run, done / sum(updates.values()), count / sum(updates.values())),
-        )
-        weights |= prefixed(number, {name: value.numpy() for name, value in network.state_dict().items()})
-        done += count
+        lessons = [(weight, [lesson_of(task, number) for task in group]) for weight, group in groups if group]
+        for member in range(settings.members):
+            network = learn(
+                lessons,
+                updates=count,
+                seed=seed * MOST_MEMBERS + member,
+                tell=partial(_tell, run, done / every, count / every),
+            )
+            named = {name: value.numpy() for name, value in network.state_dict().items()}
+            weights |= prefixed(f"{number}.{member}", named)
+            done += count
     card = PolicyCard(
         kind="universal",
         algorithm=UNIVERSAL,
@@ -127,15 +134,19 @@ def _simulated(seed: int) -> Sequence[Task]:
 
 def load(file: PolicyFile, *, name: str, objectives: Sequence[Objective]) -> UniversalPolicy:
     """The policy of a file; see `algorithms.Load`."""
-    forecasters = {number: CurveForecaster(_network(file, number, name)) for number in (LOSS, COST)}
+    forecasters = {number: CurveForecaster(_networks(file, number, name)) for number in (LOSS, COST)}
     return UniversalPolicy(forecasters, objectives=objectives, name=name)
 
 
-def _network(file: PolicyFile, number: str, name: str) -> CurveNetwork:
+def _networks(file: PolicyFile, number: str, name: str) -> list[CurveNetwork]:
+    members = len({key.split(".")[0] for key in file.part(number)})
+    return [_network(file.part(f"{number}.{member}"), name) for member in range(max(1, members))]
+
+
+def _network(weights: Mapping[str, np.ndarray], name: str) -> CurveNetwork:
     network = CurveNetwork()
-    weights = {key: torch.from_numpy(np.array(value)) for key, value in file.part(number).items()}
     try:
-        network.load_state_dict(weights)
+        network.load_state_dict({key: torch.from_numpy(np.array(value)) for key, value in weights.items()})
     except RuntimeError:
         raise BadInput(
             f"{name}: its weights are not those of this version's universal policy: train it again, "

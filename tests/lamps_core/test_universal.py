@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-SMALL = {"random_tasks": 2, "simulated_seeds": 0, "loss_updates": 2, "cost_updates": 2}
+SMALL = {"random_tasks": 2, "simulated_seeds": 0, "members": 2, "loss_updates": 2, "cost_updates": 2}
 
 
 def turned(task: Task, order: Sequence[int]) -> Task:
@@ -159,7 +159,7 @@ def test_a_plan_is_worth_its_best_ratio() -> None:
     news = np.stack([np.where(good, -1.0, 1.0)] * 2, axis=1)
     one = np.ones((2, 1))
     seen = _Prospects(
-        drawn(some_forecast(2), Chances.of([f"m{place}" for place in range(2)], 0)),
+        drawn(some_forecast(2), Chances.of([f"m{place}" for place in range(2)], FACTORS, 0)),
         {},
         np.zeros(2),
         4 * one[:, 0],
@@ -182,7 +182,7 @@ def some_forecast(count: int) -> Forecast:
 
 
 def test_scenarios_are_those_of_the_forecast() -> None:
-    told = drawn(some_forecast(40), Chances.of([f"m{place}" for place in range(40)], 0))
+    told = drawn(some_forecast(40), Chances.of([f"m{place}" for place in range(40)], FACTORS, 0))
     assert told.ends.mean(axis=0) == pytest.approx(np.arange(40.0), abs=0.3)
     level = (told.ends - told.mean).mean(axis=1)
     assert level.std() == pytest.approx(np.sqrt(FACTORS) * 2.0, rel=0.1)  # what they share
@@ -193,7 +193,7 @@ def test_scenarios_are_those_of_the_forecast() -> None:
 
 def test_what_is_certain_is_the_same_in_every_scenario() -> None:
     forecast = replace(some_forecast(3), own=np.zeros(3), shared=np.zeros((3, FACTORS)))
-    told = drawn(forecast, Chances.of([f"m{place}" for place in range(3)], 0))
+    told = drawn(forecast, Chances.of([f"m{place}" for place in range(3)], FACTORS, 0))
     assert (told.ends == forecast.mean).all()
     assert (told.news == 0.0).all()
 
@@ -230,7 +230,7 @@ def test_a_trained_one_serves_candidates_it_never_saw(trained: PolicyFile, tmp_p
 
 
 def test_weights_of_another_shape_are_refused(trained: PolicyFile) -> None:
-    for name in ("loss.embed.0.weight", "cost.answer.1.bias"):
+    for name in ("loss.0.embed.0.weight", "cost.1.answer.1.bias"):
         broken = PolicyFile(trained.card, {**trained.weights, name: np.zeros((2, 2))})
         with pytest.raises(BadInput, match="not those of this version's universal policy"):
             algorithm(UNIVERSAL).load(broken, name="broken")

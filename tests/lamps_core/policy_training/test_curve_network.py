@@ -34,7 +34,7 @@ from lamps_core.policy_training.network_learning import (
     loss_of,
 )
 from lamps_core.policy_training.random_tasks import random_task
-from lamps_core.policy_training.universal import _network, lesson_of
+from lamps_core.policy_training.universal import _networks, lesson_of
 
 if TYPE_CHECKING:
     from lamps_core.meta_dataset import FloatArray
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def shipped() -> CurveForecaster:
     """Of losses."""
-    return CurveForecaster(_network(read_policy(shipped_policy(UNIVERSAL)), LOSS, "shipped"))
+    return CurveForecaster(_networks(read_policy(shipped_policy(UNIVERSAL)), LOSS, "shipped"))
 
 
 def some_curves(count: int = 5, rows: int = 4) -> list[FloatArray]:
