@@ -49,7 +49,7 @@ WIDER, MOST_WIDENED = 1.6, 5  # by which factor, and how often
 
 @dataclass(frozen=True)
 class Chances:
-    """Standard normal numbers that scenarios are made of: the same before every step, in whatever order candidates come.
+    """Standard normal numbers that make scenarios: the same before every step, in whatever order candidates come.
 
     Attributes:
         own: (s, m) of each candidate alone.
