@@ -95,14 +95,15 @@ class Draws:
 def drawn(forecast: Forecast, chances: Chances) -> Draws:
     """Scenarios of a forecast: what candidates have in common is normal, each one's distance to that has tails."""
     open_ = (forecast.own > 0.0) | (forecast.shared != 0.0).any(axis=1)
-    apart = (chances.own * forecast.own + chances.shared @ forecast.shared.T)[:, open_]
-    level = apart.mean(axis=1, keepdims=True)
-    around = forecast.shared[open_] - forecast.shared[open_].mean(axis=0)
-    deviation = np.sqrt(forecast.own[open_] ** 2 + np.square(around).sum(axis=1))
     news, ends = np.zeros(chances.own.shape), np.repeat(forecast.mean[None], SCENARIOS, axis=0)
-    news[:, open_] = (apart - level) / deviation
-    tails = stdtrit(TAIL_FREEDOM, np.clip(ndtr(news[:, open_]), FURTHEST_TAIL, 1.0 - FURTHEST_TAIL))
-    ends[:, open_] += level + deviation * tails
+    if open_.any():
+        own, shared = forecast.own[open_], forecast.shared[open_]
+        apart = chances.own[:, open_] * own + chances.shared @ shared.T
+        level = apart.mean(axis=1, keepdims=True)
+        deviation = np.sqrt(own**2 + np.square(shared - shared.mean(axis=0)).sum(axis=1))
+        news[:, open_] = (apart - level) / deviation
+        tails = stdtrit(TAIL_FREEDOM, np.clip(ndtr(news[:, open_]), FURTHEST_TAIL, 1.0 - FURTHEST_TAIL))
+        ends[:, open_] += level + deviation * tails
     return Draws(forecast.mean, ends, news)
 
 

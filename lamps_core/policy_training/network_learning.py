@@ -16,7 +16,7 @@ from torch import nn
 from lamps_core.policy_training.curve_network import INPUTS, LOOKS, NO_TOKEN, CurveNetwork, observed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from lamps_core.meta_dataset import BoolArray, FloatArray, IntArray
     from lamps_core.policy_training.candidate_features import Features
@@ -78,38 +78,84 @@ class Batch:
     looks: torch.Tensor
 
 
-def learn(
-    groups: Sequence[tuple[float, Sequence[Lesson]]],
-    *,
-    updates: int,
-    seed: int,
-    tell: Callable[[float, float], None] | None = None,
-) -> CurveNetwork:
-    """Train a network.
+class Learner:
+    """One network in training, which can be put down after any update and taken up again."""
 
-    Args:
-        groups: lessons, and how often one of them is drawn, relative to each other; none may be empty.
-        updates: of the weights.
-        seed: of the weights and of what is drawn.
-        tell: called with the share that is done, and the mean loss since the last call.
-    """
-    torch.manual_seed(seed)
-    network = CurveNetwork()
-    optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    losses: list[float] = []
-    for update in range(updates):
-        generator = np.random.default_rng([seed, update])
-        loss = loss_of(network, batch_of([_drawn(groups, generator) for _ in range(BATCH)]))
-        optimiser.param_groups[0]["lr"] = _rate(update, updates)
-        optimiser.zero_grad()
+    def __init__(self, groups: Sequence[tuple[float, Sequence[Lesson]]], *, updates: int, seed: int) -> None:
+        """Begin with random weights.
+
+        Args:
+            groups: lessons, and how often one of them is drawn, relative to each other; none may be empty.
+            updates: of the weights, in all.
+            seed: of the weights and of what is drawn.
+        """
+        self._groups, self._updates, self._seed = groups, updates, seed
+        torch.manual_seed(seed)
+        self.network = CurveNetwork()
+        self._optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY
+        )
+        self._update = 0
+
+    def learn(
+        self,
+        *,
+        tell: Callable[[float, float], None] | None = None,
+        keep: Callable[[Learner], None] | None = None,
+    ) -> CurveNetwork:
+        """Train to the end.
+
+        Args:
+            tell: called with the share that is done, and the mean loss since the last call.
+            keep: called after each update.
+        """
+        losses: list[float] = []
+        while self._update < self._updates:
+            losses.append(self._step())
+            if tell is not None and self._update % max(1, self._updates // 100) == 0:
+                tell(self._update / self._updates, float(np.mean(losses)))
+                losses.clear()
+            if keep is not None:
+                keep(self)
+        return self.network
+
+    def _step(self) -> float:
+        generator = np.random.default_rng([self._seed, self._update])
+        batch = batch_of([_drawn(self._groups, generator) for _ in range(BATCH)])
+        loss = loss_of(self.network, batch)
+        self._optimiser.param_groups[0]["lr"] = _rate(self._update, self._updates)
+        self._optimiser.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), MOST_GRADIENT)
-        optimiser.step()
-        losses.append(loss.item())
-        if tell is not None and (update + 1) % max(1, updates // 100) == 0:
-            tell((update + 1) / updates, float(np.mean(losses)))
-            losses.clear()
-    return network
+        nn.utils.clip_grad_norm_(self.network.parameters(), MOST_GRADIENT)
+        self._optimiser.step()
+        self._update += 1
+        return loss.item()
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """All that `restore` needs, by name."""
+        told = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        for place, parameter in enumerate(self.network.parameters()):
+            for name, value in self._optimiser.state[parameter].items():
+                told[f"optimiser.{place}.{name}"] = value
+        return told | {"update": torch.tensor(self._update)}
+
+    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Go on from a `state` of a training with the same groups, updates and seed.
+
+        Raises:
+            KeyError, RuntimeError: it is none of such a network.
+        """
+        named = {
+            name.removeprefix("network."): value
+            for name, value in state.items()
+            if name.startswith("network.")
+        }
+        self.network.load_state_dict(named)
+        for place, parameter in enumerate(self.network.parameters()):
+            self._optimiser.state[parameter] = {
+                name: state[f"optimiser.{place}.{name}"] for name in ("step", "exp_avg", "exp_avg_sq")
+            }
+        self._update = int(state["update"])
 
 
 def _rate(update: int, updates: int) -> float:

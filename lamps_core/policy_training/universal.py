@@ -20,7 +20,7 @@ from lamps_core.policies.universal import COST, LOSS, UniversalPolicy, followed_
 from lamps_core.policy_file import PolicyCard, PolicyFile, fingerprint, prefixed
 from lamps_core.policy_training.candidate_features import features_of
 from lamps_core.policy_training.curve_network import CurveForecaster, CurveNetwork
-from lamps_core.policy_training.network_learning import Lesson, learn
+from lamps_core.policy_training.network_learning import Learner, Lesson
 from lamps_core.policy_training.one_thread import one_thread
 from lamps_core.policy_training.ppo_settings import MAY_BE_NONE, changed
 from lamps_core.policy_training.random_tasks import random_task
@@ -52,6 +52,7 @@ class UniversalSettings:
     cost_updates: int = 3500
 
 
+ENDED, BEGUN = "ended.", "begun."  # heads of names in a checkpoint
 MOST_MEMBERS = 100  # of which no two trainings share a seed
 FIRST_SIMULATED = 1000  # seed: the small ones are what people evaluate on
 RECORDED, SIMULATED, RANDOM = 0.15, 0.15, 0.7  # how often a task is drawn from each group
@@ -81,18 +82,23 @@ def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
     )
     updates = {LOSS: settings.loss_updates, COST: settings.cost_updates}
     every = settings.members * sum(updates.values())
-    done, weights = 0, dict[str, np.ndarray]()
+    kept, counters = run.restored() or ({}, {})
+    weights = {name: value.numpy() for name, value in _part(kept, ENDED).items()}
+    done = 0
     for number, count in updates.items():
         lessons = [(weight, [lesson_of(task, number) for task in group]) for weight, group in groups if group]
         for member in range(settings.members):
-            network = learn(
-                lessons,
-                updates=count,
-                seed=seed * MOST_MEMBERS + member,
-                tell=partial(_tell, run, done / every, count / every),
-            )
-            named = {name: value.numpy() for name, value in network.state_dict().items()}
-            weights |= prefixed(f"{number}.{member}", named)
+            part = f"{number}.{member}"
+            if part not in counters.get("ended", ()):
+                learner = Learner(lessons, updates=count, seed=seed * MOST_MEMBERS + member)
+                if counters.get("begun") == part:
+                    learner.restore(_part(kept, BEGUN))
+                network = learner.learn(
+                    tell=partial(_tell, run, done / every, count / every),
+                    keep=partial(_keep, run, dict(weights), part),
+                )
+                named = {name: value.numpy() for name, value in network.state_dict().items()}
+                weights |= prefixed(part, named)
             done += count
     card = PolicyCard(
         kind="universal",
@@ -109,6 +115,19 @@ def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
 
 def _tell(run: TrainingRun, before: float, part: float, share: float, loss: float) -> None:
     run.log(before + part * share, {"loss": loss})
+
+
+def _keep(run: TrainingRun, weights: Mapping[str, np.ndarray], part: str, learner: Learner) -> None:
+    """Keep the networks that are trained, and the one that is being trained."""
+    if run.checkpoint_due():
+        ended = {f"{ENDED}{name}": torch.from_numpy(value) for name, value in weights.items()}
+        begun = {f"{BEGUN}{name}": value for name, value in learner.state().items()}
+        parts = sorted({".".join(name.split(".")[:2]) for name in weights})
+        run.save(ended | begun, {"ended": parts, "begun": part})
+
+
+def _part(kept: Mapping[str, torch.Tensor], head: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(head): value for name, value in kept.items() if name.startswith(head)}
 
 
 def lesson_of(task: Task, number: str) -> Lesson:

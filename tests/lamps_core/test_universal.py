@@ -16,6 +16,7 @@ from lamps_core.policies import UNIVERSAL, Observation, load_policy, load_univer
 from lamps_core.policies.ordered import Cheapest
 from lamps_core.policies.universal import SCENARIOS, Chances, _best_plan, _Prospects, drawn
 from lamps_core.policy_file import PolicyFile, read_policy, write_policy
+from lamps_core.policy_training import training_run
 from lamps_core.policy_training.algorithms import algorithm
 from lamps_core.policy_training.curve_network import FACTORS, Forecast
 from lamps_core.policy_training.training_run import TrainingRun
@@ -243,3 +244,28 @@ def test_a_warm_start_is_refused(trained: PolicyFile) -> None:
     run = TrainingRun(settings=SMALL, warm_start=trained)
     with pytest.raises(BadInput, match="--warm-start: universal begins with nothing"):
         algorithm(UNIVERSAL).train(family_tasks(2, 6), seed=0, run=run)
+
+
+@pytest.mark.parametrize("broken_off", [1, 3, 6])
+def test_a_training_that_is_broken_off_goes_on_to_the_same_weights(
+    broken_off: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the first network, between two, and in the last."""
+    monkeypatch.setattr(training_run, "CHECKPOINT_SECONDS", 0.0)
+    tasks, told = family_tasks(2, 6), list[float]()
+
+    def tell(share: float, _scalars: object) -> None:
+        told.append(share)
+        if len(told) == broken_off:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        algorithm(UNIVERSAL).train(tasks, seed=0, run=TrainingRun(settings=SMALL, folder=tmp_path, tell=tell))
+    before = len(told)
+    again = TrainingRun(settings=SMALL, folder=tmp_path, tell=tell)
+    found = algorithm(UNIVERSAL).train(tasks, seed=0, run=again).weights
+    whole = algorithm(UNIVERSAL).train(tasks, seed=0, run=TrainingRun(settings=SMALL)).weights
+    assert {name: value.tobytes() for name, value in found.items()} == {
+        name: value.tobytes() for name, value in whole.items()
+    }
+    assert len(told) - before <= 8 - broken_off + 1  # no more than the update that was not kept is done again

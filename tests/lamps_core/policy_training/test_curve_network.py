@@ -25,12 +25,12 @@ from lamps_core.policy_training.curve_network import (
 )
 from lamps_core.policy_training.network_learning import (
     FREEDOM,
+    Learner,
     Lesson,
     _joint_surprise,
     batch_of,
     broken_off,
     example,
-    learn,
     loss_of,
 )
 from lamps_core.policy_training.random_tasks import random_task
@@ -125,7 +125,7 @@ def test_a_candidate_that_failed_at_once_and_one_alone_are_no_trouble(shipped: C
 
 
 def test_every_candidate_is_told_by_as_many_numbers_none_of_them_wild() -> None:
-    curves = [np.array([0.0, 1e6, -1e6]), *some_curves(4, 60)]
+    curves: list[FloatArray] = [np.array([0.0, 1e6, -1e6]), *some_curves(4, 60)]
     seen = observed(curves, np.array([False, True, False, False, False]), features())
     assert seen.tokens.shape == (5, INPUTS)
     assert np.abs(seen.tokens).max() < 20.0
@@ -182,7 +182,7 @@ def test_training_makes_forecasts_better() -> None:
     shares: list[float] = []
     groups = [(1.0, lessons(30)[6:])]
     before, after = (
-        learn(groups, updates=updates, seed=0, tell=lambda share, _loss: shares.append(share))
+        Learner(groups, updates=updates, seed=0).learn(tell=lambda share, _loss: shares.append(share))
         for updates in (1, 50)
     )
     assert loss_of(after, kept).item() < loss_of(before, kept).item() - 0.3
@@ -191,7 +191,7 @@ def test_training_makes_forecasts_better() -> None:
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:
-    first, second = (learn([(1.0, lessons())], updates=2, seed=3).state_dict() for _ in range(2))
+    first, second = (Learner([(1.0, lessons())], updates=2, seed=3).learn().state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
