@@ -133,7 +133,9 @@ def test_every_candidate_is_told_by_as_many_numbers_none_of_them_wild() -> None:
 
 def test_the_mean_curve_is_not_bent_by_who_runs_on() -> None:
     """Parallel curves, of which only the best run on: their distances to the mean curve stay as they are."""
-    curves = [place - np.arange(rows) * 0.1 for place, rows in enumerate((9, 9, 2, 2))]
+    curves: list[FloatArray] = [
+        np.asarray(place - np.arange(rows) * 0.1, dtype=np.float64) for place, rows in enumerate((9, 9, 2, 2))
+    ]
     seen = observed(curves, np.zeros(4, dtype=bool), features(4))
     distances = seen.tokens[:2, : len(GRID)]
     assert distances[:, 8] == pytest.approx(distances[:, 0])
