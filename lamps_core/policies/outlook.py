@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class Outlook:
     """What running each of m candidates to its end is expected to bring, and to cost.
 
-    Hypervolumes are shares of the box between the best expected objectives and the reference point.
+    Both hypervolumes are shares of one and the same: of the box between the best expected objectives and the reference
+    point, or of what all candidates are expected to reach together.
 
     Attributes:
         gain: (m,) hypervolume gained over the complete ones, and over what the running ones are expected to reach.

@@ -21,8 +21,8 @@ import numpy as np
 from scipy.special import ndtr, ndtri, stdtrit
 
 from lamps_core.objectives import SHARES
-from lamps_core.policies.forecast import DRAWS, LEAST_LEFT, seconds_left, seconds_so_far, seconds_trained
-from lamps_core.policies.outlook import Outlook, outlook_of
+from lamps_core.policies.forecast import LEAST_LEFT, seconds_left, seconds_so_far, seconds_trained
+from lamps_core.policies.outlook import Outlook
 from lamps_core.policies.scenarios import needed
 from lamps_core.policy_training.candidate_features import features_of
 
@@ -155,14 +155,10 @@ class UniversalPolicy:
         return int(chosen[order[0]])
 
     def outlook(self, observation: Observation) -> Outlook:
-        """What running each candidate to its end is expected to bring, and to cost."""
+        """What each candidate is expected to be needed for, and to cost; shares of what all reach together."""
         seen = self._prospects(observation)
-        # Of what is not known of all candidates alike, a gain would be counted for each of them.
-        final, _ = self._complete(observation, seen, 1.0)
-        expected = self._expected(observation, seen)
-        level = (final - expected).mean(axis=1, keepdims=True)
-        few = (final - level)[:: SCENARIOS // DRAWS].transpose(1, 0, 2)
-        return outlook_of(observation, expected, few, seen.left)
+        worth = self._worth(observation, seen, 1.0)
+        return Outlook(worth.mean(axis=0), seen.left, 1.0 - float(worth.sum(axis=1).mean()))
 
     def _prospects(self, observation: Observation) -> _Prospects:
         features, chances = self._features(observation), self._chances_of(observation.names)
@@ -213,11 +209,6 @@ class UniversalPolicy:
         left = np.maximum(total - seen.spent, LEAST_LEFT * total)
         losses = {column: draws.wider(factor) for column, draws in seen.losses.items()}
         return self._grown(observation, seen.spent, left, losses), left
-
-    def _expected(self, observation: Observation, seen: _Prospects) -> FloatArray:
-        """(m, n) expected objectives of the complete curves."""
-        losses = {column: draws.mean[None] for column, draws in seen.losses.items()}
-        return np.asarray(self._grown(observation, seen.spent, seen.left[None], losses)[0])
 
     def _grown(
         self, observation: Observation, spent: FloatArray, left: FloatArray, losses: Mapping[int, FloatArray]
