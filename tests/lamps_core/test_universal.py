@@ -259,11 +259,13 @@ def test_a_training_that_is_broken_off_goes_on_to_the_same_weights(
         if len(told) == broken_off:
             raise KeyboardInterrupt
 
+    first, again = (TrainingRun(settings=SMALL, folder=tmp_path, tell=tell) for _ in range(2))
     with pytest.raises(KeyboardInterrupt):
-        algorithm(UNIVERSAL).train(tasks, seed=0, run=TrainingRun(settings=SMALL, folder=tmp_path, tell=tell))
+        algorithm(UNIVERSAL).train(tasks, seed=0, run=first)
+    first.close()
     before = len(told)
-    again = TrainingRun(settings=SMALL, folder=tmp_path, tell=tell)
     found = algorithm(UNIVERSAL).train(tasks, seed=0, run=again).weights
+    again.close()
     whole = algorithm(UNIVERSAL).train(tasks, seed=0, run=TrainingRun(settings=SMALL)).weights
     assert {name: value.tobytes() for name, value in found.items()} == {
         name: value.tobytes() for name, value in whole.items()
