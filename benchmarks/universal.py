@@ -3,7 +3,7 @@
 Time to 98 % of the hypervolume over the oracle's, in replays, one step after another. `portfolio` learns from the other
 datasets of the same curves. What is left out in turn: three groups of datasets; one half of the candidates, while the
 search is over the other; families of models, while the search is over them alone. The universal algorithm and
-`portfolio` are then trained on the rest, with fewer random and simulated tasks than the shipped policy.
+`portfolio` are then trained on the rest, with fewer tasks, networks and updates than the shipped policy.
 
     python -m benchmarks.universal [--curves networks|language-models|simulated|DIR ...] [--policy PATH] [--datasets N]
     python -m benchmarks.universal --left-out datasets|candidates|families [--curves DIR]

@@ -100,6 +100,11 @@ def feasible(points: npt.ArrayLike, bounds: Sequence[float | None]) -> BoolArray
     return within
 
 
+def above(worst: FloatArray, best: FloatArray) -> FloatArray:
+    """The reference point where there is no bound, of the worst and the best values."""
+    return worst + 0.1 * (worst - best)
+
+
 def reference_point(points: npt.ArrayLike, bounds: Sequence[float | None]) -> FloatArray:
     """The corner r above the hypervolume: the user's f_max, else worst + 0.1 * (worst - best) over points.
 
@@ -125,7 +130,7 @@ def reference_point(points: npt.ArrayLike, bounds: Sequence[float | None]) -> Fl
     reference = np.array([np.nan if bound is None else bound for bound in bounds], dtype=np.float64)
     for column in open_columns:
         worst, best = values[:, column].max(), values[:, column].min()
-        reference[column] = worst + 0.1 * (worst - best)
+        reference[column] = above(worst, best)
     return _vector(reference)
 
 

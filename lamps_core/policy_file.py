@@ -15,7 +15,7 @@ import uuid
 import zipfile
 import zlib
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import numpy as np
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lamps_core.objectives import Objective
 
 Kind = Literal["pool", "universal"]
+Array = TypeVar("Array")  # numpy's or torch's
 OBSERVATION_VERSION = 1  # what a policy is shown; a policy of another version is refused
 CARD, WEIGHTS = "policy.json", "weights.safetensors"
 PRICE = "gpu_hour_price"  # among a card's settings, where dollars are an objective
@@ -115,8 +116,7 @@ class PolicyFile:
 
     def part(self, name: str) -> dict[str, np.ndarray]:
         """The weights that `prefixed` called so, by their own names."""
-        head = f"{name}."
-        return {key.removeprefix(head): array for key, array in self.weights.items() if key.startswith(head)}
+        return part_of(self.weights, name)
 
     def digest(self) -> str:
         """Sixteen hex digits that change when the card or the weights do."""
@@ -127,9 +127,15 @@ class PolicyFile:
         return told.hexdigest()[:16]
 
 
-def prefixed(name: str, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The weights of one part of a policy, named after it."""
+def prefixed(name: str, weights: Mapping[str, Array]) -> dict[str, Array]:
+    """The weights of one part of a policy or checkpoint, named after it."""
     return {f"{name}.{key}": array for key, array in weights.items()}
+
+
+def part_of(weights: Mapping[str, Array], name: str) -> dict[str, Array]:
+    """The weights that `prefixed` called so, by their own names."""
+    head = f"{name}."
+    return {key.removeprefix(head): array for key, array in weights.items() if key.startswith(head)}
 
 
 def priced(objectives: Sequence[Objective]) -> dict[str, float]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lamps_core import front
 from lamps_core.policies.gains import hypervolume_gains
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def gain_box(observation: Observation, mean: FloatArray) -> GainBox:
         usable = evaluated
     worst, best = np.nanmax(mean[usable], axis=0), np.nanmin(mean[usable], axis=0)
     bounds = np.array(observation.bounds or [np.inf] * len(worst))
-    reference = np.where(np.isfinite(bounds), bounds, worst + 0.1 * (worst - best))
+    reference = np.where(np.isfinite(bounds), bounds, front.above(worst, best))
     scale = np.where(reference > best, reference - best, 1.0)
     known = np.isfinite(mean).all(axis=1)
     return GainBox(

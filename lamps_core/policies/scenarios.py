@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import qmc
 
+from lamps_core import front
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -49,9 +51,10 @@ def needed(
     >>> (told > 0).tolist()
     [[False, True, False, True]]
     """
-    points = _in_the_box(final, ended | open_, bounds)
+    counted = ended | open_
+    points = _in_the_box(final, counted, bounds)
     reached: BoolArray = np.asarray(_covered(points, _first(_front(points, ended))).any(axis=1))
-    places = _first(_front(points, ended | open_) & open_)
+    places = _first(_front(points, counted) & open_)
     adds = _covered(points, places)
     left = np.take_along_axis(seconds, places, axis=1)
     whole = (reached | adds.any(axis=1)).sum(axis=1)
@@ -70,13 +73,12 @@ def needed(
 
 
 def _in_the_box(final: FloatArray, counted: BoolArray, bounds: Sequence[float]) -> FloatArray:
-    """(s, m, n) objectives, the best of each scenario at 0 and its reference point at 1; infinite if not counted."""
+    """(s, m, n) objectives, the best that counts in each scenario at 0 and its reference point at 1."""
     known = final[:, counted]
     worst, best = known.max(axis=1), known.min(axis=1)
-    corner = np.where(np.isfinite(bounds), bounds, worst + 0.1 * (worst - best))
+    corner = np.where(np.isfinite(bounds), bounds, front.above(worst, best))
     scale = np.where(corner > best, corner - best, 1.0)
-    points = (final - best[:, None]) / scale[:, None]
-    return np.where(counted[:, None], points, np.inf)
+    return np.asarray((final - best[:, None]) / scale[:, None])
 
 
 def _front(points: FloatArray, among: BoolArray) -> BoolArray:

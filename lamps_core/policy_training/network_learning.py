@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from lamps_core.policy_file import part_of, prefixed
 from lamps_core.policy_training.curve_network import INPUTS, LOOKS, NO_TOKEN, CurveNetwork, observed
 
 if TYPE_CHECKING:
@@ -133,10 +134,9 @@ class Learner:
 
     def state(self) -> dict[str, torch.Tensor]:
         """All that `restore` needs, by name."""
-        told = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        told = prefixed("network", self.network.state_dict())
         for place, parameter in enumerate(self.network.parameters()):
-            for name, value in self._optimiser.state[parameter].items():
-                told[f"optimiser.{place}.{name}"] = value
+            told |= prefixed(f"optimiser.{place}", self._optimiser.state[parameter])
         return told | {"update": torch.tensor(self._update)}
 
     def restore(self, state: Mapping[str, torch.Tensor]) -> None:
@@ -145,16 +145,9 @@ class Learner:
         Raises:
             KeyError, RuntimeError: it is none of such a network.
         """
-        named = {
-            name.removeprefix("network."): value
-            for name, value in state.items()
-            if name.startswith("network.")
-        }
-        self.network.load_state_dict(named)
+        self.network.load_state_dict(part_of(state, "network"))
         for place, parameter in enumerate(self.network.parameters()):
-            self._optimiser.state[parameter] = {
-                name: state[f"optimiser.{place}.{name}"] for name in ("step", "exp_avg", "exp_avg_sq")
-            }
+            self._optimiser.state[parameter] = part_of(state, f"optimiser.{place}")
         self._update = int(state["update"])
 
 

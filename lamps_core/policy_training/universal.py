@@ -17,7 +17,7 @@ from lamps_core.objectives import parse_objectives
 from lamps_core.policies import UNIVERSAL
 from lamps_core.policies.forecast import seconds_so_far
 from lamps_core.policies.universal import COST, LOSS, UniversalPolicy, followed_numbers
-from lamps_core.policy_file import PolicyCard, PolicyFile, fingerprint, prefixed
+from lamps_core.policy_file import PolicyCard, PolicyFile, fingerprint, part_of, prefixed
 from lamps_core.policy_training.candidate_features import features_of
 from lamps_core.policy_training.curve_network import CurveForecaster, CurveNetwork
 from lamps_core.policy_training.network_learning import Learner, Lesson
@@ -52,7 +52,7 @@ class UniversalSettings:
     cost_updates: int = 3500
 
 
-ENDED, BEGUN = "ended.", "begun."  # heads of names in a checkpoint
+ENDED, BEGUN = "ended", "begun"  # parts of a checkpoint
 MOST_MEMBERS = 100  # of which no two trainings share a seed
 FIRST_SIMULATED = 1000  # seed: the small ones are what people evaluate on
 RECORDED, SIMULATED, RANDOM = 0.15, 0.15, 0.7  # how often a task is drawn from each group
@@ -82,20 +82,22 @@ def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
     )
     updates = {LOSS: settings.loss_updates, COST: settings.cost_updates}
     every = settings.members * sum(updates.values())
-    kept, counters = run.restored() or ({}, {})
-    weights = {name: value.numpy() for name, value in _part(kept, ENDED).items()}
+    kept, _ = run.restored() or ({}, {})
+    weights = {name: value.numpy() for name, value in part_of(kept, ENDED).items()}
+    begun = part_of(kept, BEGUN)  # the first network that has not ended
     done = 0
     for number, count in updates.items():
         lessons = [(weight, [lesson_of(task, number) for task in group]) for weight, group in groups if group]
         for member in range(settings.members):
             part = f"{number}.{member}"
-            if part not in counters.get("ended", ()):
+            if not part_of(weights, part):
                 learner = Learner(lessons, updates=count, seed=seed * MOST_MEMBERS + member)
-                if counters.get("begun") == part:
-                    learner.restore(_part(kept, BEGUN))
+                if begun:
+                    learner.restore(begun)
+                    begun = {}
                 network = learner.learn(
                     tell=partial(_tell, run, done / every, count / every),
-                    keep=partial(_keep, run, dict(weights), part),
+                    keep=partial(_keep, run, weights),
                 )
                 named = {name: value.numpy() for name, value in network.state_dict().items()}
                 weights |= prefixed(part, named)
@@ -117,17 +119,11 @@ def _tell(run: TrainingRun, before: float, part: float, share: float, loss: floa
     run.log(before + part * share, {"loss": loss})
 
 
-def _keep(run: TrainingRun, weights: Mapping[str, np.ndarray], part: str, learner: Learner) -> None:
+def _keep(run: TrainingRun, weights: Mapping[str, np.ndarray], learner: Learner) -> None:
     """Keep the networks that are trained, and the one that is being trained."""
     if run.checkpoint_due():
-        ended = {f"{ENDED}{name}": torch.from_numpy(value) for name, value in weights.items()}
-        begun = {f"{BEGUN}{name}": value for name, value in learner.state().items()}
-        parts = sorted({".".join(name.split(".")[:2]) for name in weights})
-        run.save(ended | begun, {"ended": parts, "begun": part})
-
-
-def _part(kept: Mapping[str, torch.Tensor], head: str) -> dict[str, torch.Tensor]:
-    return {name.removeprefix(head): value for name, value in kept.items() if name.startswith(head)}
+        ended = {name: torch.from_numpy(value) for name, value in weights.items()}
+        run.save(prefixed(ENDED, ended) | prefixed(BEGUN, learner.state()), {})
 
 
 def lesson_of(task: Task, number: str) -> Lesson:
