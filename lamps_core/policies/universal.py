@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 LOSS, COST = "loss", "cost"  # the numbers that are followed
 LEAST_NUMBER = 1e-9  # below which a number has no logarithm
 LEAST_WRONG = 0.002  # share of wrong answers: the logarithm of none is not followed
+SECONDS_AN_HOUR = 3600.0
 LEAST_LOOK = 0.001  # of the seconds left: no look is free
 SCENARIOS = 256
 NEWS = 8  # equally likely pieces of news that a look may bring
@@ -87,6 +88,10 @@ class Draws:
     ends: FloatArray
     news: FloatArray
 
+    def less(self, number: float) -> Draws:
+        """The same draws, a number lower."""
+        return Draws(self.mean - number, self.ends - number, self.news)
+
     def wider(self, factor: float) -> FloatArray:
         """(s, m) ends, farther from their mean."""
         return self.mean + factor * (self.ends - self.mean)
@@ -114,6 +119,7 @@ class _Prospects:
     Attributes:
         seconds: scenarios of the logarithm of what each curve costs.
         losses: scenarios of objectives that are losses, by column.
+        sums: scenarios of the logarithm of objectives that are sums of cost, by column.
         spent: (m,) seconds of each curve so far.
         left: (m,) expected until each is complete.
         look: (m, looks) expected until each look.
@@ -122,6 +128,7 @@ class _Prospects:
 
     seconds: Draws
     losses: Mapping[int, Draws]
+    sums: Mapping[int, Draws]
     spent: FloatArray
     left: FloatArray
     look: FloatArray
@@ -161,21 +168,30 @@ class UniversalPolicy:
         return Outlook(worth.mean(axis=0), seen.left, 1.0 - float(worth.sum(axis=1).mean()))
 
     def _prospects(self, observation: Observation) -> _Prospects:
-        features, chances = self._features(observation), self._chances_of(observation.names)
-        costs = [followed_numbers(seconds_so_far(np.array(seconds))) for seconds in observation.step_seconds]
-        cost = self._forecasters[COST].forecast(costs, observation.complete, features)
+        cost = self._forecast(COST, observation, _costs(observation, observation.step_seconds))
         spent = seconds_trained(observation)
         left = seconds_left(np.exp(cost.mean), spent)
-        losses, told = {}, np.zeros((len(left), 0))
+        losses, sums, told = {}, {}, np.zeros((len(left), 0))
         for column, objective in enumerate(self._objectives):
+            along = [curve[:, column] for curve in observation.curves]
             if _is_loss(objective):
-                curves = [_followed(objective, curve[:, column]) for curve in observation.curves]
-                loss = self._forecasters[LOSS].forecast(curves, observation.complete, features)
-                losses[column] = drawn(loss, chances[LOSS])
+                loss = self._forecast(LOSS, observation, [_followed(objective, curve) for curve in along])
+                losses[column] = self._drawn(LOSS, observation, loss)
                 told = told if told.shape[1] else loss.told  # news are those of the first loss
+            elif objective.aggregate == "sum":
+                unit = _seconds_a_unit(objective, observation, along)
+                steps = [np.diff(curve, prepend=0.0) * unit for curve in along]
+                total = self._forecast(COST, observation, _costs(observation, steps))
+                sums[column] = self._drawn(COST, observation, total).less(np.log(unit))
         look = np.exp(cost.on_the_way[:, : told.shape[1]]) - spent[:, None]
         look = np.clip(look, LEAST_LOOK * left[:, None], left[:, None])
-        return _Prospects(drawn(cost, chances[COST]), losses, spent, left, look, told)
+        return _Prospects(self._drawn(COST, observation, cost), losses, sums, spent, left, look, told)
+
+    def _forecast(self, number: str, observation: Observation, curves: Sequence[FloatArray]) -> Forecast:
+        return self._forecasters[number].forecast(curves, observation.complete, self._features(observation))
+
+    def _drawn(self, number: str, observation: Observation, forecast: Forecast) -> Draws:
+        return drawn(forecast, self._chances_of(observation.names)[number])
 
     def _indices(self, observation: Observation, seen: _Prospects) -> FloatArray:
         """(m,) worth per second of the best plan for each candidate."""
@@ -207,22 +223,15 @@ class UniversalPolicy:
         """(s, m, n) objectives of the complete curves, and (s, m) seconds until then."""
         total = np.exp(seen.seconds.ends)
         left = np.maximum(total - seen.spent, LEAST_LEFT * total)
-        losses = {column: draws.wider(factor) for column, draws in seen.losses.items()}
-        return self._grown(observation, seen.spent, left, losses), left
-
-    def _grown(
-        self, observation: Observation, spent: FloatArray, left: FloatArray, losses: Mapping[int, FloatArray]
-    ) -> FloatArray:
-        """(s, m, n) objectives after (s, m) more seconds, losses being (s, m) as they are followed."""
         now = observation.objectives.astype(np.float64)
         final = np.repeat(now[None], len(left), axis=0)
         open_ = ~observation.complete
         for column, objective in enumerate(self._objectives):
-            if objective.aggregate == "sum":
-                final[:, open_, column] += (left * _per_second(now[:, column], spent))[:, open_]
-            elif column in losses:
-                final[:, open_, column] = _told(objective, losses[column])[:, open_]
-        return final
+            if column in seen.losses:
+                final[:, open_, column] = _told(objective, seen.losses[column].wider(factor))[:, open_]
+            elif column in seen.sums:
+                final[:, open_, column] = np.maximum(np.exp(seen.sums[column].ends), now[:, column])[:, open_]
+        return final, left
 
     def _features(self, observation: Observation) -> Features:
         """Those of the candidates, told once for each search."""
@@ -262,6 +271,34 @@ def _best_plan(worth: FloatArray, news: FloatArray, beside: FloatArray, seen: _P
     return best
 
 
+def _costs(observation: Observation, steps: Sequence[Sequence[float] | FloatArray]) -> list[FloatArray]:
+    """(m,) what each curve has cost so far, as it is followed: of its steps, and first of all its zero-shot evaluation.
+
+    That one is in seconds whatever the cost of the steps is in: it tells candidates apart before any other does.
+    """
+    return [
+        followed_numbers(seconds_so_far(np.array([*seconds[:1], *costs[1:]], dtype=np.float64)))
+        for seconds, costs in zip(observation.step_seconds, steps, strict=True)
+    ]
+
+
+def _seconds_a_unit(objective: Objective, observation: Observation, along: Sequence[FloatArray]) -> float:
+    """What a sum of cost is multiplied by, for it to be followed beside the seconds of zero-shot evaluations.
+
+    Args:
+        objective: the sum.
+        observation: the search.
+        along: (m,) of the sum after each row.
+    """
+    if objective.column == "train_seconds":
+        return 1.0
+    if objective.gpu_hour_price is not None:
+        return SECONDS_AN_HOUR / objective.gpu_hour_price
+    total = sum(float(curve[-1]) for curve in along if len(curve) and np.isfinite(curve[-1]))
+    seconds = float(seconds_trained(observation).sum())
+    return seconds / total if total > 0.0 < seconds else 1.0
+
+
 def _is_loss(objective: Objective) -> bool:
     return objective.column == "test_loss" or objective.column in SHARES
 
@@ -281,11 +318,3 @@ def _told(objective: Objective, followed: FloatArray) -> FloatArray:
 def followed_numbers(values: FloatArray) -> FloatArray:
     """Losses or costs as they are followed: their logarithm, NaN where there is none."""
     return np.asarray(np.log(np.where(values > LEAST_NUMBER, values, np.nan)))
-
-
-def _per_second(total: FloatArray, spent: FloatArray) -> FloatArray:
-    """(m,) what a second of a curve adds to a sum: its own rate, else the median of the others', else 1."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rate = np.where(spent > 0.0, total / spent, np.nan)
-    known = rate[np.isfinite(rate)]
-    return np.where(np.isfinite(rate), rate, np.median(known) if len(known) else 1.0)

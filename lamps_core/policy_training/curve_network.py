@@ -218,7 +218,7 @@ def _only(values: torch.Tensor) -> FloatArray:
 def observed(curves: Sequence[FloatArray], complete: BoolArray, features: Features) -> Observed:
     """Turn curves into tokens; see `CurveForecaster.forecast`."""
     rows = np.array([len(curve) - 1 for curve in curves])
-    values = _padded(curves)
+    values = padded(curves)
     mean, steps, reached = _mean_curve(values)
     distance = np.where(np.isfinite(values), values - mean, np.nan)
     apart = _apart(distance)
@@ -253,16 +253,16 @@ def observed(curves: Sequence[FloatArray], complete: BoolArray, features: Featur
         (rows > 0).mean(),
         reached[row] / len(rows),
     ]
-    tokens = np.stack(
-        [np.broadcast_to(np.asarray(one, dtype=np.float64), len(rows)) for one in columns], axis=1
-    )
+    tokens = np.empty((len(rows), len(columns)))
+    for place, one in enumerate(columns):
+        tokens[:, place] = one
     return Observed(tokens, now, now + drop, apart)
 
 
 INPUTS = 3 * len(GRID) + 26
 
 
-def _padded(curves: Sequence[FloatArray]) -> FloatArray:
+def padded(curves: Sequence[FloatArray]) -> FloatArray:
     """(m, L) with NaN behind each curve's end; L is at least 1."""
     values = np.full((len(curves), max(1, *(len(curve) for curve in curves))), np.nan)
     for place, curve in enumerate(curves):

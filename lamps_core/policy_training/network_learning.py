@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from lamps_core.policy_file import part_of, prefixed
-from lamps_core.policy_training.curve_network import INPUTS, LOOKS, NO_TOKEN, CurveNetwork, observed
+from lamps_core.policy_training.curve_network import INPUTS, LOOKS, NO_TOKEN, CurveNetwork, observed, padded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +33,7 @@ LEVEL_WEIGHT, LOOK_WEIGHT, TOLD_WEIGHT = 0.3, 0.5, 0.5  # beside the likelihood 
 WAY_WEIGHT = 0.1  # of the level of looks beside their distances to the mean
 MOST_NEWS = 3.0  # deviations that count in how much a look tells
 LEAST_REST = 1e-3  # of the variance that a look leaves
+PROMOTED = 0.4  # of the examples: the rest is broken off at random
 LEAST_ENDS = 2  # still open: fewer have no mean to be apart from
 
 
@@ -174,7 +175,11 @@ def example(lesson: Lesson, generator: np.random.Generator) -> Example:
     features = lesson.features.of(chosen)
     last = np.array([len(curve) - 1 for curve in curves])
     final = np.array([curve[-1] for curve in curves])
-    row, complete = broken_off(last, lesson.complete[chosen], final, generator)
+    can_end = lesson.complete[chosen] & (last > 0)
+    if generator.random() < PROMOTED:
+        row, complete = promoted(curves, can_end, features.size, generator)
+    else:
+        row, complete = broken_off(last, can_end, final, generator)
     seen = observed([curve[: at + 1] for curve, at in zip(curves, row, strict=True)], complete, features)
     ends = np.where(lesson.complete[chosen] & ~complete, (final - seen.base) / seen.apart, np.nan)
     if np.isfinite(ends).any():
@@ -197,13 +202,13 @@ def _some(count: int, generator: np.random.Generator) -> IntArray:
 
 
 def broken_off(
-    last: IntArray, complete: BoolArray, final: FloatArray, generator: np.random.Generator
+    last: IntArray, can_end: BoolArray, final: FloatArray, generator: np.random.Generator
 ) -> tuple[IntArray, BoolArray]:
     """Somewhere in a search that leans, more or less, towards the good ones.
 
     Args:
         last: (m,) the last row of each curve.
-        complete: (m,) which are complete there.
+        can_end: (m,) which are complete there, and longer than a row.
         final: (m,) their numbers.
         generator: of chance.
 
@@ -213,7 +218,7 @@ def broken_off(
     count = len(last)
     rank = (np.argsort(np.argsort(-np.nan_to_num(final, nan=np.inf))) + 0.5) / count  # 1 is the best
     ended = generator.choice([0.0, generator.uniform(0.0, 0.15), generator.uniform(0.0, 0.5)])
-    done = _leaning(rank, ended, generator.uniform(-0.3, 1.5), generator) & complete & (last > 0)
+    done = _leaning(rank, ended, generator.uniform(-0.3, 1.5), generator) & can_end
     share = generator.choice([0.0, generator.random(), 1.0], p=[0.12, 0.73, 0.15])
     begun = _leaning(rank, share, generator.uniform(0.0, 1.5), generator)
     depth = generator.random(count) ** generator.uniform(0.4, 2.5)
@@ -222,6 +227,42 @@ def broken_off(
     before_last = np.maximum(last - 1, 0)
     row = np.where(begun, np.clip(np.ceil(depth * before_last), 1, None), 0)
     return np.where(done, last, np.minimum(row, before_last)).astype(np.int64), done
+
+
+def promoted(
+    curves: Sequence[FloatArray], can_end: BoolArray, size: FloatArray, generator: np.random.Generator
+) -> tuple[IntArray, BoolArray]:
+    """Somewhere in a search that runs on those that did best so far, and some of the smallest to their ends.
+
+    Args:
+        curves: (m,) of the number after each row.
+        can_end: (m,) whose last row is complete, and not the first.
+        size: (m,) of the candidates.
+        generator: of chance.
+
+    Returns:
+        As `broken_off`.
+    """
+    count, last = len(curves), np.array([len(curve) - 1 for curve in curves])
+    values = padded(curves)
+    row = np.zeros(count, dtype=np.int64)
+    running = _leaning(-size, generator.choice([generator.random(), 1.0]), 0.3, generator)
+    at, keep, going_on = 0, generator.uniform(0.2, 0.8), generator.uniform(0.5, 0.95)
+    while running.any():
+        at += int(generator.integers(1, 4))
+        row[running] = np.minimum(at, last[running])
+        if generator.random() > going_on:
+            break
+        order = np.argsort(
+            np.where(running, np.nan_to_num(values[np.arange(count), row], nan=np.inf), np.inf)
+        )
+        running[order[int(keep * running.sum()) :]] = False
+    ended = can_end & (row == last)
+    if generator.random() < 0.5:
+        ended |= _leaning(-size, generator.uniform(0.0, 0.3), 4.0, generator) & can_end
+    if ended.all():
+        ended = np.zeros(count, dtype=bool)
+    return np.where(ended, last, np.minimum(row, np.maximum(last - 1, 0))), ended
 
 
 def _leaning(rank: FloatArray, share: float, lean: float, generator: np.random.Generator) -> BoolArray:

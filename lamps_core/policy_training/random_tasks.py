@@ -92,7 +92,7 @@ def _schedule(chance: np.random.Generator, count: int) -> tuple[np.ndarray, np.n
             longest + 1,
         )
     elif kind == "doubling":
-        longest = int(chance.integers(5, 14))
+        longest = int(chance.integers(5, 16))
         rows = np.concatenate([[0.0], 2.0 ** np.arange(-longest + 1, 1)])
         lengths = np.full(count, longest + 1)
     else:
@@ -107,22 +107,18 @@ def _losses(chance: np.random.Generator, candidates: _Candidates, rows: np.ndarr
     """(m, L) from a start to an end along a power law of the rows seen, in the logarithm of the loss."""
     count, seen = len(candidates.size), np.cumsum(rows)
     unit = np.exp(chance.uniform(np.log(0.02), np.log(0.8)))  # how far ends lie apart
-    mixed = chance.dirichlet([1.0, 1.0, 2.0, 1.0])  # size, family, candidate, a bend in size
-    family = chance.standard_normal(candidates.family.max() + 1)[candidates.family]
-    bend = np.cos(candidates.size * chance.uniform(0.5, 1.5) + chance.uniform(-1.0, 1.0))
-    own = chance.standard_normal(count) if chance.random() < 0.5 else chance.standard_t(4, count)
-    terms = np.stack([-candidates.size * np.sign(chance.random() - 0.2), family, own, bend])
     drop = np.exp(chance.uniform(np.log(0.1), np.log(2.5)))
-    end = -drop + unit * 2.0 * (np.sqrt(mixed) @ terms)
+    end = -drop + unit * _merit(chance, candidates)
     far = (end - end.mean()) / (end.std() + 1e-9)
     tells = chance.choice([0.0, chance.uniform(0.0, 0.9)])  # how much a start tells of the end
     start = tells * far + np.sqrt(1.0 - tells**2) * chance.standard_normal(count)
     start *= unit * np.exp(chance.uniform(np.log(0.05), np.log(8.0)))
     power = chance.uniform(0.2, 1.6) * np.exp(chance.uniform(0.05, 0.4) * chance.standard_normal(count))
     half = np.exp(
-        chance.uniform(np.log(0.003), np.log(1.5))
+        chance.uniform(np.log(0.003), np.log(3.0))
         + chance.uniform(0.1, 0.9) * chance.standard_normal(count)
         + chance.uniform(0.0, 1.0) * far
+        - chance.choice([0.0, chance.uniform(-0.3, 0.8)]) * candidates.size
     )
     raised = (seen / half[:, None]) ** power[:, None]
     learned = raised / (1.0 + raised)
@@ -137,9 +133,43 @@ def _losses(chance: np.random.Generator, candidates: _Candidates, rows: np.ndarr
     )
     never = start[:, None] - drop * chance.choice([0.02, 0.2]) * chance.random((count, 1)) * learned
     curve = np.where(flat[:, None], never, curve)
+    if chance.random() < 0.6:
+        curve += _strangeness(chance, candidates, seen)
     noise = np.exp(chance.uniform(np.log(0.002), np.log(0.06))) * chance.standard_normal(curve.shape)
     level = chance.uniform(-0.5, 1.5)
     return np.clip(np.exp(level + curve + noise / np.sqrt(1.0 + seen / seen[-1] * 4)), LEAST_LOSS, MOST_LOSS)
+
+
+def _merit(chance: np.random.Generator, candidates: _Candidates) -> np.ndarray:
+    """(m,) how far each candidate's end lies from the others', in units; below 0 is better."""
+    count, families = len(candidates.size), candidates.family.max() + 1
+    mixed = chance.dirichlet([1.0, 1.0, 2.0, 1.0])  # size, family, candidate, a bend in size
+    family = chance.standard_normal(families)
+    if chance.random() < 0.3:  # a few families suit the dataset, the others do not
+        family = 0.4 * family - 2.0 * (chance.random(families) < chance.uniform(0.1, 0.5))
+    bend = np.cos(candidates.size * chance.uniform(0.5, 1.5) + chance.uniform(-1.0, 1.0))
+    own = chance.standard_normal(count) if chance.random() < 0.5 else chance.standard_t(4, count)
+    terms = np.stack(
+        [-candidates.size * np.sign(chance.random() - 0.2), family[candidates.family], own, bend]
+    )
+    return np.asarray(2.0 * np.sqrt(mixed) @ terms)
+
+
+def _strangeness(chance: np.random.Generator, candidates: _Candidates, seen: np.ndarray) -> np.ndarray:
+    """(m, L) what the form of a dataset costs at first, in logarithms, and a few rows teach: it tells nothing."""
+    count, families = len(candidates.size), candidates.family.max() + 1
+    family = chance.standard_normal(families)[candidates.family]
+    first = np.exp(chance.uniform(np.log(0.05), np.log(1.0))) * np.abs(
+        chance.uniform(0.0, 2.0) + chance.uniform(0.2, 1.0) * (family + chance.standard_normal(count))
+    )
+    if chance.random() < 0.4:
+        first += (
+            chance.uniform(0.3, 2.5) * (chance.random(families) < chance.uniform(0.0, 0.5))[candidates.family]
+        )
+    taught = seen[1] * np.exp(
+        chance.uniform(np.log(0.02), np.log(1.5)) + chance.uniform(0.0, 0.5) * chance.standard_normal(count)
+    )
+    return first[:, None] / (1.0 + (seen / taught[:, None]) ** chance.uniform(1.0, 2.5))
 
 
 def _seconds(

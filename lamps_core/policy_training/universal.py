@@ -28,7 +28,7 @@ from lamps_core.policy_training.random_tasks import random_task
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from lamps_core.meta_dataset import Task
+    from lamps_core.meta_dataset import FloatArray, Task
     from lamps_core.objectives import Objective
     from lamps_core.policy_training.training_run import TrainingRun
 
@@ -87,7 +87,11 @@ def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
     begun = part_of(kept, BEGUN)  # the first network that has not ended
     done = 0
     for number, count in updates.items():
-        lessons = [(weight, [lesson_of(task, number) for task in group]) for weight, group in groups if group]
+        lessons = [
+            (weight, [lesson for task in group for lesson in lessons_of(task, number)])
+            for weight, group in groups
+            if group
+        ]
         for member in range(settings.members):
             part = f"{number}.{member}"
             if not part_of(weights, part):
@@ -126,14 +130,22 @@ def _keep(run: TrainingRun, weights: Mapping[str, np.ndarray], learner: Learner)
         run.save(prefixed(ENDED, ended) | prefixed(BEGUN, learner.state()), {})
 
 
-def lesson_of(task: Task, number: str) -> Lesson:
-    """One number of a task as a policy follows it."""
-    curves = []
-    for losses, seconds, rows in zip(task.losses, task.step_seconds, task.rows, strict=True):
-        values = losses[:rows] if number == LOSS else seconds_so_far(seconds[:rows])
-        curves.append(followed_numbers(values))
+def lessons_of(task: Task, number: str) -> list[Lesson]:
+    """The curves of a task that a policy follows: its losses, or its seconds and the objectives that are sums."""
+    if number == LOSS:
+        return [_lesson(task, task.losses)]
+    steps = [task.step_seconds[:, 1:]]
+    for column, objective in enumerate(task.objectives):
+        if objective.aggregate == "sum":
+            steps.append(np.diff(task.values[..., column], axis=1))
+    first = task.step_seconds[:, :1]
+    return [_lesson(task, seconds_so_far(np.concatenate([first, costs], axis=1))) for costs in steps]
+
+
+def _lesson(task: Task, values: FloatArray) -> Lesson:
+    """Of (m, L) numbers."""
     return Lesson(
-        curves,
+        [followed_numbers(curve[:rows]) for curve, rows in zip(values, task.rows, strict=True)],
         task.complete & (task.rows > 1),
         features_of(task.candidates, task.epoch_cost, task.parameters),
     )

@@ -153,6 +153,60 @@ def _with(observation: Observation, pending: np.ndarray) -> Observation:
     return replace(observation, mask=observation.mask & ~pending, pending=pending)
 
 
+def landmark_task(objectives: str, *, overhead: float) -> Task:
+    """Eight candidates of 10 rows that double, each step with seconds that are not training's."""
+    chance = np.random.default_rng(3)
+    count, steps = 8, 11
+    train = np.concatenate([np.zeros(1), 2.0 ** np.arange(steps - 1)]) * 2.0 ** np.arange(count)[:, None]
+    ends = chance.uniform(0.3, 1.0, count)
+    losses = ends[:, None] + 0.9 ** np.arange(steps)
+    told = parse_objectives(objectives)
+    table = {"test_loss": losses, "train_seconds": train, "train_flops": 1e9 * train}
+    unknown = np.full((count, steps), np.nan)
+    values = [
+        [one.along(lambda column, place=place: table.get(column, unknown)[place]) for place in range(count)]
+        for one in told
+    ]
+    return Task(
+        dataset="landmarks",
+        seed=0,
+        source="simulated",
+        candidates=tuple(f"m{place}" for place in range(count)),
+        objectives=told,
+        rows=np.full(count, steps),
+        complete=np.ones(count, dtype=bool),
+        values=np.moveaxis(np.array(values), 0, 2),
+        losses=losses,
+        step_seconds=train + overhead,
+        parameters=1e6 * 2.0 ** np.arange(count),
+        epoch_cost=1e6 * 2.0 ** np.arange(count),
+    )
+
+
+def test_what_every_step_costs_beside_training_is_not_taken_for_it() -> None:
+    """After two of ten rows nearly all seconds were evaluation's and loading's; in the end few are."""
+    task = landmark_task("test_loss,train_seconds", overhead=100.0)
+    search, policy = ReplayedSearch(task), load_universal(task.objectives)
+    for _ in range(10):
+        search.step(0)
+    for place in range(1, 8):
+        for _ in range(2):
+            search.step(place)
+    expected = np.exp(policy._prospects(search.observation()).sums[1].mean)
+    assert expected[1:] == pytest.approx(task.final[1:, 1], rel=1.0)
+    assert (expected[1:] > 0.4 * task.final[1:, 1]).all()
+
+
+def test_dollars_decide_as_seconds_do_and_operations_nearly() -> None:
+    seconds, money, operations = (
+        replay(task, load_universal(task.objectives))
+        for objective in ("train_seconds", "dollars", "train_flops")
+        for task in [landmark_task(f"test_loss,{objective}", overhead=3.0)]
+    )
+    assert money.spent_seconds == pytest.approx(seconds.spent_seconds)
+    assert operations.seconds_to(0.9) == pytest.approx(seconds.seconds_to(0.9), rel=0.5)
+
+
 def test_a_plan_is_worth_its_best_ratio() -> None:
     """In half of the scenarios one is worth 4 at its end, and a look tells which half it is."""
     good = np.arange(SCENARIOS) < SCENARIOS // 2
@@ -161,6 +215,7 @@ def test_a_plan_is_worth_its_best_ratio() -> None:
     one = np.ones((2, 1))
     seen = _Prospects(
         drawn(some_forecast(2), Chances.of([f"m{place}" for place in range(2)], FACTORS, 0)),
+        {},
         {},
         np.zeros(2),
         4 * one[:, 0],

@@ -32,9 +32,10 @@ from lamps_core.policy_training.network_learning import (
     broken_off,
     example,
     loss_of,
+    promoted,
 )
 from lamps_core.policy_training.random_tasks import random_task
-from lamps_core.policy_training.universal import _networks, lesson_of
+from lamps_core.policy_training.universal import _networks, lessons_of
 
 if TYPE_CHECKING:
     from lamps_core.meta_dataset import FloatArray
@@ -160,7 +161,7 @@ def test_the_length_of_curves_is_that_of_those_that_ended() -> None:
 
 def lessons(count: int = 6) -> list[Lesson]:
     """Of random tasks."""
-    return [lesson_of(random_task(seed), LOSS) for seed in range(count)]
+    return [lesson for seed in range(count) for lesson in lessons_of(random_task(seed), LOSS)]
 
 
 def test_the_surprise_of_ends_together_is_that_of_a_multivariate_students_t() -> None:
@@ -197,15 +198,32 @@ def test_the_same_seed_gives_the_same_weights() -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_a_search_is_broken_off_before_the_end_of_those_that_are_open() -> None:
-    last, complete = np.array([9, 12, 0, 30, 5, 1]), np.array([True, True, True, True, False, True])
-    for seed in range(50):
-        row, done = broken_off(last, complete, np.arange(6.0), np.random.default_rng(seed))
-        assert (row[done] == last[done]).all()
-        assert (row[~done] <= np.maximum(last[~done] - 1, 0)).all()
+LAST, CAN_END = np.array([9, 12, 0, 30, 5, 1]), np.array([True, True, False, True, False, True])
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_a_search_is_broken_off_before_the_end_of_those_that_are_open(seed: int) -> None:
+    falling = [np.linspace(place, 0.0, length + 1) for place, length in enumerate(LAST)]
+    for row, done in (
+        broken_off(LAST, CAN_END, np.arange(6.0), np.random.default_rng(seed)),
+        promoted(falling, CAN_END, np.arange(6.0), np.random.default_rng(seed)),
+    ):
+        assert (row[done] == LAST[done]).all()
+        assert (row[~done] <= np.maximum(LAST[~done] - 1, 0)).all()
         assert (row >= 0).all()
-        assert not done[4]
-        assert not done[2]
+        assert not done[~CAN_END].any()
+        assert not done.all()
+
+
+def test_those_that_did_best_so_far_are_run_on() -> None:
+    """Curves that cross: the best of the first rows are the worst in the end."""
+    good_first = [np.linspace(place, 19.0 - 2.0 * place, 20) for place in range(20)]
+    rows = [
+        promoted(good_first, np.zeros(20, dtype=bool), np.zeros(20), np.random.default_rng(seed))[0]
+        for seed in range(200)
+    ]
+    early = np.mean(rows, axis=0)
+    assert early[:5].mean() > 1.3 * early[-5:].mean()
 
 
 def test_an_example_tells_how_its_curves_went_on() -> None:
