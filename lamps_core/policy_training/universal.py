@@ -45,11 +45,11 @@ class UniversalSettings:
         cost_updates: of each that forecasts what curves cost.
     """
 
-    random_tasks: int = field(default=4000, metadata={MAY_BE_NONE: True})
-    simulated_seeds: int = field(default=6, metadata={MAY_BE_NONE: True})
-    members: int = 2
-    loss_updates: int = 8000
-    cost_updates: int = 3500
+    random_tasks: int = field(default=8000, metadata={MAY_BE_NONE: True})
+    simulated_seeds: int = field(default=12, metadata={MAY_BE_NONE: True})
+    members: int = 4
+    loss_updates: int = 6000
+    cost_updates: int = 8000
 
 
 ENDED, BEGUN = "ended", "begun"  # parts of a checkpoint

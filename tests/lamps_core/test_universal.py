@@ -153,39 +153,37 @@ def _with(observation: Observation, pending: np.ndarray) -> Observation:
     return replace(observation, mask=observation.mask & ~pending, pending=pending)
 
 
-def landmark_task(objectives: str, *, overhead: float) -> Task:
-    """Eight candidates of 10 rows that double, each step with seconds that are not training's."""
-    chance = np.random.default_rng(3)
-    count, steps = 8, 11
-    train = np.concatenate([np.zeros(1), 2.0 ** np.arange(steps - 1)]) * 2.0 ** np.arange(count)[:, None]
-    ends = chance.uniform(0.3, 1.0, count)
-    losses = ends[:, None] + 0.9 ** np.arange(steps)
-    told = parse_objectives(objectives)
-    table = {"test_loss": losses, "train_seconds": train, "train_flops": 1e9 * train}
-    unknown = np.full((count, steps), np.nan)
-    values = [
-        [one.along(lambda column, place=place: table.get(column, unknown)[place]) for place in range(count)]
-        for one in told
-    ]
+def landmark_task(cost: str, *, overhead: float) -> Task:
+    """Eight candidates of 10 rows that double, each step with seconds that are not training's.
+
+    Args:
+        cost: the objective beside test_loss.
+        overhead: those seconds.
+    """
+    size = np.exp2(np.arange(8.0))
+    train = np.concatenate([np.zeros(1), np.exp2(np.arange(10.0))]) * size[:, None]
+    losses = np.random.default_rng(3).uniform(0.3, 1.0, 8)[:, None] + 0.9 ** np.arange(11)
+    loss, told = parse_objectives(f"test_loss,{cost}")
+    unit = {"dollars": (told.gpu_hour_price or 0.0) / 3600.0, "train_flops": 1e9}.get(cost, 1.0)
     return Task(
         dataset="landmarks",
         seed=0,
         source="simulated",
-        candidates=tuple(f"m{place}" for place in range(count)),
-        objectives=told,
-        rows=np.full(count, steps),
-        complete=np.ones(count, dtype=bool),
-        values=np.moveaxis(np.array(values), 0, 2),
+        candidates=tuple(f"m{place}" for place in range(8)),
+        objectives=(loss, told),
+        rows=np.full(8, 11),
+        complete=np.ones(8, dtype=bool),
+        values=np.stack([losses, unit * np.cumsum(train, axis=1)], axis=2),
         losses=losses,
         step_seconds=train + overhead,
-        parameters=1e6 * 2.0 ** np.arange(count),
-        epoch_cost=1e6 * 2.0 ** np.arange(count),
+        parameters=1e6 * size,
+        epoch_cost=1e6 * size,
     )
 
 
 def test_what_every_step_costs_beside_training_is_not_taken_for_it() -> None:
     """After two of ten rows nearly all seconds were evaluation's and loading's; in the end few are."""
-    task = landmark_task("test_loss,train_seconds", overhead=100.0)
+    task = landmark_task("train_seconds", overhead=100.0)
     search, policy = ReplayedSearch(task), load_universal(task.objectives)
     for _ in range(10):
         search.step(0)
@@ -201,7 +199,7 @@ def test_dollars_decide_as_seconds_do_and_operations_nearly() -> None:
     seconds, money, operations = (
         replay(task, load_universal(task.objectives))
         for objective in ("train_seconds", "dollars", "train_flops")
-        for task in [landmark_task(f"test_loss,{objective}", overhead=3.0)]
+        for task in [landmark_task(objective, overhead=3.0)]
     )
     assert money.spent_seconds == pytest.approx(seconds.spent_seconds)
     assert operations.seconds_to(0.9) == pytest.approx(seconds.seconds_to(0.9), rel=0.5)
