@@ -22,16 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from benchmarks.unseen_curves import (
-    EVALUATED_ROWS,
-    EVALUATION_SHARE,
-    LOADING_SECONDS,
-    REQUIRED,
-    SECONDS_A_ROW,
-)
+from benchmarks.unseen_curves import SECONDS_A_ROW, beside_training, write_datasets
 from lamps_core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -52,23 +44,23 @@ def write_published(tables: Path, folder: Path) -> None:
         folder: made where it is missing.
 
     Raises:
-        BadInput: a table is missing or has other columns.
+        BadInput: a table is missing or has other columns; nothing is written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    write_datasets(_datasets({name: _models(tables / f"{name}.csv") for name in TABLES}), folder)
+
+
+def _datasets(tables: Mapping[str, Sequence[Mapping[str, str]]]) -> Iterator[list[dict[str, Any]]]:
+    """The rows of each dataset."""
     chance = np.random.default_rng(0)
     speeds: dict[str, float] = {}
-    for name in TABLES:
-        models = _models(tables / f"{name}.csv")
+    for name, models in tables.items():
         for model in sorted(row[NAME] for row in models):
             speeds.setdefault(model, float(np.exp(SPEEDS * chance.standard_normal())))
         columns = sorted((column for column in models[0] if column.isdigit()), key=int)
         for sooner in SOONER:
             seen = columns[: len(columns) - sooner]
-            rows = [
-                row for model in models for row in _curve(f"{name}-{seen[-1]}", model, seen, speeds, chance)
-            ]
-            table = pa.Table.from_pylist(rows, schema=REQUIRED)
-            pq.write_table(table, folder / f"{name}-{seen[-1]}.parquet")
+            dataset = f"{name}-{seen[-1]}"
+            yield [row for model in models for row in _curve(dataset, model, seen, speeds, chance)]
 
 
 def _models(path: Path) -> list[dict[str, str]]:
@@ -94,6 +86,7 @@ def _curve(
     parameters = float(model[SIZE])
     working = WORKING if MIXTURES in model[NAME] else parameters
     second = SECONDS_A_ROW * working / 1e9 * speeds[model[NAME]]
+    beside = beside_training(second)
     for step, column in enumerate(columns):
         train = second * int(column) * float(np.exp(CLOCK * chance.standard_normal()))
         yield {
@@ -103,7 +96,7 @@ def _curve(
             "step": step,
             "test_loss": float(model[column]),
             "train_seconds": train,
-            "step_seconds": train + EVALUATED_ROWS * EVALUATION_SHARE * second + LOADING_SECONDS,
+            "step_seconds": train + beside,
             "parameters": int(parameters),
             "complete": column == columns[-1],
             "source": "imported",

@@ -17,7 +17,7 @@ import argparse
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +27,11 @@ import torch
 from lamps_core.curves import CURVE_SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    from lamps_core.meta_dataset import FloatArray
+
+Seconds = TypeVar("Seconds", float, "FloatArray")
 
 DATASETS = 8
 REQUIRED = pa.schema([field for field in CURVE_SCHEMA if not field.nullable])
@@ -247,8 +251,16 @@ def _scaling(
     losses = law * np.exp(0.0065 * chance.standard_normal(law.shape))
     second = SECONDS_A_ROW * billions * np.exp(0.25 * chance.standard_normal(count))
     train = second[:, None] * rows
-    fixed = EVALUATED_ROWS * EVALUATION_SHARE * second + LOADING_SECONDS
-    return losses, train, train + fixed[:, None]
+    return losses, train, train + beside_training(second)[:, None]
+
+
+def beside_training(second: Seconds) -> Seconds:
+    """Seconds of a step that are not training's.
+
+    Args:
+        second: to train on a row, of each model.
+    """
+    return EVALUATED_ROWS * EVALUATION_SHARE * second + LOADING_SECONDS
 
 
 KINDS: dict[str, Callable[[int], Iterator[list[dict[str, Any]]]]] = {
@@ -265,8 +277,13 @@ def write_unseen(kind: str, folder: Path, *, seed: int = 0) -> None:
         folder: made where it is missing.
         seed: other datasets, and other configurations or models' skills.
     """
+    write_datasets(KINDS[kind](seed), folder)
+
+
+def write_datasets(datasets: Iterable[list[dict[str, Any]]], folder: Path) -> None:
+    """Write the rows of each into a file of its own; the folder is made where it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
-    for rows in KINDS[kind](seed):
+    for rows in datasets:
         pq.write_table(pa.Table.from_pylist(rows, schema=REQUIRED), folder / f"{rows[0]['dataset']}.parquet")
 
 

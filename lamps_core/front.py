@@ -100,9 +100,23 @@ def feasible(points: npt.ArrayLike, bounds: Sequence[float | None]) -> BoolArray
     return within
 
 
-def above(worst: FloatArray, best: FloatArray) -> FloatArray:
+def _above(worst: FloatArray, best: FloatArray) -> FloatArray:
     """The reference point where there is no bound, of the worst and the best values."""
     return worst + 0.1 * (worst - best)
+
+
+def unit_box(
+    worst: FloatArray, best: FloatArray, bounds: Sequence[float] | FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """The corner of the box between the best values and the reference point, and how wide it is: 1 where it is flat.
+
+    Args:
+        worst: (..., n) worst values.
+        best: (..., n) best values.
+        bounds: (n,) infinite where there is none.
+    """
+    corner = np.where(np.isfinite(bounds), bounds, _above(worst, best))
+    return corner, np.where(corner > best, corner - best, 1.0)
 
 
 def reference_point(points: npt.ArrayLike, bounds: Sequence[float | None]) -> FloatArray:
@@ -130,7 +144,7 @@ def reference_point(points: npt.ArrayLike, bounds: Sequence[float | None]) -> Fl
     reference = np.array([np.nan if bound is None else bound for bound in bounds], dtype=np.float64)
     for column in open_columns:
         worst, best = values[:, column].max(), values[:, column].min()
-        reference[column] = above(worst, best)
+        reference[column] = _above(worst, best)
     return _vector(reference)
 
 

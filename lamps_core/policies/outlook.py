@@ -82,8 +82,7 @@ def gain_box(observation: Observation, mean: FloatArray) -> GainBox:
         usable = evaluated
     worst, best = np.nanmax(mean[usable], axis=0), np.nanmin(mean[usable], axis=0)
     bounds = np.array(observation.bounds or [np.inf] * len(worst))
-    reference = np.where(np.isfinite(bounds), bounds, front.above(worst, best))
-    scale = np.where(reference > best, reference - best, 1.0)
+    reference, scale = front.unit_box(worst, best, bounds)
     known = np.isfinite(mean).all(axis=1)
     return GainBox(
         reference=reference,

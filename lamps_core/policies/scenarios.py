@@ -76,8 +76,7 @@ def _in_the_box(final: FloatArray, counted: BoolArray, bounds: Sequence[float]) 
     """(s, m, n) objectives, the best that counts in each scenario at 0 and its reference point at 1."""
     known = final[:, counted]
     worst, best = known.max(axis=1), known.min(axis=1)
-    corner = np.where(np.isfinite(bounds), bounds, front.above(worst, best))
-    scale = np.where(corner > best, corner - best, 1.0)
+    _, scale = front.unit_box(worst, best, bounds)
     return np.asarray((final - best[:, None]) / scale[:, None])
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtrit
 
-from lamps_core.objectives import SHARES
+from lamps_core.objectives import SHARES, dollars
 from lamps_core.policies.forecast import LEAST_LEFT, seconds_left, seconds_so_far, seconds_trained
 from lamps_core.policies.outlook import Outlook
 from lamps_core.policies.scenarios import needed
@@ -28,6 +28,8 @@ from lamps_core.policy_training.candidate_features import features_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from numpy.typing import ArrayLike
 
     from lamps_core.meta_dataset import FloatArray
     from lamps_core.objectives import Objective
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
 LOSS, COST = "loss", "cost"  # the numbers that are followed
 LEAST_NUMBER = 1e-9  # below which a number has no logarithm
 LEAST_WRONG = 0.002  # share of wrong answers: the logarithm of none is not followed
-SECONDS_AN_HOUR = 3600.0
 LEAST_LOOK = 0.001  # of the seconds left: no look is free
 SCENARIOS = 256
 NEWS = 8  # equally likely pieces of news that a look may bring
@@ -168,7 +169,9 @@ class UniversalPolicy:
         return Outlook(worth.mean(axis=0), seen.left, 1.0 - float(worth.sum(axis=1).mean()))
 
     def _prospects(self, observation: Observation) -> _Prospects:
-        cost = self._forecast(COST, observation, _costs(observation, observation.step_seconds))
+        cost = self._forecast(
+            COST, observation, followed_costs(observation.step_seconds, observation.step_seconds)
+        )
         spent = seconds_trained(observation)
         left = seconds_left(np.exp(cost.mean), spent)
         losses, sums, told = {}, {}, np.zeros((len(left), 0))
@@ -181,7 +184,7 @@ class UniversalPolicy:
             elif objective.aggregate == "sum":
                 unit = _seconds_a_unit(objective, observation, along)
                 steps = [np.diff(curve, prepend=0.0) * unit for curve in along]
-                total = self._forecast(COST, observation, _costs(observation, steps))
+                total = self._forecast(COST, observation, followed_costs(observation.step_seconds, steps))
                 sums[column] = self._drawn(COST, observation, total).less(np.log(unit))
         look = np.exp(cost.on_the_way[:, : told.shape[1]]) - spent[:, None]
         look = np.clip(look, LEAST_LOOK * left[:, None], left[:, None])
@@ -271,17 +274,6 @@ def _best_plan(worth: FloatArray, news: FloatArray, beside: FloatArray, seen: _P
     return best
 
 
-def _costs(observation: Observation, steps: Sequence[Sequence[float] | FloatArray]) -> list[FloatArray]:
-    """(m,) what each curve has cost so far, as it is followed: of its steps, and first of all its zero-shot evaluation.
-
-    That one is in seconds whatever the cost of the steps is in: it tells candidates apart before any other does.
-    """
-    return [
-        followed_numbers(seconds_so_far(np.array([*seconds[:1], *costs[1:]], dtype=np.float64)))
-        for seconds, costs in zip(observation.step_seconds, steps, strict=True)
-    ]
-
-
 def _seconds_a_unit(objective: Objective, observation: Observation, along: Sequence[FloatArray]) -> float:
     """What a sum of cost is multiplied by, for it to be followed beside the seconds of zero-shot evaluations.
 
@@ -293,7 +285,7 @@ def _seconds_a_unit(objective: Objective, observation: Observation, along: Seque
     if objective.column == "train_seconds":
         return 1.0
     if objective.gpu_hour_price is not None:
-        return SECONDS_AN_HOUR / objective.gpu_hour_price
+        return 1.0 / dollars(1.0, None, objective.gpu_hour_price)
     total = sum(float(curve[-1]) for curve in along if len(curve) and np.isfinite(curve[-1]))
     seconds = float(seconds_trained(observation).sum())
     return seconds / total if total > 0.0 < seconds else 1.0
@@ -318,3 +310,21 @@ def _told(objective: Objective, followed: FloatArray) -> FloatArray:
 def followed_numbers(values: FloatArray) -> FloatArray:
     """Losses or costs as they are followed: their logarithm, NaN where there is none."""
     return np.asarray(np.log(np.where(values > LEAST_NUMBER, values, np.nan)))
+
+
+def followed_costs(seconds: Sequence[ArrayLike], steps: Sequence[ArrayLike]) -> list[FloatArray]:
+    """What each curve has cost after each row, as it is followed: of its zero-shot evaluation, then of its steps.
+
+    That evaluation is in seconds whatever the steps' cost is in: it tells candidates apart before a step does.
+
+    Args:
+        seconds: (m,) of (rows,) seconds of each row.
+        steps: (m,) of (rows,) cost of each row; the first is not read.
+    """
+    return [
+        followed_numbers(seconds_so_far(np.concatenate([first[:1], costs[1:]])))
+        for first, costs in (
+            (np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64))
+            for one, other in zip(seconds, steps, strict=True)
+        )
+    ]

@@ -15,8 +15,7 @@ import torch
 from lamps_core.errors import BadInput
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies import UNIVERSAL
-from lamps_core.policies.forecast import seconds_so_far
-from lamps_core.policies.universal import COST, LOSS, UniversalPolicy, followed_numbers
+from lamps_core.policies.universal import COST, LOSS, UniversalPolicy, followed_costs, followed_numbers
 from lamps_core.policy_file import PolicyCard, PolicyFile, fingerprint, part_of, prefixed
 from lamps_core.policy_training.candidate_features import features_of
 from lamps_core.policy_training.curve_network import CurveForecaster, CurveNetwork
@@ -133,19 +132,23 @@ def _keep(run: TrainingRun, weights: Mapping[str, np.ndarray], learner: Learner)
 def lessons_of(task: Task, number: str) -> list[Lesson]:
     """The curves of a task that a policy follows: its losses, or its seconds and the objectives that are sums."""
     if number == LOSS:
-        return [_lesson(task, task.losses)]
-    steps = [task.step_seconds[:, 1:]]
+        return [_lesson(task, [followed_numbers(losses) for losses in _rows(task, task.losses)])]
+    costs = [task.step_seconds]
     for column, objective in enumerate(task.objectives):
         if objective.aggregate == "sum":
-            steps.append(np.diff(task.values[..., column], axis=1))
-    first = task.step_seconds[:, :1]
-    return [_lesson(task, seconds_so_far(np.concatenate([first, costs], axis=1))) for costs in steps]
+            costs.append(np.diff(task.values[..., column], axis=1, prepend=0.0))
+    seconds = _rows(task, task.step_seconds)
+    return [_lesson(task, followed_costs(seconds, _rows(task, steps))) for steps in costs]
 
 
-def _lesson(task: Task, values: FloatArray) -> Lesson:
-    """Of (m, L) numbers."""
+def _rows(task: Task, values: FloatArray) -> list[FloatArray]:
+    """(m,) the rows of each curve, of (m, L) numbers."""
+    return [curve[:rows] for curve, rows in zip(values, task.rows, strict=True)]
+
+
+def _lesson(task: Task, curves: Sequence[FloatArray]) -> Lesson:
     return Lesson(
-        [followed_numbers(curve[:rows]) for curve, rows in zip(values, task.rows, strict=True)],
+        curves,
         task.complete & (task.rows > 1),
         features_of(task.candidates, task.epoch_cost, task.parameters),
     )
