@@ -30,8 +30,11 @@ class ShortOfMemory(LampsError):
             reason: as the library told it.
             micro_batch_size: rows in a pass on each device, that were too many.
         """
-        super().__init__(f"out of memory at micro-batch {micro_batch_size}: {reason}")
-        self.micro_batch_size = micro_batch_size
+        super().__init__(reason, micro_batch_size)  # what a pickled one is made of again
+        self.reason, self.micro_batch_size = reason, micro_batch_size
+
+    def __str__(self) -> str:
+        return f"out of memory at micro-batch {self.micro_batch_size}: {self.reason}"
 
 
 class WorkerDied(LampsError):
