@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 METHODS = ("cheapest", "universal", "blind")
 JUDGE = "cheapest"  # runs to the end
 LAYERS = (1, 2, 3, 4, 5, 6)
-TRAIN_ROWS, TEST_ROWS = 96, 64
+TRAIN_ROWS, TEST_ROWS = 256, 96
 # The zoo's rate is 1e-3, really pretrained models like less: one that both learn with in so few rows.
 LEARNING_RATE = 5e-4
 SETTINGS: dict[str, Any] = {
