@@ -7,6 +7,7 @@ them, as of any file. A revision that is a commit is not asked for again once it
 from __future__ import annotations
 
 import contextlib
+import difflib
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -79,14 +80,31 @@ def find(name: str, wanted: Wanted = POLICY) -> Found:
     """What a name means: what lies there, else a repository of the hub; any other path is given back as it is.
 
     Raises:
-        BadInput: it is no path, and the hub does not give it, and it is not in the cache.
+        BadInput: it is nearly a path; or it is none, and the hub does not give it, and it is not in the cache.
     """
     asked = hub_id(name)
     if asked is None:
         path = Path(name)
         return Found(path, path.resolve().stem, None)
+    _refuse_misspelt_path(asked, wanted)
     folder = _snapshot(asked, wanted)
     return Found(folder, asked.repository, folder.name)
+
+
+def _refuse_misspelt_path(asked: HubId, wanted: Wanted) -> None:
+    """What is nearly a path that is there is not asked of the hub, where a stranger may own that name."""
+    folder, name = asked.repository.split("/")
+    here: dict[str, str] = {}
+    if asked.revision is None:
+        with contextlib.suppress(OSError):  # no folder, or one that cannot be read
+            for path in sorted(Path(folder).iterdir()):
+                here |= {path.stem: path.name, path.name: path.name}
+    close = difflib.get_close_matches(name, here, n=1, cutoff=0.8)
+    if close:
+        raise BadInput(
+            f"{wanted.option} {asked}: there is no such {wanted.noun} here; did you mean {folder}/{here[close[0]]}? "
+            f"(The hub's repository is {asked}@main.)"
+        )
 
 
 def at_commit(name: str, commit: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,22 @@ def test_what_is_not_in_the_cache_is_one_clear_line_where_the_hub_is_off_or_down
         BadInput, match=r"--curves ada/curves: .* not in the cache, and the hub is switched off"
     ):
         curves_to_read("ada/curves")
+
+
+def test_what_is_nearly_a_path_is_not_asked_of_the_hub(
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(POLICY, "ada/polcy")
+    (tmp_path / "ada").mkdir()
+    shutil.copy(POLICY, tmp_path / "ada" / "policy.zip")
+    monkeypatch.chdir(tmp_path)
+    asked = len(hub.asked)
+    with pytest.raises(BadInput, match=r"--policy ada/polcy: .* did you mean ada/policy.zip\?"):
+        find("ada/polcy")
+    with pytest.raises(BadInput, match=r"did you mean ada/policy.zip\?"):
+        find("ada/policy")
+    assert len(hub.asked) == asked
+    assert read_policy(find("ada/polcy@main").path).digest() == read_policy(POLICY).digest()
 
 
 def test_a_commit_is_loaded_again_whatever_came_since_and_without_asking(
