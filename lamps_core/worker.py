@@ -157,5 +157,5 @@ def _failure(error: Exception, message: dict[str, Any]) -> dict[str, Any]:
     if isinstance(error, CandidateFailed):
         return {"kind": "failed", "reason": str(error)}
     if isinstance(error, ShortOfMemory):
-        return {"kind": "short", "reason": str(error), "micro_batch_size": error.micro_batch_size}
+        return {"kind": "short", "reason": error.reason, "micro_batch_size": error.micro_batch_size}
     raise error

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import math
 import multiprocessing
@@ -249,6 +250,23 @@ def test_a_worker_sees_its_own_device_and_prints_to_its_log(
     assert process.exitcode == 0
     assert log.read_text().splitlines() == ["to standard output", "to standard error"]
     assert "to standard" not in "".join(capfd.readouterr())
+
+
+def count_objects(told: Connection) -> None:
+    """Tell what the garbage collector leaves alone, and what it searches."""
+    told.send((gc.get_freeze_count(), len(gc.get_objects())))
+
+
+def test_a_worker_does_not_search_for_garbage_what_the_fork_server_imported() -> None:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["lamps_core.worker_preload"])
+    answer, told = context.Pipe()
+    process = context.Process(target=count_objects, args=(told,))
+    process.start()
+    assert answer.poll(180)
+    frozen, searched = answer.recv()
+    process.join(180)
+    assert searched < frozen / 5
 
 
 def test_slots_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
