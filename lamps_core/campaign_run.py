@@ -92,9 +92,8 @@ class CampaignRun:
         self.spent_seconds = 0.0
         self.steps = 0
         self._notices: list[str] = []
-        self._tracking = Tracking(
-            request.track, Path(self._folder) / HIDDEN / "trackers", failed=self._notices.append
-        )
+        notes = Path(str(self._folder)) / HIDDEN / "trackers"  # of a store nothing is told: refused above
+        self._tracking = Tracking(request.track, notes, failed=self._notices.append)
 
     @property
     def id(self) -> str:
