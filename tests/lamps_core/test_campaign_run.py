@@ -63,6 +63,14 @@ def test_a_campaign_goes_on_from_the_step_it_was_stopped_at(topics_csv: Path, tm
     assert facts(tmp_path / "curves") == facts(tmp_path / "whole")
 
 
+def test_a_campaign_in_a_store_is_planned_and_has_no_trackers(topics_csv: Path, tmp_path: Path) -> None:
+    curves = f"memory://{tmp_path.name}/curves"
+    request = dataclasses.replace(request_of(topics_csv, tmp_path), curves=curves)
+    assert len(CampaignRun(request).plan(CPU).pairs) == 1
+    with pytest.raises(BadInput, match="--track keeps its files beside the curves"):
+        CampaignRun(dataclasses.replace(request, track=("tensorboard",)))
+
+
 def test_a_step_that_was_committed_and_lost_its_row_is_not_trained_again(
     topics_csv: Path, tmp_path: Path
 ) -> None:
