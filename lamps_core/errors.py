@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _CREDENTIALS = re.compile(r"//[^/\s]*@")  # of a URL
 
@@ -72,6 +76,28 @@ class PushFailed(LampsError):
 
     def __str__(self) -> str:
         return self.reason
+
+
+def no_such(option: str, name: str, noun: str, known: Iterable[str], *, more: str = "") -> BadInput:
+    """What to raise where a name is none of those there are; it tells the nearest of them, and all.
+
+    >>> print(no_such("--policy", "cheapst", "policy", ["blind", "cheapest"]))
+    --policy cheapst: no such policy; did you mean cheapest? (there are blind, cheapest)
+    """
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return BadInput(f"{option} {name}: no such {noun}{hint} (there are {', '.join(known)}{more})")
+
+
+def did_you_mean(name: str, known: Iterable[str], *, most: int = 1) -> str:
+    """The end of a line about a name: the nearest of those there are, or nothing if none is near.
+
+    >>> did_you_mean("lable", ["label", "text"])
+    ' (did you mean label?)'
+    """
+    close = difflib.get_close_matches(name, list(known), n=most)
+    return f" (did you mean {' or '.join(close)}?)" if close else ""
 
 
 def first_line(error: Exception) -> str:

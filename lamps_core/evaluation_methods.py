@@ -5,11 +5,10 @@ Owns the names and what is refused before anything runs. Does not replay or trai
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from lamps_core.errors import BadInput
+from lamps_core.errors import BadInput, no_such
 from lamps_core.hub_download import find
 from lamps_core.policies import UNIVERSAL, shipped_policy
 
@@ -113,11 +112,7 @@ def _names(methods: Sequence[str], known: dict[str, Contender]) -> list[str]:
     names: list[str] = []
     for asked in methods:
         if asked not in words and asked not in known:
-            close = difflib.get_close_matches(asked, [*known, *words], n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise BadInput(
-                f"--methods {asked}: no such method{hint} (there are {', '.join([*known, *words])})"
-            )
+            raise no_such("--methods", asked, "method", [*known, *words])
         names += words.get(asked, [asked])
     if not methods:
         names = [*untrained, *(name for name in known if name in {DEFAULT_ALGORITHM, UNIVERSAL})]

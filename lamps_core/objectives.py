@@ -7,7 +7,6 @@ dominance or search.
 
 from __future__ import annotations
 
-import difflib
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +15,7 @@ import numpy as np
 
 from lamps_core.budget import GPU_HOUR_PRICE, check_price
 from lamps_core.curves import MEASURED_COLUMNS
-from lamps_core.errors import BadInput
+from lamps_core.errors import BadInput, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -188,8 +187,7 @@ def _hint(name: str) -> str:
     """The objective that was meant, if it can be told."""
     word = name.lower().replace(" ", "_").replace("-", "_")
     meant = [column for column, words in _OTHER_WORDS.items() if word in words]
-    close = meant or difflib.get_close_matches(word, OBJECTIVES, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+    return f" (did you mean {meant[0]}?)" if meant else did_you_mean(word, OBJECTIVES)
 
 
 def bounds_of(objectives: Sequence[Objective]) -> tuple[float, ...]:

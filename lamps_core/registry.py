@@ -10,7 +10,6 @@ only reading can show is a failure there.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import os.path
 import re
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from lamps_core.errors import BadInput
+from lamps_core.errors import BadInput, did_you_mean
 from lamps_core.resources import data_path
 
 if TYPE_CHECKING:
@@ -193,8 +192,7 @@ def _refuse_unknown(entry: str) -> None:
         raise BadInput(f"dataset {_shown(entry)}: no such file or folder")
     if entry.partition(":")[0].count("/") == 1:
         return
-    close = difflib.get_close_matches(entry, registered_datasets(), n=3)
-    hint = f" (did you mean {' or '.join(close)}?)" if close else f"; registered are {_known_names()}"
+    hint = did_you_mean(entry, registered_datasets(), most=3) or f"; registered are {_known_names()}"
     raise BadInput(
         f"{_shown(entry)} is no registered dataset, file, folder or hub id such as org/name:config{hint}"
     )
@@ -287,8 +285,7 @@ def _read_entry(path: Path, name: object, entry: object) -> RegisteredDataset:
         )
     for key in entry:
         if key not in _KEYS:
-            close = difflib.get_close_matches(str(key), _KEYS, n=1)
-            hint = f" (did you mean {close[0]}?)" if close else f"; keys are {', '.join(_KEYS)}"
+            hint = did_you_mean(str(key), _KEYS) or f"; keys are {', '.join(_KEYS)}"
             raise BadInput(f"{where}: unknown key {key!r}{hint}")
     texts = {key: _text(entry[key], f"{where}, key {key}") for key in _TEXTS if key in entry}
     columns = _columns(entry.get("input_columns"), f"{where}, key input_columns")

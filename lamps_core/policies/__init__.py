@@ -6,12 +6,11 @@ index. Masking is the caller's: a candidate that may not be chosen is False in `
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
-from lamps_core.errors import BadInput
+from lamps_core.errors import no_such
 from lamps_core.hub_download import Found, find
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies.trained import load_trained, looks_like_a_path
@@ -131,12 +130,8 @@ def load_policy(
     if name not in POLICIES and looks_like_a_path(name):
         return load_trained(name, candidates=candidates, objectives=asked)
     if name not in POLICIES:
-        close = difflib.get_close_matches(name, POLICIES, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise BadInput(
-            f"--policy {name}: no such policy{hint} (there are {', '.join(POLICIES)}, "
-            "and the folder, .zip or hub id of a trained one)"
-        )
+        trained = ", and the folder, .zip or hub id of a trained one"
+        raise no_such("--policy", name, "policy", POLICIES, more=trained)
     return POLICIES[name](seed, asked)
 
 

@@ -5,11 +5,10 @@ Owns the names. Each algorithm has a file of its own.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from lamps_core.errors import BadInput
+from lamps_core.errors import no_such
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,7 +142,5 @@ def algorithm(name: str) -> Algorithm:
     """
     known = algorithms()
     if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise BadInput(f"--algorithm {name}: no such algorithm{hint} (there are {', '.join(known)})")
+        raise no_such("--algorithm", name, "algorithm", known)
     return known[name]

@@ -7,7 +7,6 @@ beside `out`, which the finished policy leaves no trace of. Knows no algorithm.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import fcntl
 import json
 import os
@@ -15,7 +14,7 @@ import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.errors import BadInput
+from lamps_core.errors import BadInput, no_such
 from lamps_core.files import make_folder, write_json
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
@@ -184,9 +183,7 @@ def _without(tasks: tuple[Task, ...], exclude: tuple[str, ...]) -> tuple[Task, .
     known = sorted({task.dataset for task in tasks})
     for name in exclude:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise BadInput(f"--exclude-dataset {name}: no such dataset{hint} (there are {', '.join(known)})")
+            raise no_such("--exclude-dataset", name, "dataset", known)
     left = tuple(task for task in tasks if task.dataset not in exclude)
     if not left:
         raise BadInput("--exclude-dataset leaves no dataset to train on")
