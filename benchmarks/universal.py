@@ -5,8 +5,10 @@ datasets of the same curves. What is left out in turn: three groups of datasets;
 search is over the other; families of models, while the search is over them alone. The universal algorithm and
 `portfolio` are then trained on the rest, with fewer tasks, networks and updates than the shipped policy.
 
-    python -m benchmarks.universal [--curves networks|language-models|simulated|DIR ...] [--policy PATH] [--datasets N]
+    python -m benchmarks.universal [--curves KIND|DIR ...] [--policy PATH] [--datasets N]
     python -m benchmarks.universal --left-out datasets|candidates|families [--curves DIR]
+
+A kind is `simulated`, or one of `unseen_curves`: networks, language-models, many-language-models.
 """
 
 from __future__ import annotations

@@ -7,8 +7,9 @@ step is an epoch; seconds are CPU time of the process.
 `language-models`: 30 models of 8 families from 60 million to 7 billion parameters, drawn from the rectified scaling law
 L(D) = B / (D_l + D^beta) + E (Lin et al., "Selecting Large Language Model to Fine-tune via Rectified Scaling Law",
 2024). Each step doubles the rows; its cost is proportional to the parameters. All ranges are guesses.
+`many-language-models`: the same law for 70 models, their families and sizes (16 million to 7 billion) drawn anew.
 
-    python -m benchmarks.unseen_curves networks|language-models --out DIR [--seed S]
+    python -m benchmarks.unseen_curves networks|language-models|many-language-models --out DIR [--seed S]
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import torch
 from lamps_core.curves import CURVE_SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from lamps_core.meta_dataset import FloatArray
 
@@ -50,6 +51,8 @@ FAMILIES = {
     "pythia": (160e6, 410e6, 1e9, 1.4e9),
     "llama": (6.7e9, 7e9),
 }
+MANY, LARGEST_FAMILY = 70, 6  # models
+LEAST_SIZE, GREATEST_SIZE = 16e6, 7e9
 FIRST_ROWS = 200  # of the first step
 SECONDS_A_ROW = 0.01  # to train on, for a billion parameters
 EVALUATED_ROWS, LOADING_SECONDS = 1000, 5.0
@@ -205,14 +208,35 @@ def _evaluated(network: torch.nn.Module, data: Tabular, cut: int) -> float:
     return min(told, most) if np.isfinite(told) else most
 
 
-def language_model_rows(seed: int) -> Iterator[list[dict[str, Any]]]:
-    """The rows of each dataset of `language-models`."""
+def many_language_model_rows(seed: int) -> Iterator[list[dict[str, Any]]]:
+    """The rows of each dataset of `many-language-models`."""
+    chance = np.random.default_rng([seed, 3])
+    families: dict[str, tuple[float, ...]] = {}
+    left = MANY
+    while left:
+        count = min(left, int(chance.integers(1, LARGEST_FAMILY + 1)))
+        sizes = np.unique(np.exp(chance.uniform(np.log(LEAST_SIZE), np.log(GREATEST_SIZE), count)).round(-6))
+        word = "".join(chance.choice(list("abcdefghijklmnopqrstuvwxyz"), 6))
+        families[word] = tuple(sizes.tolist())
+        left -= len(sizes)
+    return language_model_rows(seed, families)
+
+
+def language_model_rows(
+    seed: int, families: Mapping[str, Sequence[float]] = FAMILIES
+) -> Iterator[list[dict[str, Any]]]:
+    """The rows of each dataset of `language-models`.
+
+    Args:
+        seed: of skills and datasets.
+        families: the parameters of each one's models.
+    """
     chance = np.random.default_rng([seed, 2])
-    parameters = np.array([one for sizes in FAMILIES.values() for one in sizes])
-    family = np.repeat(np.arange(len(FAMILIES)), [len(sizes) for sizes in FAMILIES.values()])
-    names = [f"{one}-{size / 1e6:.0f}m" for one, sizes in FAMILIES.items() for size in sizes]
+    parameters = np.array([one for sizes in families.values() for one in sizes])
+    family = np.repeat(np.arange(len(families)), [len(sizes) for sizes in families.values()])
+    names = [f"{one}-{size / 1e6:.0f}m" for one, sizes in families.items() for size in sizes]
     # How good a family and a model are everywhere, in the logarithm of the loss.
-    skill = 0.15 * chance.standard_normal(len(FAMILIES))[family] + 0.07 * chance.standard_normal(len(names))
+    skill = 0.15 * chance.standard_normal(len(families))[family] + 0.07 * chance.standard_normal(len(names))
     for place in range(DATASETS):
         losses, train, step = _scaling(parameters, family, skill, chance)
         yield [
@@ -266,6 +290,7 @@ def beside_training(second: Seconds) -> Seconds:
 KINDS: dict[str, Callable[[int], Iterator[list[dict[str, Any]]]]] = {
     "networks": network_rows,
     "language-models": language_model_rows,
+    "many-language-models": many_language_model_rows,
 }
 
 
