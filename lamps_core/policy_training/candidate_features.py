@@ -23,15 +23,19 @@ class Features:
 
     Attributes:
         size: (m,) logarithm of the expected cost of an epoch, with mean 0 and deviation 1 (0 where all are equal).
+        spread: that deviation before it was made 1.
         likeness: (m, m) of names, 1 on the diagonal, positive semidefinite.
     """
 
     size: FloatArray
+    spread: float
     likeness: FloatArray
 
     def of(self, places: IntArray) -> Features:
         """Of some of them, in the order of their places, as if there were no others."""
-        return Features(_standardised(self.size[places]), self.likeness[np.ix_(places, places)])
+        return Features(
+            *_standardised(self.spread * self.size[places]), self.likeness[np.ix_(places, places)]
+        )
 
 
 def features_of(names: Sequence[str], epoch_cost: FloatArray, parameters: FloatArray) -> Features:
@@ -45,14 +49,15 @@ def features_of(names: Sequence[str], epoch_cost: FloatArray, parameters: FloatA
     known = np.isfinite(epoch_cost) & (epoch_cost > 0)
     cost = epoch_cost if known.sum() >= np.isfinite(parameters).sum() else parameters
     size = np.log(np.where(np.isfinite(cost) & (cost > 0), cost, np.nan))
-    return Features(_standardised(size), likeness(names))
+    return Features(*_standardised(size), likeness(names))
 
 
-def _standardised(size: FloatArray) -> FloatArray:
+def _standardised(size: FloatArray) -> tuple[FloatArray, float]:
+    """(m,) as `Features` has it, and its deviation."""
     middle = np.nanmean(size) if np.isfinite(size).any() else 0.0
     size = np.where(np.isfinite(size), size - middle, 0.0)
     deviation = float(size.std())
-    return size / deviation if deviation > 1e-9 else np.zeros_like(size)
+    return (size / deviation, deviation) if deviation > 1e-9 else (np.zeros_like(size), 0.0)
 
 
 def likeness(names: Sequence[str]) -> FloatArray:

@@ -175,9 +175,15 @@ class CurveForecaster:
     and Blundell, "Simple and scalable predictive uncertainty estimation using deep ensembles", 2017).
     """
 
-    def __init__(self, members: Sequence[CurveNetwork]) -> None:
-        """Take the networks, as they are; at least one."""
+    def __init__(self, members: Sequence[CurveNetwork], *, grows_with_size: bool) -> None:
+        """Take the networks, as they are; at least one.
+
+        Args:
+            members: that were trained on the same kind of number.
+            grows_with_size: see `observed`.
+        """
         self._members = [member.eval() for member in members]
+        self._grows_with_size = grows_with_size
         self.factors = FACTORS * len(self._members)
 
     @one_thread()
@@ -190,7 +196,7 @@ class CurveForecaster:
             complete: (m,) whose last row is the complete value.
             features: of the candidates.
         """
-        seen = observed(curves, complete, features)
+        seen = observed(curves, complete, features, grows_with_size=self._grows_with_size)
         asked = _batch_of_one(seen.tokens), _batch_of_one(features.likeness), torch.zeros(1, len(curves))
         answers = [member(*asked) for member in self._members]
         means = np.stack([_only(one.mean) for one in answers])
@@ -215,13 +221,24 @@ def _only(values: torch.Tensor) -> FloatArray:
     return np.asarray(values[0].double().numpy())
 
 
-def observed(curves: Sequence[FloatArray], complete: BoolArray, features: Features) -> Observed:
-    """Turn curves into tokens; see `CurveForecaster.forecast`."""
+def observed(
+    curves: Sequence[FloatArray], complete: BoolArray, features: Features, *, grows_with_size: bool
+) -> Observed:
+    """Turn curves into tokens.
+
+    Args:
+        curves: see `CurveForecaster.forecast`.
+        complete: see there.
+        features: see there.
+        grows_with_size: the number is a cost, and those of two candidates may be as far apart as their sizes before
+            a row shows it: a zero-shot evaluation may take the same time for all.
+    """
     rows = np.array([len(curve) - 1 for curve in curves])
     values = padded(curves)
     mean, steps, reached = _mean_curve(values)
     distance = np.where(np.isfinite(values), values - mean, np.nan)
-    apart = _apart(distance)
+    by_size = features.size * (features.spread if grows_with_size else 0.0)
+    apart = float(np.hypot(_apart(distance), by_size.std()))
     length = expected_length(rows, complete)
     row, own = np.maximum(rows, 0), np.arange(len(rows))
     now = np.where(np.isfinite(values[own, row]), values[own, row], mean[row])
@@ -247,6 +264,8 @@ def observed(curves: Sequence[FloatArray], complete: BoolArray, features: Featur
         relative(spread),
         np.where(complete, relative(now - (now[complete].mean() if complete.any() else 0.0)), 0.0),
         features.size,
+        features.spread,
+        relative(by_size),
         np.log(apart),
         np.log(len(rows)),
         np.log(length),
@@ -259,7 +278,7 @@ def observed(curves: Sequence[FloatArray], complete: BoolArray, features: Featur
     return Observed(tokens, now, now + drop, apart)
 
 
-INPUTS = 3 * len(GRID) + 26
+INPUTS = 3 * len(GRID) + 28
 
 
 def padded(curves: Sequence[FloatArray]) -> FloatArray:
@@ -281,7 +300,8 @@ def _mean_curve(values: FloatArray) -> tuple[FloatArray, FloatArray, IntArray]:
     taken = np.where(both, np.clip(np.diff(values, axis=1), -MOST_DROP, MOST_DROP), 0.0)
     count = both.sum(axis=0)
     steps = np.concatenate([[0.0], taken.sum(axis=0) / np.maximum(count, 1)])
-    first = float(values[known[:, 0], 0].mean()) if known[:, 0].any() else 0.0
+    begun = int(known.any(axis=0).argmax())  # a zero-shot evaluation that costs nothing has no logarithm
+    first = float(values[known[:, begun], begun].mean()) if known.any() else 0.0
     return first + np.cumsum(steps), steps, np.concatenate([[0], count])
 
 

@@ -45,11 +45,13 @@ class Lesson:
         curves: (m,) of the number after each row; NaN where unknown.
         complete: (m,) whose last row is the complete value.
         features: of the candidates.
+        grows_with_size: see `curve_network.observed`.
     """
 
     curves: Sequence[FloatArray]
     complete: BoolArray
     features: Features
+    grows_with_size: bool
 
 
 @dataclass(frozen=True)
@@ -168,9 +170,11 @@ def _drawn(groups: Sequence[tuple[float, Sequence[Lesson]]], generator: np.rando
 
 
 def example(lesson: Lesson, generator: np.random.Generator) -> Example:
-    """Break a search off: over some of the candidates, their numbers raised to some power, somewhere."""
+    """Break a search off, somewhere: over some of the candidates, their losses raised to some power."""
     chosen = _some(len(lesson.curves), generator)
     power = math.exp(generator.uniform(-0.4, 0.4))
+    if lesson.grows_with_size:  # a power of a cost grows with the size as no cost does
+        power = 1.0
     curves = [power * np.asarray(lesson.curves[place]) for place in chosen]
     features = lesson.features.of(chosen)
     last = np.array([len(curve) - 1 for curve in curves])
@@ -180,7 +184,8 @@ def example(lesson: Lesson, generator: np.random.Generator) -> Example:
         row, complete = promoted(curves, can_end, features.size, generator)
     else:
         row, complete = broken_off(last, can_end, final, generator)
-    seen = observed([curve[: at + 1] for curve, at in zip(curves, row, strict=True)], complete, features)
+    begun = [curve[: at + 1] for curve, at in zip(curves, row, strict=True)]
+    seen = observed(begun, complete, features, grows_with_size=lesson.grows_with_size)
     ends = np.where(lesson.complete[chosen] & ~complete, (final - seen.base) / seen.apart, np.nan)
     if np.isfinite(ends).any():
         middle = np.nanmedian(ends)

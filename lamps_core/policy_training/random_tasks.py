@@ -17,6 +17,8 @@ from lamps_core.objectives import parse_objectives
 
 FEWEST, MOST = 8, 90  # candidates
 LEAST_LOSS, MOST_LOSS = 1e-4, 1e3
+STEADY = 0.4  # of the tasks: learning does not saturate in the rows there are
+FREE_EVALUATION = 0.15  # of the tasks: nothing but training takes time
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ def random_task(seed: int) -> Task:
     candidates = _candidates(chance)
     count = len(candidates.size)
     rows_trained, lengths = _schedule(chance, count)
-    losses = _losses(chance, candidates, rows_trained)
+    # Chance of its own: what it was added to stays as it was for each seed.
+    losses = _losses(chance, np.random.default_rng([seed, 21]), candidates, rows_trained)
     train, step = _seconds(chance, candidates, rows_trained)
     behind = np.arange(losses.shape[1]) >= lengths[:, None]
     losses, train = np.where(behind, np.nan, losses), np.where(behind, np.nan, train)
@@ -103,8 +106,17 @@ def _schedule(chance: np.random.Generator, count: int) -> tuple[np.ndarray, np.n
     return rows, np.minimum(lengths, len(rows)).astype(np.int64)
 
 
-def _losses(chance: np.random.Generator, candidates: _Candidates, rows: np.ndarray) -> np.ndarray:
-    """(m, L) from a start to an end along a power law of the rows seen, in the logarithm of the loss."""
+def _losses(
+    chance: np.random.Generator, steady: np.random.Generator, candidates: _Candidates, rows: np.ndarray
+) -> np.ndarray:
+    """(m, L) from a start to an end along a power law of the rows seen, in the logarithm of the loss.
+
+    Args:
+        chance: of all that is not `steady`'s.
+        steady: whether, and from when on, each doubling of the rows brings as much as the one before.
+        candidates: of the task.
+        rows: (L,) that each step trains on.
+    """
     count, seen = len(candidates.size), np.cumsum(rows)
     unit = np.exp(chance.uniform(np.log(0.02), np.log(0.8)))  # how far ends lie apart
     drop = np.exp(chance.uniform(np.log(0.1), np.log(2.5)))
@@ -122,6 +134,10 @@ def _losses(chance: np.random.Generator, candidates: _Candidates, rows: np.ndarr
     )
     raised = (seen / half[:, None]) ** power[:, None]
     learned = raised / (1.0 + raised)
+    if steady.random() < STEADY:
+        begun = steady.uniform(np.log(0.3 * seen[1]), np.log(0.3 * seen[-1]))
+        begun = np.exp(begun + steady.uniform(0.1, 0.9) * steady.standard_normal(count))[:, None]
+        learned = np.log1p(seen / begun) / np.log1p(seen[-1] / begun)
     curve = start[:, None] + (end - start)[:, None] * learned
     if chance.random() < 0.5:  # the loss itself, not its logarithm, follows the law
         curve = np.log(np.exp(start)[:, None] + (np.exp(end) - np.exp(start))[:, None] * learned)
@@ -179,6 +195,7 @@ def _seconds(
     epoch = 10 ** chance.uniform(0.0, 3.5) * candidates.cost
     clock = np.exp(chance.uniform(0.01, 0.2) * chance.standard_normal((len(epoch), len(rows))))
     train = epoch[:, None] * rows * clock
-    evaluation = epoch * np.exp(chance.uniform(np.log(0.003), np.log(0.3)))
-    fixed = np.median(epoch) * np.exp(chance.uniform(np.log(1e-4), np.log(0.1)))
-    return train, train + (evaluation[:, None] * clock + fixed)
+    evaluation = epoch * np.exp(chance.uniform(np.log(3e-4), np.log(0.3)))
+    fixed = np.median(epoch) * np.exp(chance.uniform(np.log(1e-4), np.log(0.3)))
+    beside = evaluation[:, None] * clock + fixed
+    return train, train + beside * (chance.random() > FREE_EVALUATION)

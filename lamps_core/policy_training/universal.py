@@ -132,13 +132,14 @@ def _keep(run: TrainingRun, weights: Mapping[str, np.ndarray], learner: Learner)
 def lessons_of(task: Task, number: str) -> list[Lesson]:
     """The curves of a task that a policy follows: its losses, or its seconds and the objectives that are sums."""
     if number == LOSS:
-        return [_lesson(task, [followed_numbers(losses) for losses in _rows(task, task.losses)])]
+        losses = [followed_numbers(one) for one in _rows(task, task.losses)]
+        return [_lesson(task, losses, number)]
     costs = [task.step_seconds]
     for column, objective in enumerate(task.objectives):
         if objective.aggregate == "sum":
             costs.append(np.diff(task.values[..., column], axis=1, prepend=0.0))
     seconds = _rows(task, task.step_seconds)
-    return [_lesson(task, followed_costs(seconds, _rows(task, steps))) for steps in costs]
+    return [_lesson(task, followed_costs(seconds, _rows(task, steps)), number) for steps in costs]
 
 
 def _rows(task: Task, values: FloatArray) -> list[FloatArray]:
@@ -146,11 +147,12 @@ def _rows(task: Task, values: FloatArray) -> list[FloatArray]:
     return [curve[:rows] for curve, rows in zip(values, task.rows, strict=True)]
 
 
-def _lesson(task: Task, curves: Sequence[FloatArray]) -> Lesson:
+def _lesson(task: Task, curves: Sequence[FloatArray], number: str) -> Lesson:
     return Lesson(
         curves,
         task.complete & (task.rows > 1),
         features_of(task.candidates, task.epoch_cost, task.parameters),
+        grows_with_size=number == COST,
     )
 
 
@@ -164,7 +166,10 @@ def _simulated(seed: int) -> Sequence[Task]:
 
 def load(file: PolicyFile, *, name: str, objectives: Sequence[Objective]) -> UniversalPolicy:
     """The policy of a file; see `algorithms.Load`."""
-    forecasters = {number: CurveForecaster(_networks(file, number, name)) for number in (LOSS, COST)}
+    forecasters = {
+        number: CurveForecaster(_networks(file, number, name), grows_with_size=number == COST)
+        for number in (LOSS, COST)
+    }
     return UniversalPolicy(forecasters, objectives=objectives, name=name)
 
 

@@ -145,7 +145,8 @@ def test_running_candidates_are_believed_to_end_where_they_are_expected_to() -> 
     told = policy.outlook(observation)
     beside = policy.outlook(_with(observation, pending))
     others = ~pending
-    assert (beside.gain[others] <= told.gain[others] + 1e-12).all()
+    assert beside.gain[others].sum() < told.gain[others].sum()
+    assert (beside.gain[others] <= told.gain[others] + 0.01).all()  # of two that would do, another may be asked
     assert policy.select(_with(observation, pending)) != first
 
 
@@ -241,7 +242,8 @@ def test_scenarios_are_those_of_the_forecast() -> None:
     level = (told.ends - told.mean).mean(axis=1)
     assert level.std() == pytest.approx(np.sqrt(FACTORS) * 2.0, rel=0.1)  # what they share
     apart = told.ends - told.mean - level[:, None]
-    assert np.quantile(np.abs(apart), 0.5) == pytest.approx(0.5 * 0.741, rel=0.1)  # Student's t of 4 degrees
+    assert np.quantile(np.abs(apart), 0.5) == pytest.approx(0.5 * 0.674, rel=0.1)  # normal: no wonders
+    assert np.abs(apart).max() < 5.0 * 0.5
     assert told.news.std() == pytest.approx(1.0, rel=0.1)
 
 

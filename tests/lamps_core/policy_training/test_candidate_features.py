@@ -21,7 +21,11 @@ def test_sizes_are_the_parameters_where_no_cost_is_known_and_none_where_all_are_
     assert features_of(["a", "b", "c"], unknown, np.array([1e6, 1e7, 1e8])).size == pytest.approx(
         [-(1.5**0.5), 0.0, 1.5**0.5]
     )
+    assert features_of(["a", "b", "c"], unknown, np.array([1e6, 1e7, 1e8])).spread == pytest.approx(
+        np.log(10.0) * (2 / 3) ** 0.5
+    )
     assert features_of(["a", "b", "c"], unknown, unknown).size.tolist() == [0.0, 0.0, 0.0]
+    assert features_of(["a", "b", "c"], unknown, unknown).spread == 0.0
     assert features_of(["a", "b", "c"], np.full(3, 5.0), unknown).size.tolist() == [0.0, 0.0, 0.0]
 
 
@@ -32,4 +36,5 @@ def test_a_part_of_the_candidates_is_told_as_if_there_were_no_others() -> None:
     part = features_of(names, unknown, parameters).of(chosen)
     alone = features_of([names[place] for place in chosen], unknown[chosen], parameters[chosen])
     assert part.size == pytest.approx(alone.size)
+    assert part.spread == pytest.approx(alone.spread)
     assert part.likeness == pytest.approx(alone.likeness)

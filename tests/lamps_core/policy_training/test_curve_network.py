@@ -10,7 +10,7 @@ import torch
 from scipy.stats import multivariate_t
 
 from lamps_core.policies import UNIVERSAL, shipped_policy
-from lamps_core.policies.universal import LOSS
+from lamps_core.policies.universal import COST, LOSS
 from lamps_core.policy_file import read_policy
 from lamps_core.policy_training.candidate_features import Features, features_of
 from lamps_core.policy_training.curve_network import (
@@ -19,6 +19,7 @@ from lamps_core.policy_training.curve_network import (
     INPUTS,
     LOOKS,
     CurveForecaster,
+    CurveNetwork,
     expected_length,
     observed,
     place_of,
@@ -44,7 +45,11 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def shipped() -> CurveForecaster:
     """Of losses."""
-    return CurveForecaster(_networks(read_policy(shipped_policy(UNIVERSAL)), LOSS, "shipped"))
+    return CurveForecaster(_shipped_networks(LOSS), grows_with_size=False)
+
+
+def _shipped_networks(number: str) -> list[CurveNetwork]:
+    return _networks(read_policy(shipped_policy(UNIVERSAL)), number, "shipped")
 
 
 def some_curves(count: int = 5, rows: int = 4) -> list[FloatArray]:
@@ -115,6 +120,23 @@ def test_a_forecast_leans_on_how_complete_curves_ended(shipped: CurveForecaster)
     assert much < little - 0.2
 
 
+def test_a_large_candidate_is_expected_to_cost_more_before_a_row_shows_it() -> None:
+    """Zero-shot evaluations that take as long for all, and what two small ones cost in all, in logarithms."""
+    forecaster = CurveForecaster(_shipped_networks(COST), grows_with_size=True)
+    small = np.log(np.cumsum(2.0 ** np.arange(9)))
+    curves = [np.append(0.0, small), np.append(0.0, 1.0 + small), *[np.zeros(1)] * 3]
+    told = forecaster.forecast(curves, np.array([True, True, False, False, False]), features())
+    assert told.mean[2] < told.mean[3] < told.mean[4]
+    assert told.mean[4] - told.mean[0] > 2.0  # that is 55 times as large
+
+
+def test_an_evaluation_that_costs_nothing_has_no_logarithm_and_makes_no_difference() -> None:
+    begun: list[FloatArray] = [np.array([np.nan, 5.0 + place, 6.0 + place]) for place in range(4)]
+    seen = observed(begun, NONE[:4], features(4), grows_with_size=False)
+    assert seen.now == pytest.approx([6.0, 7.0, 8.0, 9.0])
+    assert seen.apart < 2.0  # the level tells nobody apart
+
+
 def test_a_candidate_that_failed_at_once_and_one_alone_are_no_trouble(shipped: CurveForecaster) -> None:
     curves = [np.array([]), np.array([1.0, 0.9]), np.array([np.nan, 1.0])]
     told = shipped.forecast(curves, np.zeros(3, dtype=bool), features(3))
@@ -127,7 +149,7 @@ def test_a_candidate_that_failed_at_once_and_one_alone_are_no_trouble(shipped: C
 
 def test_every_candidate_is_told_by_as_many_numbers_none_of_them_wild() -> None:
     curves: list[FloatArray] = [np.array([0.0, 1e6, -1e6]), *some_curves(4, 60)]
-    seen = observed(curves, np.array([False, True, False, False, False]), features())
+    seen = observed(curves, np.array([False, True, False, False, False]), features(), grows_with_size=True)
     assert seen.tokens.shape == (5, INPUTS)
     assert np.abs(seen.tokens).max() < 20.0
 
@@ -137,7 +159,7 @@ def test_the_mean_curve_is_not_bent_by_who_runs_on() -> None:
     curves: list[FloatArray] = [
         np.asarray(place - np.arange(rows) * 0.1, dtype=np.float64) for place, rows in enumerate((9, 9, 2, 2))
     ]
-    seen = observed(curves, np.zeros(4, dtype=bool), features(4))
+    seen = observed(curves, np.zeros(4, dtype=bool), features(4), grows_with_size=False)
     distances = seen.tokens[:2, : len(GRID)]
     assert distances[:, 8] == pytest.approx(distances[:, 0])
     assert distances[1, 8] - distances[0, 8] == pytest.approx(1.0 / seen.apart)
@@ -228,7 +250,10 @@ def test_those_that_did_best_so_far_are_run_on() -> None:
 
 def test_an_example_tells_how_its_curves_went_on() -> None:
     lesson = Lesson(
-        [np.linspace(1.0, 0.0, 11) + place for place in range(4)], np.ones(4, dtype=bool), features(4)
+        [np.linspace(1.0, 0.0, 11) + place for place in range(4)],
+        np.ones(4, dtype=bool),
+        features(4),
+        grows_with_size=False,
     )
     for seed in range(20):
         found = example(lesson, np.random.default_rng(seed))
