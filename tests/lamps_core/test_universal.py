@@ -146,7 +146,9 @@ def test_running_candidates_are_believed_to_end_where_they_are_expected_to() -> 
     beside = policy.outlook(_with(observation, pending))
     others = ~pending
     assert beside.gain[others].sum() < told.gain[others].sum()
-    assert (beside.gain[others] <= told.gain[others] + 0.01).all()  # of two that would do, another may be asked
+    assert (
+        beside.gain[others] <= told.gain[others] + 0.01
+    ).all()  # of two that would do, another may be asked
     assert policy.select(_with(observation, pending)) != first
 
 
