@@ -186,8 +186,8 @@ def parse_objectives(
 def _hint(name: str) -> str:
     """The objective that was meant, if it can be told."""
     word = name.lower().replace(" ", "_").replace("-", "_")
-    meant = [column for column, words in _OTHER_WORDS.items() if word in words]
-    return f" (did you mean {meant[0]}?)" if meant else did_you_mean(word, OBJECTIVES)
+    meant = next((column for column, words in _OTHER_WORDS.items() if word in words), word)
+    return did_you_mean(meant, OBJECTIVES)
 
 
 def bounds_of(objectives: Sequence[Objective]) -> tuple[float, ...]:

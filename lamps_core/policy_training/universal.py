@@ -51,6 +51,10 @@ class UniversalSettings:
     cost_updates: int = 8000
 
 
+GROWS_WITH_SIZE = {
+    LOSS: False,
+    COST: True,
+}  # in training and when networks are asked: see `curve_network.observed`
 ENDED, BEGUN = "ended", "begun"  # parts of a checkpoint
 MOST_MEMBERS = 100  # of which no two trainings share a seed
 FIRST_SIMULATED = 1000  # seed: the small ones are what people evaluate on
@@ -152,7 +156,7 @@ def _lesson(task: Task, curves: Sequence[FloatArray], number: str) -> Lesson:
         curves,
         task.complete & (task.rows > 1),
         features_of(task.candidates, task.epoch_cost, task.parameters),
-        grows_with_size=number == COST,
+        grows_with_size=GROWS_WITH_SIZE[number],
     )
 
 
@@ -167,8 +171,8 @@ def _simulated(seed: int) -> Sequence[Task]:
 def load(file: PolicyFile, *, name: str, objectives: Sequence[Objective]) -> UniversalPolicy:
     """The policy of a file; see `algorithms.Load`."""
     forecasters = {
-        number: CurveForecaster(_networks(file, number, name), grows_with_size=number == COST)
-        for number in (LOSS, COST)
+        number: CurveForecaster(_networks(file, number, name), grows_with_size=grows)
+        for number, grows in GROWS_WITH_SIZE.items()
     }
     return UniversalPolicy(forecasters, objectives=objectives, name=name)
 
