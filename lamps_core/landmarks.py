@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     IntArray = npt.NDArray[np.int64]
 
+LANDMARKS = 8  # K of the paper, and the default of a search
+
 
 def stratified_order(labels: IntArray, *, seed: int) -> IntArray:
     """Order rows so that every prefix holds each class in its share, as nearly as Webster's method gives.
@@ -51,7 +53,7 @@ def stratified_order(labels: IntArray, *, seed: int) -> IntArray:
     return shuffled[np.argsort(keys, kind="stable")].astype(np.int64)
 
 
-def landmark_rows(rows: int, *, landmarks: int = 8) -> tuple[int, ...]:
+def landmark_rows(rows: int, *, landmarks: int = LANDMARKS) -> tuple[int, ...]:
     """Sizes of D_1, ..., D_K: floor(rows / 2^(K-k)). Early subsets of few rows may be empty.
 
     Args:
@@ -71,7 +73,7 @@ def landmark_rows(rows: int, *, landmarks: int = 8) -> tuple[int, ...]:
     return tuple(rows >> (landmarks - k) for k in range(1, landmarks + 1))
 
 
-def rows_of_step(order: IntArray, step: int, landmarks: int = 8) -> IntArray:
+def rows_of_step(order: IntArray, step: int, landmarks: int = LANDMARKS) -> IntArray:
     """Rows that step k trains on: D_k for k = 1..K, all rows for the further epochs after K.
 
     Args:

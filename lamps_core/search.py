@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from lamps_core import front
+from lamps_core.landmarks import LANDMARKS
 from lamps_core.objectives import bounds_of
 from lamps_core.policies import Observation
 from lamps_core.stopping import prospect_of
@@ -98,6 +99,7 @@ class Search:
         objectives: Sequence[Objective],
         budget: Budget,
         forecaster: Forecaster | None = None,
+        landmarks: int = LANDMARKS,
     ) -> None:
         """Begin with no step done.
 
@@ -107,12 +109,14 @@ class Search:
             objectives: what to minimise.
             budget: when to stop.
             forecaster: says how much is still to be won; without one nobody knows.
+            landmarks: K.
         """
         self.candidates = {name: CandidateState(name) for name in names}
         self.policy = policy
         self.objectives = tuple(objectives)
         self.budget = budget
         self.forecaster = forecaster
+        self.landmarks = landmarks
         self.spent_seconds = 0.0
         self.steps = 0
         self._outcomes = 0
@@ -219,6 +223,7 @@ class Search:
             budget_share=self.budget.share(self.spent_seconds, self.steps),
             curves=tuple(np.array(state.curve).reshape(-1, len(self.objectives)) for state in states),
             bounds=bounds_of(self.objectives),
+            landmarks=self.landmarks,
         )
 
     def values(self, state: CandidateState) -> list[float]:

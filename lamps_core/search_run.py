@@ -113,6 +113,7 @@ class SearchRun:
             objectives=request.objectives,
             budget=request.budget,
             forecaster=load_forecaster(policy, request.objectives),
+            landmarks=request.settings.landmarks,
         )
         self.slots = tuple(slots or device_slots(request.parallel))
         self._message = ""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lamps_core.errors import no_such
 from lamps_core.hub_download import Found, find
+from lamps_core.landmarks import LANDMARKS
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies.trained import load_trained, looks_like_a_path
 from lamps_core.policy_file import read_policy
@@ -56,6 +57,7 @@ class Observation:
         curves: (m,) of (steps + 1, n) minimised objectives after each step so far, the last row as in `objectives`;
             NaN where unknown. Empty where whoever observes keeps none: policies that read the past refuse that.
         bounds: (n,) f_max of each objective, minimised; infinite where there is none. Empty where none has one.
+        landmarks: K, after which each step is a full epoch.
     """
 
     names: tuple[str, ...]
@@ -73,6 +75,7 @@ class Observation:
     budget_share: float
     curves: tuple[np.ndarray, ...] = ()
     bounds: tuple[float, ...] = ()
+    landmarks: int = LANDMARKS
 
     def of(self, places: Sequence[int] | np.ndarray) -> Observation:
         """The same search seen of some candidates, in the order of their places; what was spent is spent."""

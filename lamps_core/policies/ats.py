@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lamps_core.landmarks import LANDMARKS
 from lamps_core.policies.expected_cost import epochs_after, expected_cost
 from lamps_core.policies.extrapolation import LEAST_LOSS, LOSS, outlook
 from lamps_core.policies.gains import hypervolume_gains
@@ -67,7 +68,9 @@ class AcceptThenStop:
         mean, ends = seen.mean.copy(), expected_cost(observation).steps
         # One that runs its last early landmark has no line yet: its extrapolation stands.
         fitted = np.flatnonzero(seen.open | (seen.pending & (observation.steps > POINTS)))
-        predicted = [predicted_loss(observation.losses[c], float(ends[c])) for c in fitted]
+        predicted = [
+            predicted_loss(observation.losses[c], float(ends[c]), observation.landmarks) for c in fitted
+        ]
         for column in self._losses:
             mean[fitted, column] = predicted
         seconds = np.maximum(seen.remaining_seconds[choices], _LEAST_SECONDS)
@@ -76,18 +79,19 @@ class AcceptThenStop:
 
 
 @lru_cache(maxsize=4096)
-def predicted_loss(losses: tuple[float, ...], end: float) -> float:
+def predicted_loss(losses: tuple[float, ...], end: float, landmarks: int = LANDMARKS) -> float:
     """The loss at the end of a curve, by the line through its accepted points.
 
     Args:
         losses: of the curve so far, step 0 (no data, so no point) first; at least two training steps.
         end: the last step the curve is expected to have.
+        landmarks: K.
     """
-    data = [math.log(epochs) for epochs in epochs_after(np.arange(1, len(losses))).tolist()]
+    data = [math.log(epochs) for epochs in epochs_after(np.arange(1, len(losses)), landmarks).tolist()]
     logarithm = [math.log(max(loss, LEAST_LOSS)) for loss in losses[1:]]
     first = first_accepted(data, logarithm)
     slope, intercept = _line(data[first:], logarithm[first:])
-    at_end = intercept + slope * math.log(float(epochs_after(end)))
+    at_end = intercept + slope * math.log(float(epochs_after(end, landmarks)))
     return math.exp(min(at_end, logarithm[-1]))
 
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lamps_core.landmarks import LANDMARKS
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
     FloatArray = npt.NDArray[np.float64]
 
-LANDMARKS = 8  # K of the paper, and the default of a search
 FURTHER_EPOCHS = 4  # patience is 3: a curve that stops improving at step K + 1 ends at K + 4
 _TRUST = 1 / 8  # epochs of a candidate's own clock that weigh as much as what the others' clocks say of it
 _EPOCH_TO_ZERO_SHOT = (
@@ -27,16 +28,25 @@ _EPOCH_TO_ZERO_SHOT = (
 )
 
 
-def epochs_after(steps: npt.ArrayLike) -> FloatArray:
+def epochs_after(steps: npt.ArrayLike, landmarks: int = LANDMARKS) -> FloatArray:
     """Epochs' worth of rows trained on by the end of a step: 1/128, 3/128, ... 255/128 at step 8, then one a step.
+
+    Args:
+        steps: landmark steps done.
+        landmarks: K.
 
     >>> epochs_after([0, 1, 2, 8, 10]).tolist()
     [0.0, 0.0078125, 0.0234375, 1.9921875, 3.9921875]
     """
     done = np.maximum(np.asarray(steps, dtype=np.float64), 0.0)
-    doubling = np.minimum(done, LANDMARKS)
-    epochs: FloatArray = (2.0**doubling - 1.0) * 2.0 ** (1 - LANDMARKS) + (done - doubling)
+    doubling = np.minimum(done, landmarks)
+    epochs: FloatArray = (2.0**doubling - 1.0) * 2.0 ** (1 - landmarks) + (done - doubling)
     return epochs
+
+
+def usual_length(landmarks: int = LANDMARKS) -> int:
+    """Landmark steps of a curve, before any has ended."""
+    return landmarks + FURTHER_EPOCHS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +77,9 @@ def expected_cost(observation: Observation) -> ExpectedCost:
     fixed = np.array([clock[0] if clock else 0.0 for clock in clocks])
     spent = np.array([sum(clock[1:]) for clock in clocks])
     trained = np.maximum(spent - done * fixed, 0.0)
-    epochs_done = epochs_after(done)
+    epochs_done = epochs_after(done, observation.landmarks)
     epoch_seconds = shrunken_rate(trained, epochs_done, relative, default=_default_rate(fixed, relative))
-    epochs = epochs_after(steps) - epochs_done
+    epochs = epochs_after(steps, observation.landmarks) - epochs_done
     return ExpectedCost(
         steps=steps,
         epochs=epochs,
@@ -99,7 +109,7 @@ def shrunken_rate(
 
 def _expected_steps(observation: Observation, done: FloatArray) -> FloatArray:
     ended = done[observation.complete]
-    mean = (LANDMARKS + FURTHER_EPOCHS + ended.sum()) / (1 + len(ended))
+    mean = (usual_length(observation.landmarks) + ended.sum()) / (1 + len(ended))
     steps: FloatArray = np.where(observation.complete, done, np.maximum(mean, done + 1.0))
     return steps
 

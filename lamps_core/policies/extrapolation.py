@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lamps_core import front
-from lamps_core.policies.expected_cost import LANDMARKS, epochs_after, expected_cost, shrunken_rate
+from lamps_core.policies.expected_cost import epochs_after, expected_cost, shrunken_rate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,19 +116,22 @@ class _Curves:
         owner: (r,) whose row it is.
         step: (r,) its landmark step.
         last: (m,) the landmark step of each candidate's last row; -1 without one.
+        landmarks: K.
     """
 
     values: FloatArray
     owner: IntArray
     step: IntArray
     last: IntArray
+    landmarks: int
 
     @classmethod
     def of(cls, observation: Observation) -> _Curves:
         lengths = np.array([len(curve) for curve in observation.curves])
         values = np.concatenate(observation.curves)
         owner = np.repeat(np.arange(len(lengths)), lengths)
-        return cls(values, owner, np.arange(len(values)) - (lengths.cumsum() - lengths)[owner], lengths - 1)
+        step = np.arange(len(values)) - (lengths.cumsum() - lengths)[owner]
+        return cls(values, owner, step, lengths - 1, observation.landmarks)
 
     def at(self, column: int, *, first: bool = False) -> FloatArray:
         """(m,) an objective at the last row of each curve, or at its first; NaN without one."""
@@ -156,7 +159,7 @@ def _grown(
     """A sum: what it is now, and what the epochs still to come add."""
     now = curves.at(column)
     added = now - curves.at(column, first=True)
-    epochs = np.where(np.isnan(added), 0.0, epochs_after(curves.last))
+    epochs = np.where(np.isnan(added), 0.0, epochs_after(curves.last, curves.landmarks))
     # Where nobody has trained: the expected training time, else counted operations, whose unit does not matter.
     scale = cost.epoch_seconds if objective.column in _SECONDS else cost.relative_epoch
     if (epochs > 0).any():
@@ -200,7 +203,7 @@ def _steps(
     added = values[taken] - values[taken - 1]
     taken, added = taken[~np.isnan(added)], added[~np.isnan(added)]
     which = curves.step[taken] - 1
-    share = np.where(np.arange(horizon) < LANDMARKS, 1.0, _LATER)
+    share = np.where(np.arange(horizon) < curves.landmarks, 1.0, _LATER)
     drift, variance = prior[0] * share, (prior[1] * share) ** 2
     count = np.bincount(which, minlength=horizon) + _TRUST
     means = (np.bincount(which, added, minlength=horizon) + _TRUST * drift) / count

@@ -73,11 +73,15 @@ def needed(
 
 
 def _in_the_box(final: FloatArray, counted: BoolArray, bounds: Sequence[float]) -> FloatArray:
-    """(s, m, n) objectives, the best that counts in each scenario at 0 and its reference point at 1."""
+    """(s, m, n) objectives, the best that counts in each scenario at 0 and its reference point at 1.
+
+    All are outside the unit box where none of them keeps to the bounds.
+    """
     known = final[:, counted]
     worst, best = known.max(axis=1), known.min(axis=1)
     _, scale = front.unit_box(worst, best, bounds)
-    return np.asarray((final - best[:, None]) / scale[:, None])
+    outside = (best > np.asarray(bounds)).any(axis=1, keepdims=True)[..., None]
+    return np.asarray((final - best[:, None]) / scale[:, None] + 2.0 * outside)
 
 
 def _front(points: FloatArray, among: BoolArray) -> BoolArray:

@@ -192,7 +192,10 @@ class UniversalPolicy:
         return _Prospects(self._drawn(COST, observation, cost), losses, sums, spent, left, look, told)
 
     def _forecast(self, number: str, observation: Observation, curves: Sequence[FloatArray]) -> Forecast:
-        return self._forecasters[number].forecast(curves, observation.complete, self._features(observation))
+        features = self._features(observation)
+        return self._forecasters[number].forecast(
+            curves, observation.complete, features, observation.landmarks
+        )
 
     def _drawn(self, number: str, observation: Observation, forecast: Forecast) -> Draws:
         return drawn(forecast, self._chances_of(observation.names)[number])

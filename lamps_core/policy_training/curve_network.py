@@ -22,7 +22,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from lamps_core.policies.expected_cost import FURTHER_EPOCHS, LANDMARKS
+from lamps_core.landmarks import LANDMARKS
+from lamps_core.policies.expected_cost import usual_length
 from lamps_core.policy_training.one_thread import one_thread
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ GRID = np.array([*range(13), 14, 16, 20, 24, 32, 40, 50])  # rows that are told 
 LOOKS = np.array([1, 2, 4, 8])  # rows further on at which a candidate may be looked at again
 FACTORS = 3  # of the doubt that candidates share
 WIDTH, HEADS, LAYERS = 64, 4, 3
-USUAL_LENGTH = float(LANDMARKS + FURTHER_EPOCHS)  # of a curve, in rows behind the first
 LENGTH_TRUST = 0.25  # curves that this counts as
 LEAST_APART = 0.03  # curves are taken to lie apart by this at least
 MOST_APART = 6.0  # times how far curves lie apart: a number beyond says no more than that
@@ -188,15 +188,24 @@ class CurveForecaster:
 
     @one_thread()
     @torch.inference_mode()
-    def forecast(self, curves: Sequence[FloatArray], complete: BoolArray, features: Features) -> Forecast:
+    def forecast(
+        self,
+        curves: Sequence[FloatArray],
+        complete: BoolArray,
+        features: Features,
+        landmarks: int = LANDMARKS,
+    ) -> Forecast:
         """What the complete values will be, and what looks at further rows would tell of them.
 
         Args:
             curves: (m,) of the number after each row so far; NaN where unknown.
             complete: (m,) whose last row is the complete value.
             features: of the candidates.
+            landmarks: K.
         """
-        seen = observed(curves, complete, features, grows_with_size=self._grows_with_size)
+        seen = observed(
+            curves, complete, features, grows_with_size=self._grows_with_size, landmarks=landmarks
+        )
         asked = _batch_of_one(seen.tokens), _batch_of_one(features.likeness), torch.zeros(1, len(curves))
         answers = [member(*asked) for member in self._members]
         means = np.stack([_only(one.mean) for one in answers])
@@ -222,7 +231,12 @@ def _only(values: torch.Tensor) -> FloatArray:
 
 
 def observed(
-    curves: Sequence[FloatArray], complete: BoolArray, features: Features, *, grows_with_size: bool
+    curves: Sequence[FloatArray],
+    complete: BoolArray,
+    features: Features,
+    *,
+    grows_with_size: bool,
+    landmarks: int = LANDMARKS,
 ) -> Observed:
     """Turn curves into tokens.
 
@@ -232,6 +246,7 @@ def observed(
         features: see there.
         grows_with_size: the number is a cost, and those of two candidates may be as far apart as their sizes before
             a row shows it: a zero-shot evaluation may take the same time for all.
+        landmarks: K, which says how long curves are before any has ended.
     """
     rows = np.array([len(curve) - 1 for curve in curves])
     values = padded(curves)
@@ -239,7 +254,7 @@ def observed(
     distance = np.where(np.isfinite(values), values - mean, np.nan)
     by_size = features.size * (features.spread if grows_with_size else 0.0)
     apart = float(np.hypot(_apart(distance), by_size.std()))
-    length = expected_length(rows, complete)
+    length = expected_length(rows, complete, landmarks)
     row, own = np.maximum(rows, 0), np.arange(len(rows))
     now = np.where(np.isfinite(values[own, row]), values[own, row], mean[row])
     drop, spread = _further_drop(values, now, row, complete)
@@ -355,10 +370,10 @@ def place_of(row: FloatArray | IntArray) -> FloatArray:
     return np.asarray(np.minimum(row, LANDMARKS) + 2.0 * np.log2(1.0 + further / 2.0))
 
 
-def expected_length(rows: IntArray, complete: BoolArray) -> float:
+def expected_length(rows: IntArray, complete: BoolArray, landmarks: int = LANDMARKS) -> float:
     """Rows behind the first of a complete curve, from those that have ended and those that are longer already."""
     ended = rows[complete & (rows > 0)].astype(np.float64)
-    mean = (LENGTH_TRUST * USUAL_LENGTH + ended.sum()) / (LENGTH_TRUST + len(ended))
+    mean = (LENGTH_TRUST * usual_length(landmarks) + ended.sum()) / (LENGTH_TRUST + len(ended))
     if len(ended) == 0:
         mean = max(mean, float(rows.max(initial=0)) + 1.0)
     return float(max(mean, 1.0))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -7,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lamps_core.landmarks import LANDMARKS
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies import Observation
+from lamps_core.policies import Observation, load_universal
 from lamps_core.policies.ats import DELTA, POINTS, first_accepted, predicted_loss
 from lamps_core.policies.ehvi import expected_improvements
-from lamps_core.policies.expected_cost import LANDMARKS, epochs_after, expected_cost
+from lamps_core.policies.expected_cost import epochs_after, expected_cost
 from lamps_core.policies.extrapolation import outlook
 from lamps_core.policies.gains import hypervolume_gains
 from lamps_core.replay import ReplayedSearch
@@ -62,6 +64,23 @@ def test_what_is_left_to_pay_follows_the_clock_and_the_operations() -> None:
     assert cost.epoch_seconds == pytest.approx([64.0, 128.0])
     assert cost.steps.tolist() == [10.0, 11.0]  # the mean of 12, the prior, and the one curve that ended
     assert cost.remaining_seconds[1] == pytest.approx(11.0 + 128.0 * float(epochs_after(11)))
+
+
+def test_with_fewer_landmarks_full_epochs_come_sooner() -> None:
+    # K = 2: half the rows, all of them, and then an epoch a step: 64 seconds each, beside a fixed second a step.
+    seconds = [0.0, 32.0, 64.0, 64.0, 64.0, 64.0, 64.0]
+    seen = replace(observed([[1.0] * 7, [1.0]], [seconds, [0.0]], complete=[True, False]), landmarks=2)
+    cost = expected_cost(seen)
+    assert cost.epoch_seconds == pytest.approx([64.0, 128.0])
+    assert cost.steps.tolist() == [6.0, 6.0]  # the prior and the one that ended are of as many
+    assert cost.remaining_seconds[1] == pytest.approx(6.0 + 128.0 * 5.5)
+
+
+def test_the_universal_policy_expects_curves_of_fewer_landmarks_to_end_sooner() -> None:
+    policy = load_universal(parse_objectives())
+    seen = observed([[2.0, 1.9, 1.8]] * 3, [[0.0, 1.0, 2.0]] * 3, complete=[False] * 3)
+    few, many = (policy.outlook(replace(seen, landmarks=count)).seconds for count in (2, 8))
+    assert (few < 0.9 * many).all()
 
 
 def test_before_any_training_only_the_operations_tell_candidates_apart() -> None:

@@ -220,6 +220,26 @@ def test_a_curve_that_never_completes_costs_and_gains_nothing(tmp_path: Path) ->
     assert told.share[-1] == pytest.approx(1.0)
 
 
+def test_an_epoch_of_a_curve_that_broke_off_costs_what_all_rows_would(tmp_path: Path) -> None:
+    rows = []
+    for model, operations, seen in (
+        ("a", 3.0, (0, 2, 4, 8, 8)),
+        ("b", 5.0, (0, 2, 4, 8)),
+        ("c", 50.0, (0, 2)),
+    ):
+        whole = len(seen) == 5 or model == "b"
+        curve = curve_rows("d", model, losses=[2.0, 1.0, 0.9, 0.8, 0.7][: len(seen)], complete=whole)
+        rows += [
+            row | {"train_rows": count, "train_flops": operations * count}
+            for row, count in zip(curve, seen, strict=True)
+        ]
+    (task,) = read_tasks(write_meta_dataset(tmp_path / "known", rows), OBJECTIVES)
+    assert task.epoch_cost.tolist() == [24.0, 40.0, 400.0]
+    unknown = [row | {"train_rows": None} for row in rows]
+    (task,) = read_tasks(write_meta_dataset(tmp_path / "unknown", unknown), OBJECTIVES)
+    assert task.epoch_cost.tolist() == task.parameters.tolist()
+
+
 @pytest.mark.parametrize(
     ("rows", "objectives", "said"),
     [

@@ -74,6 +74,14 @@ def test_a_candidate_beyond_the_bounds_is_needed_for_nothing() -> None:
     assert (told > 0).tolist() == [[False, False, True]]
 
 
+def test_nothing_is_needed_where_all_are_beyond_a_bound() -> None:
+    final = np.array([[[0.3, 1.0], [0.4, 0.5], [0.6, 0.2]], [[0.1, 1.0], [0.4, 0.5], [0.6, 0.2]]])
+    told = needed(
+        final, np.ones((2, 3)), ended=mask(count=3), open_=mask(0, 1, 2, count=3), bounds=(0.2, np.inf)
+    )
+    assert (told > 0).tolist() == [[False, False, False], [True, False, False]]
+
+
 def test_one_objective_and_equal_candidates() -> None:
     told = needed(
         np.array([[[3.0], [1.0], [1.0]]]),
