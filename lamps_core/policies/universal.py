@@ -6,7 +6,8 @@ be run to its end: it may be looked at again a few rows further on and left if i
 ratio of expected worth to expected seconds over all such plans (what a Gittins index is to a bandit: Gittins, "Bandit
 Processes and Dynamic Allocation Indices", 1979; here with one look ahead). The step goes to the greatest index.
 
-Where all scenarios agree that nothing is missing, they are doubted: their spread is widened until some do not.
+Where all scenarios agree that nothing is missing, they are doubted: their spread is widened until some do not. So are
+forecasts of losses in a search whose first ones turned out far from what was told.
 
 Order and number of the candidates make no difference, and one policy serves any objectives: those that are followed
 are losses, shares of right answers and sums of cost; any other is taken as the last row has it.
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from lamps_core.meta_dataset import FloatArray
+    from lamps_core.meta_dataset import BoolArray, FloatArray
     from lamps_core.objectives import Objective
     from lamps_core.policies import Observation
     from lamps_core.policy_training.candidate_features import Features
@@ -45,6 +46,11 @@ SCENARIOS = 256
 NEWS = 8  # equally likely pieces of news that a look may bring
 FEWEST_MISSING = 0.03  # share of scenarios in which something is missing, below which all are doubted
 WIDER, MOST_WIDENED = 1.6, 5  # by which factor, and how often
+TRUSTED = 6.0  # candidates' worth of belief that forecasts of losses are as good as they tell
+BY_CHANCE = 1.4  # times that they may be further off than told before they are doubted
+MOST_DOUBTED = 3.0  # times
+MOST_OFF = 5.0  # deviations that one candidate counts as
+LEAST_NEWS = 0.1  # of a first doubt's variance: no candidate has brought less news
 
 
 @dataclass(frozen=True)
@@ -153,6 +159,7 @@ class UniversalPolicy:
         self.name = name
         self._forecasters, self._objectives = forecasters, tuple(objectives)
         self._known: tuple[tuple[str, ...], bytes, Features] | None = None
+        self._first: dict[bytes, Forecast] = {}
         self._chances: tuple[tuple[str, ...], dict[str, Chances]] = (), {}
 
     def select(self, observation: Observation) -> int:
@@ -179,7 +186,7 @@ class UniversalPolicy:
         for column, objective in enumerate(self._objectives):
             along = [curve[:, column] for curve in observation.curves]
             if _is_loss(objective):
-                loss = self._forecast(LOSS, observation, [_followed(objective, curve) for curve in along])
+                loss = self._believed(observation, [_followed(objective, curve) for curve in along])
                 losses[column] = self._drawn(LOSS, observation, loss)
                 told = told if told.shape[1] else loss.told  # news are those of the first loss
             elif objective.aggregate == "sum":
@@ -196,6 +203,25 @@ class UniversalPolicy:
         return self._forecasters[number].forecast(
             curves, observation.complete, features, observation.landmarks
         )
+
+    def _believed(self, observation: Observation, curves: Sequence[FloatArray]) -> Forecast:
+        """The forecast of a loss, doubted as far as the first one of this search was wrong."""
+        told = self._forecast(LOSS, observation, curves)
+        first = self._first_forecast(observation, [curve[:1] for curve in curves])
+        return told.wider(doubt_of(first, told, observation.steps > 0))
+
+    def _first_forecast(self, observation: Observation, curves: Sequence[FloatArray]) -> Forecast:
+        """That of the zero-shot evaluations alone, made once for each search and loss."""
+        features = self._features(observation)
+        asked = np.concatenate([features.size, features.likeness.ravel(), *curves]).tobytes()
+        if asked not in self._first:
+            if len(self._first) >= len(self._objectives):
+                self._first.clear()  # another search began
+            none = np.zeros(len(curves), dtype=bool)
+            self._first[asked] = self._forecasters[LOSS].forecast(
+                curves, none, features, observation.landmarks
+            )
+        return self._first[asked]
 
     def _drawn(self, number: str, observation: Observation, forecast: Forecast) -> Draws:
         return drawn(forecast, self._chances_of(observation.names)[number])
@@ -257,6 +283,29 @@ class UniversalPolicy:
             }
             self._chances = (names, made)
         return self._chances[1]
+
+
+def doubt_of(first: Forecast, now: Forecast, begun: BoolArray) -> float:
+    """How many times as wide as it is told a forecast's doubt should be, from what became of the first one.
+
+    Where doubts are right, what is expected of a candidate moves by as much as its doubt shrinks. Beyond what chance
+    would do, the doubt of all grows with how much further it has moved. Doubts that proved too wide stay: narrowed ones
+    had searches leave good candidates.
+
+    Args:
+        first: of the zero-shot evaluations.
+        now: of the curves so far.
+        begun: (m,) who has run since then.
+    """
+    if begun.sum() < 2:
+        return 1.0
+    before = np.square(first.apart(begun))
+    news = np.maximum(before - np.square(now.apart(begun)), LEAST_NEWS * before)
+    moved = (now.mean - first.mean)[begun]
+    level = np.average(moved, weights=1.0 / news)
+    off = np.minimum(np.square(moved - level) / news, MOST_OFF**2)
+    wrong = np.sqrt((TRUSTED + off.sum()) / (TRUSTED + len(off) - 1))
+    return float(np.clip(wrong / BY_CHANCE, 1.0, MOST_DOUBTED))
 
 
 def _best_plan(worth: FloatArray, news: FloatArray, beside: FloatArray, seen: _Prospects) -> FloatArray:

@@ -14,7 +14,7 @@ Owns the network, what it is told and what its answers mean. How it is trained s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -83,6 +83,15 @@ class Forecast:
     shared: FloatArray
     on_the_way: FloatArray
     told: FloatArray
+
+    def apart(self, which: BoolArray) -> FloatArray:
+        """Deviations of some complete values, less what they have in common."""
+        shared = self.shared[which]
+        return np.asarray(np.sqrt(self.own[which] ** 2 + np.square(shared - shared.mean(axis=0)).sum(axis=1)))
+
+    def wider(self, factor: float) -> Forecast:
+        """The same, with all deviations of complete values multiplied."""
+        return replace(self, own=factor * self.own, shared=factor * self.shared)
 
 
 @dataclass(frozen=True)

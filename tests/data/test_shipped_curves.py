@@ -22,6 +22,7 @@ from lamps_core.curves import CURVE_SCHEMA
 from lamps_core.hub_download import curves_to_read
 from lamps_core.meta_dataset import Task, read_tasks
 from lamps_core.objectives import parse_objectives
+from lamps_core.policies import load_policy
 from lamps_core.policies.trained import load_trained
 from lamps_core.policy_file import fingerprint, read_policy
 from lamps_core.replay import replay
@@ -119,6 +120,17 @@ def test_a_shipped_policy_leads_a_search_over_some_of_its_candidates(
     policy = load_trained(POLICIES / f"{name}.zip", candidates=task.candidates, objectives=OBJECTIVES)
     told = replay(task, policy)
     assert told.share[-1] == pytest.approx(1.0)
+
+
+@pytest.mark.slow
+def test_the_universal_policy_is_never_far_behind_the_cheapest_first(tasks: tuple[Task, ...]) -> None:
+    for task in tasks:
+        universal, cheapest = (
+            replay(task, load_policy(name)).seconds_to(0.98) for name in ("universal", "cheapest")
+        )
+        assert universal is not None
+        assert cheapest is not None
+        assert universal <= 1.5 * cheapest, task.dataset
 
 
 def test_shipped_names_the_shipped_curves_wherever_curves_are_read(

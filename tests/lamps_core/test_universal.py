@@ -14,7 +14,16 @@ from lamps_core.meta_dataset import Task, read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies import UNIVERSAL, Observation, load_policy, load_universal, shipped_policy
 from lamps_core.policies.ordered import Cheapest
-from lamps_core.policies.universal import SCENARIOS, Chances, _best_plan, _Prospects, drawn
+from lamps_core.policies.universal import (
+    BY_CHANCE,
+    MOST_DOUBTED,
+    SCENARIOS,
+    Chances,
+    _best_plan,
+    _Prospects,
+    doubt_of,
+    drawn,
+)
 from lamps_core.policy_file import PolicyFile, read_policy, write_policy
 from lamps_core.policy_training import training_run
 from lamps_core.policy_training.algorithms import algorithm
@@ -271,6 +280,50 @@ def test_where_nothing_seems_missing_the_forecasts_are_doubted() -> None:
 
 
 # --- training -------------------------------------------------------------------------------------------------
+
+
+def forecast_of(mean: np.ndarray, own: float | np.ndarray) -> Forecast:
+    count = len(mean)
+    nothing = np.zeros((count, 0))
+    return Forecast(mean, np.full(count, own), np.zeros((count, FACTORS)), nothing, nothing)
+
+
+def standardised(count: int) -> np.ndarray:
+    values = np.random.default_rng(0).standard_normal(count)
+    return np.asarray((values - values.mean()) / values.std())
+
+
+def test_forecasts_that_were_as_wrong_as_they_told_are_not_doubted() -> None:
+    first = forecast_of(np.zeros(40), 0.5)
+    moved = 0.4 * standardised(40)  # the rest of the doubt, 0.3, is still there
+    begun = np.ones(40, dtype=bool)
+    assert doubt_of(first, forecast_of(moved, 0.3), begun) == 1.0
+    assert doubt_of(first, forecast_of(moved / 4.0, 0.3), begun) == 1.0  # nor believed more than they told
+    assert (
+        doubt_of(first, forecast_of(moved + 7.0, 0.3), begun) == 1.0
+    )  # all moved alike: that decides nothing
+
+
+@pytest.mark.parametrize(
+    ("times", "least", "most"), [(2.0, 1.1, 1.7), (3.0, 1.6, 2.4), (50.0, 2.9, MOST_DOUBTED)]
+)
+def test_forecasts_that_were_further_off_are_doubted(times: float, least: float, most: float) -> None:
+    moved = times * 0.4 * standardised(40)
+    told = doubt_of(forecast_of(np.zeros(40), 0.5), forecast_of(moved, 0.3), np.ones(40, dtype=bool))
+    assert least <= told <= most
+    assert told <= times / BY_CHANCE * 1.2
+
+
+def test_one_surprise_among_few_candidates_is_doubted_less_than_the_same_among_all() -> None:
+    first, begun = forecast_of(np.zeros(30), 0.5), np.zeros(30, dtype=bool)
+    moved = np.where(np.arange(30) % 2 == 0, 1.0, -1.0)
+    doubts = []
+    for count in (0, 1, 2, 10, 30):
+        begun[:count] = True
+        doubts.append(doubt_of(first, forecast_of(np.where(begun, moved, 0.0), 0.2), begun))
+    assert doubts[:2] == [1.0, 1.0]  # one candidate cannot be apart from the others
+    assert doubts == sorted(doubts)
+    assert doubts[-1] > 1.2
 
 
 @pytest.fixture(scope="module")
