@@ -13,12 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from lamps_core.errors import BadInput
 from lamps_core.files import flush, version_trouble
+from lamps_core.objectives import turned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 VERSION = 1
+_DIGESTS = {
+    "dataset_fingerprint": "the rows of its dataset are others: changed, or more or fewer of them",
+    "model_files": "the files of a model are others",
+    "policy_weights": "the weights of its policy are others",
+}
 _LATER_KEYS = frozenset({"model_files"})  # the first journals of version 1 do not tell
 
 
@@ -128,11 +134,28 @@ def _same_search(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) ->
     untold = _LATER_KEYS - found.keys()
     different = [key for key in wanted if key not in untold and found.get(key) != wanted[key]]
     if different:
-        was, now = found.get(different[0]), wanted[different[0]]
-        raise BadInput(
-            f"{folder} holds another search ({different[0]} was {_short(was)}, now {_short(now)}): "
-            "choose another --out"
-        )
+        told = _difference(found, wanted, different)
+        raise BadInput(f"{folder} holds another search ({told}): choose another --out")
+
+
+def _difference(found: dict[str, Any], wanted: dict[str, Any], different: list[str]) -> str:
+    """What tells the two apart, in words: what a person gave before what follows from it."""
+    key = min(different, key=lambda name: name in _DIGESTS)  # of several, the first
+    was, now = found.get(key), wanted[key]
+    if key in _DIGESTS:
+        return _DIGESTS[key]
+    if key == "bounds":
+        was, now = _bounds(found), _bounds(wanted)
+    elif isinstance(was, dict) and isinstance(now, dict):
+        key = next(name for name in {**was, **now} if was.get(name) != now.get(name))
+        was, now = was.get(key), now.get(key)
+    return f"{key} was {_short(was)}, now {_short(now)}"
+
+
+def _bounds(header: dict[str, Any]) -> dict[str, float]:
+    """As the user gave them."""
+    named = zip(header["objectives"], header["bounds"], strict=True)
+    return {name: turned(name, bound) for name, bound in named if bound is not None}
 
 
 def _short(value: Any) -> str:

@@ -44,10 +44,17 @@ TIMES = frozenset(
 
 
 def quick_request(
-    csv: Path, out: Path, *, selection_split: str | None = None, **changes: Any
+    csv: Path,
+    out: Path,
+    *,
+    selection_split: str | None = None,
+    max_train_rows: int | None = None,
+    **changes: Any,
 ) -> SearchRequest:
     """A search that takes seconds."""
-    data = DatasetRequest(str(csv), ("phrase",), "topic", selection_split=selection_split)
+    data = DatasetRequest(
+        str(csv), ("phrase",), "topic", selection_split=selection_split, max_train_rows=max_train_rows
+    )
     chosen: dict[str, Any] = {
         "models": MODELS,
         "policy": "cheapest",  # decides alike whatever the clock says

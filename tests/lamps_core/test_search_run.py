@@ -423,10 +423,18 @@ def test_where_all_are_equal_in_an_objective_the_others_decide_and_the_result_sa
     ("change", "said"),
     [
         ({"models": f"{BETTER},{TINY}"}, "holds another search .models was"),
-        ({"settings": FineTuningSettings(landmarks=2, max_epochs=3)}, "holds another search .settings was"),
+        (
+            {"settings": FineTuningSettings(landmarks=2, max_epochs=3)},
+            "holds another search .max_epochs was [0-9]+, now 3.:",
+        ),
         ({"objectives": parse_objectives("test_loss")}, "holds another search .objectives was"),
+        (
+            {"objectives": parse_objectives(OBJECTIVES, bounds=["test_loss=9"])},
+            'holds another search .bounds was {}, now {"test_loss": 9.0}.:',
+        ),
         ({"policy": "zigzag"}, "holds another search .policy was"),
-        ({"selection_split": "0.1"}, "holds another search .dataset_fingerprint was"),
+        ({"selection_split": "0.1"}, "holds another search .selection was"),
+        ({"max_train_rows": 40}, "holds another search .the rows of its dataset are others"),
     ],
 )
 def test_a_folder_of_another_search_is_refused_and_left_as_it_was(
@@ -460,7 +468,7 @@ def test_another_model_in_a_folder_of_the_same_name_is_refused(topics_csv: Path,
     with SearchRun(first) as run:
         run_steps(run, 1)
     swapped = quick_request(topics_csv, tmp_path / "out", models=str(tmp_path / "two" / "mine"))
-    with pytest.raises(BadInput, match=r"holds another search .model_files was"):
+    with pytest.raises(BadInput, match=r"holds another search .the files of a model are others"):
         SearchRun(swapped)
     (tmp_path / "one").rename(tmp_path / "moved")
     moved = quick_request(topics_csv, tmp_path / "out", models=str(tmp_path / "moved" / "mine"))
@@ -583,7 +591,7 @@ def test_a_trained_policy_searches_and_resumes_and_another_of_its_name_is_anothe
     file = read_policy(policy)
     bent = {name: array + 0.5 for name, array in file.weights.items()}
     write_policy(policy, dataclasses.replace(file, weights=bent))
-    with pytest.raises(BadInput, match="policy_weights"):
+    with pytest.raises(BadInput, match="the weights of its policy are others"):
         SearchRun(request)
 
 
