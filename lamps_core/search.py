@@ -39,7 +39,7 @@ class Outcome:
 
     Attributes:
         kind: `step` was done; `failed` for good; `cut` by the budget, leaving nothing but its seconds.
-        seconds: what it cost: `step_seconds` of a step that was done.
+        seconds: what it cost: `step_seconds` of a step that was done, and the seconds of attempts that died.
         record: the step's row, of a step that was done.
         error: why, of a failed one.
     """

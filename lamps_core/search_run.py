@@ -288,9 +288,9 @@ class SearchRun:
         self._message = describe(outcome)
         self.publish()
 
-    def lost_seconds(self, action: Action) -> float:
-        """Seconds of attempts at a step that came to nothing, since this was last asked."""
-        return self.execution.lost_seconds(self._key(action.candidate, action.step))
+    def seconds_of(self, action: Action) -> float:
+        """Seconds that a step has cost, to be told with its outcome; see `Execution.seconds_of`."""
+        return self.execution.seconds_of(self._key(action.candidate, action.step))
 
     def _key(self, candidate: str, step: int) -> StepKey:
         return StepKey(self.dataset.name, candidate, self.request.settings.seed, step)
@@ -310,7 +310,7 @@ class SearchRun:
     def progress(self) -> SearchProgress:
         """The state of the search now, for a display."""
         search, running = self.search, dict(self.execution.running)
-        spent = search.spent_seconds + self.execution.in_flight_seconds()
+        spent = self.execution.used_seconds()
         states = list(search.candidates.values())
         return SearchProgress(
             dataset=self.dataset.name,

@@ -66,13 +66,13 @@ def run_steps(run: SearchRun, limit: int | None = None) -> int:
         name, step = action.candidate, action.step
         try:
             record = run.execution.run_step(request)
-            seconds = record["step_seconds"]
+            seconds = run.seconds_of(action)
             outcome = Outcome(kind="step", candidate=name, step=step, seconds=seconds, record=record)
         except BudgetSpent:
-            seconds = run.lost_seconds(action)
+            seconds = run.seconds_of(action)
             outcome = Outcome(kind="cut", candidate=name, step=step, seconds=seconds)
         except CandidateFailed as error:
-            seconds = run.lost_seconds(action)
+            seconds = run.seconds_of(action)
             outcome = Outcome(kind="failed", candidate=name, step=step, seconds=seconds, error=str(error))
         run.tell(outcome)
         done += 1
