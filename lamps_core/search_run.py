@@ -198,6 +198,8 @@ class SearchRun:
         """Take in one line of the journal."""
         if event["event"] == "tested":
             self._tested[event["candidate"]] = event["measured"]
+        elif event["event"] == "begun":
+            self.search.begin(Action(event["candidate"], event["step"]))
         elif event["event"] == "outcome":
             self.search.tell(outcome_of(event))
 
@@ -242,11 +244,19 @@ class SearchRun:
     # --- the search ------------------------------------------------------------------------------------
 
     def ask(self) -> tuple[Action, StepRequest] | None:
-        """The next step to start, if there is one and a slot is free for it."""
+        """The next step to start, if there is one and a slot is free for it; on record as begun.
+
+        Raises:
+            StorageFailed: it cannot be recorded.
+        """
         if self.search.running >= len(self.slots):
             return None
         action = self.search.ask()
-        return None if action is None else (action, self._step_request(action.candidate))
+        if action is None:
+            return None
+        with self._keeping():
+            self._journal.append({"event": "begun", **asdict(action)})
+        return action, self._step_request(action.candidate)
 
     def _step_request(self, name: str) -> StepRequest:
         candidate, state = self.candidates[name], self.search.candidates[name]

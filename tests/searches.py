@@ -96,11 +96,11 @@ def without_times(value: Any) -> Any:
 
 
 def journal_events(out: Path) -> list[dict[str, Any]]:
-    """What came of the search so far: no line that is being written, and none that says how a run was started."""
+    """What came of the search so far: no line that is being written, and none of what was started."""
     content = (out / "journal.jsonl").read_bytes()
     lines = content[: content.rfind(b"\n") + 1].splitlines()
     events = (json.loads(line) for line in lines[1:])
-    return [event for event in events if event["event"] != "started"]
+    return [event for event in events if event["event"] not in {"started", "begun"}]
 
 
 def steps_on_record(out: Path) -> list[tuple[str, int]]:
