@@ -121,7 +121,7 @@ def run_trial(trial: Trial, *, models: str, out: Path) -> float:
                     kind="step", candidate=name, step=number, seconds=record["step_seconds"], record=record
                 )
             except CandidateFailed as error:
-                seconds = run.lost_seconds(action)
+                seconds = run.seconds_of(action)
                 outcome = Outcome(
                     kind="failed", candidate=name, step=number, seconds=seconds, error=str(error)
                 )

@@ -243,19 +243,17 @@ def _outcome(run: SearchRun, action: Action, future: PrefectFuture[dict[str, Any
     Raises:
         StorageFailed, Interrupted: no candidate can go on.
     """
-    name, step = action.candidate, action.step
+    name, step, seconds = action.candidate, action.step, run.seconds_of(action)
     try:
         record = future.result()
     except (Interrupted, StorageFailed):
         raise
     except BudgetSpent:
-        seconds = run.lost_seconds(action)
         return Outcome(kind="cut", candidate=name, step=step, seconds=seconds)
     except Exception as error:
         told = str(error) if isinstance(error, LampsError) else f"{type(error).__name__}: {error}"
-        seconds = run.lost_seconds(action)
         return Outcome(kind="failed", candidate=name, step=step, seconds=seconds, error=told)
-    return Outcome(kind="step", candidate=name, step=step, seconds=record["step_seconds"], record=record)
+    return Outcome(kind="step", candidate=name, step=step, seconds=seconds, record=record)
 
 
 def _export_front(run: SearchRun) -> None:

@@ -29,7 +29,7 @@ class Budget:
 
     Attributes:
         text: as the user gave it; `unlimited` where none was given.
-        seconds: of steps, summed over all of them.
+        seconds: of steps, summed over all of them, attempts that died included.
         steps: landmark steps, zero-shot evaluations included.
         stop: what `auto` stops by.
     """

@@ -38,8 +38,7 @@ class Execution:
         self.pool = WorkerPool(slots)
         self.spent_seconds = 0.0
         self.running: dict[StepKey, tuple[float, dict[str, Any]]] = {}
-        self._lost: dict[StepKey, float] = {}
-        self._untold: dict[StepKey, float] = {}
+        self._ended: dict[StepKey, float] = {}  # seconds of attempts that are not in `spent_seconds` yet
         self._budget = budget
         self._timeout = step_timeout_seconds
         self._changed = changed
@@ -57,6 +56,7 @@ class Execution:
         """
         key = request.key
         started = time.monotonic()
+        record: dict[str, Any] | None = None
         self._note(key, (started, {"phase": "load", "done": 0, "total": 0}))
         try:
             record = self.pool.run_step(
@@ -65,50 +65,58 @@ class Execution:
                 timeout_seconds=self._timeout if timeout_seconds is None else timeout_seconds,
                 progress=lambda message: self._note(key, (started, message)),
             )
-        except BaseException:
-            with self._lock:
-                self._lost[key] = self._lost.get(key, 0.0) + time.monotonic() - started
-                self._untold[key] = self._lost[key]
-            raise
-        else:
-            with self._lock:
-                self._untold[key] = record["step_seconds"]
             return record
         finally:
-            with self._lock:
-                self.running.pop(key, None)  # the same step may run here twice: one whose answer was lost
+            self._end(key, started, record)
+
+    def _end(self, key: StepKey, started: float, record: dict[str, Any] | None) -> None:
+        """Take an attempt from what runs to what has ended; whoever asks meanwhile finds it in one of the two."""
+        with self._lock:
+            self.running.pop(key, None)  # the same step may run here twice: one whose answer was lost
+            before, seconds = self._ended.get(key, 0.0), time.monotonic() - started
+            if record is None:
+                self._ended[key] = before + seconds
+                return
+            # A step that an attempt before this one committed is answered at once: its seconds are that attempt's.
+            step_seconds = record["step_seconds"]
+            self._ended[key] = max(step_seconds, before + min(step_seconds, seconds))
 
     def settle(self, key: StepKey, *, spent_seconds: float) -> None:
-        """Take over what is spent once an outcome is in it: no second is missed or counted twice."""
+        """Take over what is spent once the outcome of a step is in it.
+
+        Args:
+            key: the step.
+            spent_seconds: of all outcomes, with what `seconds_of` told of this one.
+        """
         with self._lock:
             self.spent_seconds = spent_seconds
-            self._untold.pop(key, None)
+            self._ended.pop(key, None)
 
     def export(self, request: ExportRequest) -> dict[str, Any]:
         """Save a complete candidate as a model folder; see `WorkerPool.export`."""
         return self.pool.export(request)
 
-    def lost_seconds(self, key: StepKey) -> float:
-        """Seconds of attempts at a step that came to nothing, since this was last asked."""
+    def seconds_of(self, key: StepKey) -> float:
+        """Seconds that a step has cost, until it is settled: of the attempt that did it, and of those that died."""
         with self._lock:
-            return self._lost.pop(key, 0.0)
+            return self._ended.get(key, 0.0)
 
     def _note(self, key: StepKey, state: tuple[float, dict[str, Any]]) -> None:
         with self._lock:
             self.running[key] = state
         self._changed()
 
-    def in_flight_seconds(self) -> float:
-        """Summed over the steps in flight, and those done whose outcome is not in `spent_seconds` yet."""
-        now = time.monotonic()
+    def used_seconds(self) -> float:
+        """What is spent, with the steps in flight and those that ended and are not settled; each second once."""
         with self._lock:
+            now = time.monotonic()
             running = sum(now - started for started, _ in self.running.values())
-            return running + sum(self._untold.values())
+            return self.spent_seconds + running + sum(self._ended.values())
 
     def _remaining_seconds(self) -> float:
         if self._budget is None:
             return float("inf")
-        return self._budget.remaining_seconds(self.spent_seconds + self.in_flight_seconds())
+        return self._budget.remaining_seconds(self.used_seconds())
 
     def close(self) -> None:
         """Kill every worker."""

@@ -1,7 +1,8 @@
 """Algorithm 1 of the paper as ask and tell: which step comes next, and which candidates are on the front.
 
 Knows nothing of processes, files or Prefect: it is told what came of each step and says what to do. The same
-outcomes told in the same order give the same answers, which is how a search resumes.
+outcomes told in the same order, with the same steps in flight, give the same answers, which is how a search
+resumes.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Outcome:
 
     Attributes:
         kind: `step` was done; `failed` for good; `cut` by the budget, leaving nothing but its seconds.
-        seconds: what it cost: `step_seconds` of a step that was done.
+        seconds: what it cost: `step_seconds` of a step that was done, and the seconds of attempts that died.
         record: the step's row, of a step that was done.
         error: why, of a failed one.
     """
@@ -121,6 +122,7 @@ class Search:
         self.steps = 0
         self._outcomes = 0
         self._cut = False
+        self._interrupted: list[str] = []  # candidates whose step was in flight when an earlier run died
         self._prospect: tuple[int, Prospect | None] = (-1, None)  # and after how many outcomes
 
     @property
@@ -136,13 +138,22 @@ class Search:
         """
         if self._cut or self.budget.exhausted(self.spent_seconds, self.steps + self.running):
             return None
-        name = self._next_zero_shot()
-        if name is None and not self._evaluating_zero_shot() and not self.stopped():
-            name = self._chosen()
+        name = self._interrupted.pop(0) if self._interrupted else self._decided()
         if name is None:
             return None
         self.candidates[name].running = True
         return Action(name, self.candidates[name].next_step)
+
+    def begin(self, action: Action) -> None:
+        """Take in that an action was started in an earlier run; `tell` says what came of it, if anything did.
+
+        Raises:
+            ValueError: it cannot have been.
+        """
+        candidate = self.candidates[action.candidate]
+        if action.step != candidate.next_step or candidate.complete or candidate.error is not None:
+            raise ValueError(f"step {action.step} of {action.candidate} cannot have begun")
+        candidate.running = True
 
     def tell(self, outcome: Outcome) -> None:
         """Take in what came of an action, asked for in this run or in one before it."""
@@ -162,8 +173,21 @@ class Search:
             candidate.failed_seconds = outcome.seconds
 
     def resume(self) -> None:
-        """Go on after outcomes of earlier runs: what cut those is the end of their budget, not of this one's."""
+        """Go on after earlier runs: what cut them is the end of their budget, not of this one's.
+
+        What they left in flight is asked for again before anything is decided: its outcome belongs to the decision.
+        """
         self._cut = False
+        for state in self.candidates.values():
+            if state.running:
+                self._interrupted.append(state.name)
+                state.running = False
+
+    def _decided(self) -> str | None:
+        name = self._next_zero_shot()
+        if name is None and not self._evaluating_zero_shot() and not self.stopped():
+            name = self._chosen()
+        return name
 
     def _next_zero_shot(self) -> str | None:
         """Algorithm 1, line 3: every candidate is evaluated before the policy is asked."""

@@ -146,7 +146,7 @@ def _alike(search: Search) -> list[str]:
 
 
 def _lost_seconds(search: Search) -> float:
-    """What is spent but in no curve: steps that failed, or were stopped when a budget ended."""
+    """What is spent but in no curve: attempts that died, steps that failed or were stopped when a budget ended."""
     rows = (row for state in search.candidates.values() for row in state.rows)
     return max(0.0, search.spent_seconds - sum(row["step_seconds"] for row in rows))
 

@@ -199,6 +199,8 @@ class SearchRun:
         """Take in one line of the journal."""
         if event["event"] == "tested":
             self._tested[event["candidate"]] = event["measured"]
+        elif event["event"] == "begun":
+            self.search.begin(Action(event["candidate"], event["step"]))
         elif event["event"] == "outcome":
             self.search.tell(outcome_of(event))
 
@@ -243,11 +245,19 @@ class SearchRun:
     # --- the search ------------------------------------------------------------------------------------
 
     def ask(self) -> tuple[Action, StepRequest] | None:
-        """The next step to start, if there is one and a slot is free for it."""
+        """The next step to start, if there is one and a slot is free for it; on record as begun.
+
+        Raises:
+            StorageFailed: it cannot be recorded.
+        """
         if self.search.running >= len(self.slots):
             return None
         action = self.search.ask()
-        return None if action is None else (action, self._step_request(action.candidate))
+        if action is None:
+            return None
+        with self._keeping():
+            self._journal.append({"event": "begun", **asdict(action)})
+        return action, self._step_request(action.candidate)
 
     def _step_request(self, name: str) -> StepRequest:
         candidate, state = self.candidates[name], self.search.candidates[name]
@@ -289,9 +299,9 @@ class SearchRun:
         self._message = describe(outcome)
         self.publish()
 
-    def lost_seconds(self, action: Action) -> float:
-        """Seconds of attempts at a step that came to nothing, since this was last asked."""
-        return self.execution.lost_seconds(self._key(action.candidate, action.step))
+    def seconds_of(self, action: Action) -> float:
+        """Seconds that a step has cost, to be told with its outcome; see `Execution.seconds_of`."""
+        return self.execution.seconds_of(self._key(action.candidate, action.step))
 
     def _key(self, candidate: str, step: int) -> StepKey:
         return StepKey(self.dataset.name, candidate, self.request.settings.seed, step)
@@ -311,7 +321,7 @@ class SearchRun:
     def progress(self) -> SearchProgress:
         """The state of the search now, for a display."""
         search, running = self.search, dict(self.execution.running)
-        spent = search.spent_seconds + self.execution.in_flight_seconds()
+        spent = self.execution.used_seconds()
         states = list(search.candidates.values())
         return SearchProgress(
             dataset=self.dataset.name,

@@ -73,13 +73,13 @@ def run_steps(run: SearchRun, limit: int | None = None) -> int:
         name, step = action.candidate, action.step
         try:
             record = run.execution.run_step(request)
-            seconds = record["step_seconds"]
+            seconds = run.seconds_of(action)
             outcome = Outcome(kind="step", candidate=name, step=step, seconds=seconds, record=record)
         except BudgetSpent:
-            seconds = run.lost_seconds(action)
+            seconds = run.seconds_of(action)
             outcome = Outcome(kind="cut", candidate=name, step=step, seconds=seconds)
         except CandidateFailed as error:
-            seconds = run.lost_seconds(action)
+            seconds = run.seconds_of(action)
             outcome = Outcome(kind="failed", candidate=name, step=step, seconds=seconds, error=str(error))
         run.tell(outcome)
         done += 1
@@ -103,11 +103,11 @@ def without_times(value: Any) -> Any:
 
 
 def journal_events(out: Path) -> list[dict[str, Any]]:
-    """What came of the search so far: no line that is being written, and none that says how a run was started."""
+    """What came of the search so far: no line that is being written, and none of what was started."""
     content = (out / "journal.jsonl").read_bytes()
     lines = content[: content.rfind(b"\n") + 1].splitlines()
     events = (json.loads(line) for line in lines[1:])
-    return [event for event in events if event["event"] != "started"]
+    return [event for event in events if event["event"] not in {"started", "begun"}]
 
 
 def steps_on_record(out: Path) -> list[tuple[str, int]]:

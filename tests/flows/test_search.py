@@ -20,6 +20,7 @@ from tests.searches import (
     TINY,
     eventually,
     forecasting_policy,
+    journal_events,
     nan_model,
     quick_request,
     run_to_the_end,
@@ -92,7 +93,11 @@ def test_a_killed_worker_is_retried_and_the_result_is_as_if_it_had_lived(
     finally:
         listener.reset(token)
     assert len(killed) == 1
-    assert without_times(state.result()) == without_times(plain)
+    result = state.result()
+    assert without_times(result) == without_times(plain)
+    told = sum(event["seconds"] for event in journal_events(tmp_path / "out"))
+    assert result["spent_seconds"] == pytest.approx(told)
+    assert result["lost_seconds"] > 1e-3 > plain["lost_seconds"]  # what the dead attempt took
     record = recorded(state.state_details.flow_run_id, tasks=2 * STEPS_EACH + 2)
     assert record.state.is_completed()
     counts = {name: run.run_count for name, run in record.tasks.items()}

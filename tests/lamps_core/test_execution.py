@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import psutil
 import pytest
@@ -13,14 +15,13 @@ from lamps_core.budget import parse_budget
 from lamps_core.errors import BudgetSpent, CandidateFailed, Interrupted, WorkerDied
 from lamps_core.execution import Execution, execution_of
 from lamps_core.search_run import SearchRun
+from lamps_core.steps import StepRequest
 from lamps_core.worker_pool import DeviceSlot
 from tests.searches import TINY, eventually, quick_request, truncated_model, workers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from lamps_core.steps import StepRequest
 
 SLOTS = (DeviceSlot(None, 1),)
 
@@ -45,7 +46,7 @@ def test_a_step_is_in_flight_while_it_runs_and_is_no_longer_when_it_is_done(step
     def note() -> None:
         ((_, name, _, number), (_, told)) = next(iter(metered.running.items()))
         assert (name, number) == (TINY, 0)
-        seen.append((told["phase"], metered.in_flight_seconds()))
+        seen.append((told["phase"], metered.used_seconds()))
 
     metered = Execution(SLOTS, changed=note)
     try:
@@ -59,14 +60,13 @@ def test_a_step_is_in_flight_while_it_runs_and_is_no_longer_when_it_is_done(step
     assert 0 < seconds[-1] <= record["step_seconds"] + 10.0
     assert metered.running == {}
     # Done, and not in what is spent before it is told: no second is missed or counted twice.
-    assert metered.in_flight_seconds() == record["step_seconds"]
+    assert metered.used_seconds() == metered.seconds_of(step.key) == record["step_seconds"]
     metered.settle(step.key, spent_seconds=record["step_seconds"])
-    assert metered.in_flight_seconds() == 0.0
-    assert metered.spent_seconds == record["step_seconds"]
-    assert metered.lost_seconds(step.key) == 0.0
+    assert metered.used_seconds() == metered.spent_seconds == record["step_seconds"]
+    assert metered.seconds_of(step.key) == 0.0
 
 
-def test_attempts_that_came_to_nothing_are_added_up_until_they_are_asked_for(
+def test_attempts_that_came_to_nothing_are_added_up_until_they_are_settled(
     opened: list[StepRequest],
 ) -> None:
     broken = opened[1]
@@ -74,14 +74,122 @@ def test_attempts_that_came_to_nothing_are_added_up_until_they_are_asked_for(
     try:
         with pytest.raises(CandidateFailed, match="cannot be loaded"):
             metered.run_step(broken)
-        once = metered.in_flight_seconds()
+        once = metered.used_seconds()
         with pytest.raises(CandidateFailed):
             metered.run_step(broken)
     finally:
         metered.close()
     assert metered.running == {}
-    assert 0 < once < metered.in_flight_seconds() == metered.lost_seconds(broken.key)
-    assert metered.lost_seconds(broken.key) == 0.0
+    both = metered.seconds_of(broken.key)
+    assert 0 < once < both == metered.used_seconds()
+    metered.settle(broken.key, spent_seconds=both)
+    assert (metered.seconds_of(broken.key), metered.used_seconds()) == (0.0, both)
+
+
+STEP = StepRequest(
+    name="a",
+    location="",
+    revision=None,
+    step=1,
+    losses=(2.0,),
+    settings={"seed": 0},
+    work_folder="",
+    dataset="topics",
+    dataset_fingerprint="",
+    slots_of="made up",
+)
+
+
+@dataclass
+class Attempts:
+    """A pool whose attempts at a step take what they are told, by a clock of their own.
+
+    Attributes:
+        plan: of each attempt its seconds, and the `step_seconds` of its record; None of one that dies.
+        now: what the clock says.
+    """
+
+    plan: list[tuple[float, float | None]]
+    now: float = 100.0
+    seen: list[float] = field(default_factory=list)
+
+    def run_step(self, _: StepRequest, **__: Any) -> dict[str, Any]:
+        seconds, step_seconds = self.plan.pop(0)
+        self.now += seconds
+        if step_seconds is None:
+            raise WorkerDied("it died")
+        return {"step_seconds": step_seconds}
+
+
+@pytest.fixture
+def attempts(monkeypatch: pytest.MonkeyPatch) -> Attempts:
+    made = Attempts([])
+    monkeypatch.setattr(execution, "time", SimpleNamespace(monotonic=lambda: made.now))
+    return made
+
+
+def metering(attempts: Attempts) -> Execution:
+    metered = Execution([], budget=parse_budget("10s"))
+    metered.pool = cast("Any", attempts)
+    return metered
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_step_that_ends_is_counted_once_by_whoever_asks_meanwhile(attempts: Attempts, dies: bool) -> None:
+    class Watched:
+        """A lock behind which another thread waits, to ask as soon as it is free."""
+
+        def __init__(self) -> None:
+            self._lock, self._asking = threading.Lock(), False
+
+        def __enter__(self) -> None:
+            self._lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self._lock.release()
+            if not self._asking:
+                self._asking = True
+                attempts.seen.append(metered.used_seconds())
+                self._asking = False
+
+    metered = metering(attempts)
+    metered._lock = cast("Any", Watched())
+    attempts.plan = [(0.5, None if dies else 0.5)]
+    if dies:
+        with pytest.raises(WorkerDied):
+            metered.run_step(STEP)
+    else:
+        metered.run_step(STEP)
+    assert metered.seconds_of(STEP.key) == 0.5
+    metered.settle(STEP.key, spent_seconds=0.5)
+    assert attempts.seen[0] == 0.0
+    assert set(attempts.seen[1:]) == {0.5}
+
+
+def test_attempts_that_died_are_part_of_what_the_step_cost_that_a_later_one_did(attempts: Attempts) -> None:
+    metered = metering(attempts)
+    attempts.plan = [(4.0, None), (3.0, None), (2.0, 1.75)]
+    for died in (4.0, 7.0):
+        with pytest.raises(WorkerDied):
+            metered.run_step(STEP)
+        assert metered.used_seconds() == died
+    assert metered.run_step(STEP) == {"step_seconds": 1.75}
+    assert metered.seconds_of(STEP.key) == metered.used_seconds() == 8.75
+    metered.settle(STEP.key, spent_seconds=8.75)
+    assert metered.used_seconds() == 8.75
+
+
+def test_a_step_whose_answer_was_lost_is_not_paid_for_twice(attempts: Attempts) -> None:
+    metered = metering(attempts)
+    attempts.plan = [(4.0, None), (0.25, 3.75)]  # the first one committed it, and died before it said so
+    with pytest.raises(WorkerDied):
+        metered.run_step(STEP)
+    metered.run_step(STEP)
+    assert metered.seconds_of(STEP.key) == 4.25
+    metered.settle(STEP.key, spent_seconds=4.25)
+    attempts.plan = [(0.25, 3.75)]  # committed by a run before this one: nobody has paid for it yet
+    metered.run_step(STEP)
+    assert metered.seconds_of(STEP.key) == 3.75
 
 
 @pytest.mark.parametrize("spent", [0.0, 59.99])
@@ -95,7 +203,7 @@ def test_a_step_is_stopped_when_what_is_spent_and_in_flight_reaches_the_budget(
             metered.run_step(step)
     finally:
         metered.close()
-    assert 0 < metered.lost_seconds(step.key) < 30
+    assert 0 < metered.seconds_of(step.key) < 30
     assert metered.running == {}
 
 

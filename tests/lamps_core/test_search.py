@@ -127,6 +127,7 @@ class Drive:
     told: list[Outcome] = field(default_factory=list)
     before_ask: list[dict[str, Any]] = field(default_factory=list)
     asked: list[Action] = field(default_factory=list)
+    record: list[Action | Outcome] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.search = self.world.search()
@@ -142,12 +143,14 @@ class Drive:
             self.before_ask.append(seen)
             self.asked.append(action)
             self.in_flight.append(action)
+            self.record.append(action)
 
     def tell_one(self) -> None:
         action = self.in_flight.pop(self._chance.randrange(len(self.in_flight)))
         self._cuts -= 1
         outcome = cut(action) if self._cuts >= 0 else self.world.fates[action.candidate].outcome(action)
         self.told.append(outcome)
+        self.record.append(outcome)
         self.search.tell(outcome)
 
     def to_the_end(self) -> Drive:
@@ -284,6 +287,111 @@ def test_auto_starts_nothing_while_too_little_is_to_be_won_and_never_ends_withou
     assert again.stopped() == drive.search.stopped()
     again.budget = parse_budget(None)
     assert (again.ask() is not None) == drive.search.observation().mask.any()
+
+
+def gone_on_with(search: Search, record: list[Action | Outcome]) -> Search:
+    """A new search, after what another one had on record when it was killed."""
+    for event in record:
+        if isinstance(event, Action):
+            search.begin(event)
+        else:
+            search.tell(event)
+    search.resume()
+    return search
+
+
+@given(worlds, st.sampled_from(["1%", "100%", "1000%", "90000%/h"]), st.data())
+def test_a_search_killed_with_steps_in_flight_asks_for_them_first_and_goes_on_as_if_it_had_not_been(
+    world: World, threshold: str, data: st.DataObject
+) -> None:
+    drive = Drive(replace(world, cuts=0))
+    drive.search = stopping_search(world, threshold)
+    drive.search.budget = parse_budget(",".join(filter(None, ("auto", world.budget))), stop_below=threshold)
+    for _ in range(data.draw(st.integers(0, 25), label="outcomes before the kill")):
+        drive.fill()
+        if drive.in_flight:
+            drive.tell_one()
+    if data.draw(st.booleans(), label="killed when the slots are full"):
+        drive.fill()
+    resumed = stopping_search(world, threshold)
+    resumed.budget = drive.search.budget
+    resumed = gone_on_with(resumed, drive.record)
+    again = [resumed.ask() for _ in drive.in_flight]
+    assert len(again) == len(set(again))
+    assert set(again) == set(drive.in_flight)
+    while True:
+        before = len(drive.asked)
+        drive.fill()
+        assert [resumed.ask() for _ in drive.asked[before:]] == drive.asked[before:]
+        if len(drive.in_flight) < world.slots:
+            assert resumed.ask() is None
+        if not drive.in_flight:
+            break
+        drive.tell_one()
+        resumed.tell(drive.told[-1])
+    assert resumed.spent_seconds == drive.search.spent_seconds
+    assert resumed.stopped() == drive.search.stopped()
+
+
+@dataclass
+class Awakening:
+    """Expects nothing of anybody until the third candidate has taken its first step."""
+
+    def outlook(self, observation: Observation) -> Outlook:
+        gain = 1.0 if observation.steps[2] >= 1 else 1e-9
+        count = len(observation.names)
+        return Outlook(gain=np.full(count, gain), seconds=np.ones(count), reached=1.0)
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_a_step_in_flight_that_may_bring_hope_is_awaited_whoever_killed_the_search(slots: int) -> None:
+    fates = {f"m{i}": Fate((3.0, 2.0, 1.5, 1.0)[: 2 if i == 0 else 4], parameters=i + 1) for i in range(4)}
+    world = World(fates, slots=3)
+
+    def hopeful() -> Search:
+        search = stopping_search(world, "1%")
+        search.forecaster = Awakening()
+        return search
+
+    search = hopeful()
+    record: list[Action | Outcome] = []
+    in_flight: list[Action] = []
+    while not search.complete():  # m0, while two others take their first step and one waits
+        while len(in_flight) < 3 and (action := search.ask()) is not None:
+            in_flight.append(action)
+            record.append(action)
+        first = in_flight.pop(0)
+        outcome = fates[first.candidate].outcome(first)
+        record.append(outcome)
+        search.tell(outcome)
+    assert in_flight == [Action("m1", 1), Action("m2", 1)]
+    assert search.stopped()
+    assert search.ask() is None
+
+    resumed = gone_on_with(hopeful(), record)
+    assert [resumed.ask() for _ in range(min(slots, 2))] == in_flight[:slots]
+    for action in in_flight:
+        if not resumed.running:
+            assert resumed.ask() == action
+        resumed.tell(fates[action.candidate].outcome(action))
+    assert not resumed.stopped()
+    while (action := resumed.ask()) is not None:
+        resumed.tell(fates[action.candidate].outcome(action))
+    assert all(state.complete for state in resumed.candidates.values())
+
+
+def test_a_step_that_cannot_have_begun_is_refused_and_one_that_was_told_is_not_asked_for_again() -> None:
+    fates = {"a": Fate((2.0, 1.0)), "b": Fate((2.0,), fails_at=0), "c": Fate((2.0, 1.0))}
+    search = World(fates).search()
+    for action in (Action("a", 0), Action("a", 1), Action("b", 0), Action("c", 0)):
+        search.begin(action)
+        search.tell(fates[action.candidate].outcome(action))
+    for action in (Action("a", 2), Action("b", 0), Action("c", 0), Action("c", 2)):
+        with pytest.raises(ValueError, match=f"step {action.step} of {action.candidate} cannot have begun"):
+            search.begin(action)
+    search.resume()
+    assert search.ask() == Action("c", 1)
+    assert search.ask() is None
 
 
 @given(worlds)

@@ -249,6 +249,15 @@ def test_a_step_that_was_committed_but_not_recorded_is_not_run_again(
     assert len(recorded) == STEPS_EACH
 
 
+def test_a_step_that_does_not_follow_is_a_damaged_line(topics_csv: Path, tmp_path: Path) -> None:
+    request = quick_request(topics_csv, tmp_path / "out", models=TINY)
+    SearchRun(request).close()
+    with (request.out / "journal.jsonl").open("a") as journal:
+        journal.write(json.dumps({"event": "begun", "candidate": TINY, "step": 3}) + "\n")
+    with pytest.raises(BadInput, match=r"line 2 is damaged \(.*step 3 of .* cannot have begun"):
+        SearchRun(request)
+
+
 def test_a_curve_file_that_was_lost_is_written_again_from_the_journal(
     topics_csv: Path, tmp_path: Path
 ) -> None:
@@ -676,6 +685,38 @@ def test_a_search_stops_when_little_is_expected_and_goes_on_with_another_budget(
     assert all(row["complete"] for row in last["candidates"])
     assert (last["expected_gain"], last["budget"]) == (0.0, "unlimited")
     assert "stopped" not in last
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_a_search_that_would_stop_first_takes_in_what_it_had_in_flight_when_it_was_killed(
+    topics_csv: Path, tmp_path: Path, trained_policy: Path, slots: int
+) -> None:
+    def asked(parallel: int) -> SearchRequest:
+        budget = parse_budget("auto", stop_below=AT_ONCE)
+        return quick_request(
+            topics_csv, tmp_path / "out", policy=str(trained_policy), budget=budget, parallel=parallel
+        )
+
+    with SearchRun(asked(2)) as run:
+        run_steps(run, 2)  # both are evaluated
+        first, second = run.ask(), run.ask()
+        assert second is not None
+        while first is not None:  # until the one is complete: the other is in flight all the while
+            action, step = first
+            record = run.execution.run_step(step)
+            name, number = action.candidate, action.step
+            run.tell(Outcome(kind="step", candidate=name, step=number, seconds=1.0, record=record))
+            first = run.ask()
+        assert [state.complete for state in run.search.candidates.values()].count(True) == 1
+        assert run.search.running == 1
+        lost = run.execution.run_step(second[1])  # committed, and the search dies before it records it
+    steps = steps_on_record(tmp_path / "out")
+    with SearchRun(asked(slots)) as run:
+        assert run_steps(run) == 1
+    assert steps_on_record(tmp_path / "out") == [*steps, (second[0].candidate, second[0].step)]
+    assert journal_events(tmp_path / "out")[-1]["record"]["created_at"] == lost["created_at"]
+    with SearchRun(asked(slots)) as run:
+        assert run.ask() is None
 
 
 def test_what_is_still_to_be_won_is_told_whatever_policy_decides(
