@@ -73,8 +73,8 @@ def evaluate(
         objectives: What to minimise, with commas: columns of the curves, or dollars (training seconds x GPUs x price).
         bounds: Upper bounds of objectives such as train_seconds=3600, with commas.
         seed: Of the first repeat; each further one has the next.
-        train_seconds: Seconds that a policy is trained at most in each fold and repeat; None for no limit.
-        train_steps: Environment steps of each training; None for the algorithm's own number.
+        train_seconds: Seconds that distral or ppo are trained at most in each fold and repeat; None for no limit.
+        train_steps: Environment steps of each training of distral or ppo; None for the algorithm's own number.
         gpu_hour_price: Dollars for an hour of a GPU, for costs and the objective dollars.
         parallel: Processes at once; None for one a core.
         hub_token_block: Name of the Prefect Secret block with the hub token; None for hf-token.

@@ -260,14 +260,22 @@ def _export_front(run: SearchRun) -> None:
     """Save every front model that is not saved yet.
 
     Raises:
-        CandidateFailed: One cannot be saved.
+        LampsError: One cannot be saved; the others are.
     """
     requests = run.exports()
     if requests:
         run.drop_result()
     futures = [export_model.submit(request) for request in requests]
+    failures: list[Exception] = []
     for request, future in zip(requests, futures, strict=True):
-        run.exported(request.last.name, future.result())
+        try:
+            measured = future.result()
+        except Exception as error:
+            failures.append(error)
+            continue
+        run.exported(request.last.name, measured)
+    if failures:
+        raise failures[0]
 
 
 def front_table(result: dict[str, Any]) -> str:

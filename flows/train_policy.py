@@ -55,16 +55,16 @@ def train_policy(
     Args:
         curves: Folder of curves, an absolute path; org/name of the hub; or shipped, those that come with LAMPS.
         out: Where the policy is written: a folder, or a file that ends in .zip; an absolute path.
-        algorithm: What trains it: forecast of how curves go on, the paper's distral, or ppo alone.
+        algorithm: forecast of how curves go on, the paper's distral, ppo, or universal for any candidates.
         exclude_datasets: Datasets to leave out, with commas.
         steps: Environment steps of distral or ppo; None for the algorithm's default.
-        seconds: Longest training of distral or ppo; forecast takes seconds.
+        seconds: Longest training of distral or ppo; None for no limit.
         objectives: What to minimise, with commas: columns of the curves, or dollars (training seconds x GPUs x price).
-        bounds: Upper bounds of objectives such as train_seconds=3600, with commas.
+        bounds: Upper bounds of objectives such as train_seconds=3600, with commas; not of universal, which takes any.
         gpu_hour_price: Dollars for an hour of a GPU, for the objective dollars.
         seed: Fixes the weights that the training begins with, and all that it draws.
         warm_start: A policy of distral or ppo to begin with, or its hub id; None for random weights.
-        settings: Hyperparameters of distral or ppo such as entropy_coefficient=0.02, with commas.
+        settings: Of distral or ppo, such as entropy_coefficient=0.02, or of universal, such as members=2, with commas.
         hub_token_block: Name of the Prefect Secret block with the hub token; None for hf-token.
         push_to_hub: Where on the hub (org/name) the policy is pushed; private where new; None for nowhere.
 

@@ -47,10 +47,14 @@ from lamps_core.errors import BadInput
     "--seed", default=0, show_default=True, help="Of the first repeat; each further one has the next."
 )
 @click.option(
-    "--train-seconds", type=float, help="Longest training, in each fold and repeat.  [default: no limit]"
+    "--train-seconds",
+    type=float,
+    help="Longest training of distral or ppo, in each fold and repeat.  [default: no limit]",
 )
 @click.option(
-    "--train-steps", type=int, help="Environment steps of a training.  [default: the algorithm's own]"
+    "--train-steps",
+    type=int,
+    help="Environment steps of a training of distral or ppo.  [default: the algorithm's own]",
 )
 @click.option(
     "--gpu-hour-price", default=3.67, show_default=True, help="Dollars, for costs and the objective dollars."

@@ -13,7 +13,7 @@ from lamps_core.errors import BadInput
 
 @click.command(
     name="train-policy",
-    epilog="Example: lamps train-policy --curves runs/curves --out runs/policy --seconds 600",
+    epilog="Example: lamps train-policy --curves runs/curves --out runs/policy --algorithm distral --seconds 600",
 )
 @click.option(
     "--curves",
@@ -28,17 +28,24 @@ from lamps_core.errors import BadInput
     "--algorithm",
     default="forecast",
     show_default=True,
-    help="forecast, distral (the paper's) or ppo.",
+    help="forecast, distral (the paper's), ppo, or universal, which serves any candidates and objectives.",
 )
 @click.option("--exclude-dataset", "exclude_datasets", multiple=True, help="Leave a dataset out; repeatable.")
 @click.option("--steps", type=int, help="Environment steps of distral or ppo.  [default: the algorithm's]")
-@click.option("--seconds", type=float, help="Longest training of distral or ppo; forecast takes seconds.")
+@click.option(
+    "--seconds",
+    type=float,
+    help="Longest training of distral or ppo; forecast takes seconds.  [default: no limit]",
+)
 @objective_options
 @click.option("--gpu-hour-price", default=3.67, show_default=True, help="Dollars, for the objective dollars.")
 @click.option("--seed", default=0, show_default=True, help="Of the weights and all that is drawn.")
 @click.option("--warm-start", help="A policy of distral or ppo to begin with.")
 @click.option(
-    "--set", "settings", multiple=True, help="A hyperparameter of distral or ppo: epochs=10; repeatable."
+    "--set",
+    "settings",
+    multiple=True,
+    help="A setting of distral or ppo, such as epochs=10, or of universal, such as members=2; repeatable.",
 )
 @hub_token_option
 @push_option

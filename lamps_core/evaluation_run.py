@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lamps_core import __version__
@@ -24,12 +24,13 @@ from lamps_core.evaluation_report import write_pages
 from lamps_core.evaluation_summary import KEY, ORACLE, in_words, summarise
 from lamps_core.evaluation_unit import TrainingLimits, Unit
 from lamps_core.files import write_json
+from lamps_core.fingerprints import curves_fingerprint, objectives_fingerprint
 from lamps_core.meta_dataset import read_tasks
-from lamps_core.policy_file import fingerprint
 from lamps_core.progress import EvaluationProgress, publish
+from lamps_core.report_words import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from lamps_core.evaluation_methods import Contender
@@ -83,7 +84,8 @@ class EvaluationRun:
         self.tasks = read_tasks(request.curves, request.objectives)
         _check_costs(self.tasks)
         self.contenders, self.notices = contenders(request.methods, request.policies, self.tasks)
-        self.fingerprint = fingerprint(self.tasks)
+        _check_limits(request.limits, self.contenders)
+        self.fingerprint = curves_fingerprint(self.tasks)
         self.parallel = request.parallel or len(os.sched_getaffinity(0))
         self._refuse_another()
         self.units = self._units()
@@ -138,21 +140,26 @@ class EvaluationRun:
                 stack.enter_context(locked(str(self._folder)))
                 self._refuse_another()  # now that nobody else can make it one
                 write_json(self._folder / "about.json", self._about())
-                self.parts = self._read_parts()
+                self.parts, damaged = self._read_parts()
             except OSError as error:
                 told = f"--out {self.request.out} cannot be written: {error.strerror or error}"
                 raise BadInput(told) from error
-            done = len(self.parts)
-            self.note(f"{done} of {len(self.units)} units on record" if done else "")
+            self.note(_on_record(len(self.parts), len(self.units), damaged))
             yield
 
-    def _read_parts(self) -> dict[str, Row]:
-        found = {}
+    def _read_parts(self) -> tuple[dict[str, Row], int]:
+        """The parts that are there, by unit key, and how many are damaged: those units are done again."""
+        found, damaged = {}, 0
         for key in self.units:
             path = self._folder / f"{key}.json"
-            if path.exists():
-                found[key] = json.loads(path.read_text(encoding="utf-8"))
-        return found
+            if not path.exists():
+                continue
+            part = _part(path)
+            if part is None:
+                damaged += 1
+            else:
+                found[key] = part
+        return found, damaged
 
     def training_folder(self, key: str) -> Path:
         """Where a unit's training keeps its checkpoints."""
@@ -310,7 +317,7 @@ class EvaluationRun:
             "repeats": self.request.repeats,
             "seed": self.request.seed,
             "gpu_hour_price": price,
-            "meta_dataset": self.fingerprint,
+            "meta_dataset": objectives_fingerprint(self.tasks),  # as on the cards of policies
             "notices": self.notices,
             "failed": [{name: row[name] for name in ("method", "dataset", "error")} for row in self.failed],
             "lamps_version": __version__,
@@ -331,6 +338,24 @@ class EvaluationRun:
         ]
 
 
+def _part(path: Path) -> Row | None:
+    """What came of a unit; None where the file does not hold it."""
+    try:
+        part = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    lists = isinstance(part, dict) and all(isinstance(part.get(name), list) for name in ("rows", "rewards"))
+    return part if lists else None
+
+
+def _on_record(done: int, units: int, damaged: int) -> str:
+    """What an evaluation goes on from, in words; empty where it begins."""
+    told = [f"{done} of {units} units on record"] if done else []
+    if damaged:
+        told.append(f"{counted(damaged, 'damaged record')} done again")
+    return "; ".join(told)
+
+
 def _check(request: EvaluationRequest) -> None:
     """What can be said before the curves are read."""
     for option, number in (("--repeats", request.repeats), ("--parallel", request.parallel)):
@@ -348,6 +373,19 @@ def _check(request: EvaluationRequest) -> None:
         raise BadInput(
             "lamps evaluate reads a folder of this host: copy the curves here first, such as with aws s3 sync"
         )
+
+
+def _check_limits(limits: TrainingLimits, compared: Sequence[Contender]) -> None:
+    """Refuse a limit of trainings of which there are none."""
+    from lamps_core.policy_training.algorithms import algorithm, takers
+
+    trained = [algorithm(one.name) for one in compared if one.kind == "trained"]
+    for option, value in asdict(limits).items():
+        if value is not None and not any(option in one.takes for one in trained):
+            raise BadInput(
+                f"--train-{option} is for {takers(option)}, none of which is compared: leave it out, "
+                "or name one with --methods"
+            )
 
 
 def _check_costs(tasks: tuple[Task, ...]) -> None:

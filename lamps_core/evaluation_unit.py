@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ STEPS, REWARD = "environment_steps", "normalised_reward"  # scalars that reinfor
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingLimits:
-    """How long a policy is trained in each fold and repeat.
+    """How long a policy is trained in each fold and repeat, by algorithms that take such a limit.
 
     Attributes:
         seconds: at most; None for no limit.
@@ -158,6 +159,7 @@ def _trained(
     from lamps_core.policy_training.training_run import TrainingRun
 
     name, rewards = unit.contender.name, Rewards()
+    trainer = algorithm(name)
     if not others:
         raise BadInput(f"{name} learns from other datasets, and there is none but {unit.dataset}")
 
@@ -166,8 +168,9 @@ def _trained(
         tell(share)
 
     began = time.monotonic()
-    run = TrainingRun(steps=unit.limits.steps, seconds=unit.limits.seconds, folder=folder, tell=told)
-    file = algorithm(name).train(others, seed=unit.seed + repeat, run=run)
+    limits = {option: value for option, value in asdict(unit.limits).items() if option in trainer.takes}
+    with closing(TrainingRun(**limits, folder=folder, tell=told)) as run:
+        file = trainer.train(others, seed=unit.seed + repeat, run=run)
     known = set(file.card.candidates)
     shared = [candidate for candidate in task.candidates if candidate in known]
     file.card.check_fits(shared, task.objectives, place=f"{name}, trained without {unit.dataset}")
@@ -177,7 +180,7 @@ def _trained(
         "repeat": repeat,
         "training_seconds": time.monotonic() - began,
     }
-    policy = algorithm(name).load(file, name=name, objectives=task.objectives)
+    policy = trainer.load(file, name=name, objectives=task.objectives)
     if file.card.kind == "pool" and len(shared) < len(task.candidates):
         policy = KnownFirst(policy, known)
     return policy, [about | rewards.line()]

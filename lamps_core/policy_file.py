@@ -20,21 +20,23 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 import numpy as np
 
 from lamps_core import __version__
+from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.errors import BadInput, first_line
 from lamps_core.files import exchange_folders, is_later, make_folder, write_atomically
+from lamps_core.objectives import parse_objectives
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from lamps_core.meta_dataset import Task
     from lamps_core.objectives import Objective
 
 Kind = Literal["pool", "universal"]
 Array = TypeVar("Array")  # numpy's or torch's
 OBSERVATION_VERSION = 1  # what a policy is shown; a policy of another version is refused
 CARD, WEIGHTS = "policy.json", "weights.safetensors"
-PRICE = "gpu_hour_price"  # among a card's settings, where dollars are an objective
+# Among a card's settings: where dollars are an objective, and where one is bounded.
+PRICE, BOUNDS = "gpu_hour_price", "bounds"
 # Nothing larger is unpacked: the largest policy that LAMPS trains has a few MB.
 MOST_BYTES = {CARD: 16 * 2**20, WEIGHTS: 512 * 2**20}
 _BROKEN_ZIP = (RuntimeError, NotImplementedError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)
@@ -50,9 +52,9 @@ class PolicyCard:
         objectives: columns of the curve schema, in order; none for a universal policy, which takes any.
         candidates: it was trained on.
         datasets: it was trained on.
-        meta_dataset: fingerprint of the curves it was trained on.
+        meta_dataset: `fingerprints.objectives_fingerprint` of the curves it was trained on.
         network: what its weights are the weights of.
-        settings: it was trained with.
+        settings: it was trained with; among them the price and the bounds of its objectives.
         observation: version of what it is shown.
         lamps_version: that wrote it.
     """
@@ -144,19 +146,33 @@ def priced(objectives: Sequence[Objective]) -> dict[str, float]:
     return {PRICE: prices[0]} if prices else {}
 
 
-def fingerprint(tasks: Sequence[Task]) -> str:
-    """Sixteen hex digits that change when the curves do.
+def trained_for(objectives: Sequence[Objective]) -> dict[str, Any]:
+    """What a card's settings say of the objectives: their price, and by name their bounds in natural units."""
+    bounds = {one.column: one.natural(one.bound) for one in objectives if one.bound is not None}
+    return priced(objectives) | ({BOUNDS: bounds} if bounds else {})
+
+
+def objectives_of(card: PolicyCard, *, place: str) -> tuple[Objective, ...]:
+    """The objectives that a policy was trained for; without bounds where an earlier LAMPS wrote its card.
 
     Args:
-        tasks: in any order.
+        card: of a pool policy.
+        place: what to call the policy.
+
+    Raises:
+        BadInput: the card does not tell them.
     """
-    told = hashlib.sha256()
-    for task in sorted(tasks, key=lambda one: (one.dataset, one.seed)):
-        head = [task.dataset, task.seed, task.source, task.candidates]
-        told.update(json.dumps([*head, [one.column for one in task.objectives]]).encode())
-        for array in (task.rows, task.complete, np.nan_to_num(task.values), task.step_seconds):
-            told.update(np.ascontiguousarray(array).tobytes())
-    return told.hexdigest()[:16]
+    price, bounds = card.settings.get(PRICE, GPU_HOUR_PRICE), card.settings.get(BOUNDS, {})
+    try:
+        return parse_objectives(
+            ",".join(card.objectives),
+            bounds=[f"{column}={float(bound)!r}" for column, bound in bounds.items()],
+            gpu_hour_price=float(price),
+        )
+    except (BadInput, TypeError, ValueError, AttributeError) as error:
+        raise BadInput(
+            f"{place}: {CARD} does not say what the policy was trained for ({error}): train it again"
+        ) from None
 
 
 def write_policy(path: Path, policy: PolicyFile) -> None:

@@ -80,11 +80,11 @@ def _why_none(search: SearchRecord) -> str:
     if any(len(item.objectives) == len(search.objectives) for item in search.candidates):
         return "No complete model is within the bounds"
     failed = sum(item.failed for item in search.candidates)
-    stopped = sum(bool(item.stopped) and not item.failed for item in search.candidates)
-    if not search.candidates or failed + stopped < len(search.candidates):
+    beyond = sum(bool(item.stopped or item.beyond) and not item.failed for item in search.candidates)
+    if not search.candidates or failed + beyond < len(search.candidates):
         return "No model was fine-tuned to the end"
-    if failed and stopped:
-        return f"No model: {failed} failed and {stopped} went beyond a bound"
+    if failed and beyond:
+        return f"No model: {failed} failed and {beyond} went beyond a bound"
     return "No model: every candidate failed" if failed else "No model: every candidate went beyond a bound"
 
 
@@ -269,7 +269,7 @@ def _candidate_row(item: CandidateRecord, search: SearchRecord) -> dict[str, Any
 def _state(item: CandidateRecord) -> str:
     if item.failed:
         return "failed"
-    if item.stopped and not item.complete:
+    if item.stopped:
         return item.stopped
     if item.complete:
         return "on the front" if item.on_front else "complete, beyond a bound" if item.beyond else "complete"

@@ -124,7 +124,7 @@ def _candidate_row(search: Search, state: CandidateState) -> dict[str, Any]:
     row = {"model": state.name, "steps": len(state.rows), "complete": state.complete}
     row |= _objective_values(search, state)
     row["parameters"] = state.rows[0]["parameters"] if state.rows else None
-    if search.out_of_bounds(state):
+    if search.out_of_bounds(state) and not state.complete:
         row["stopped"] = "beyond a bound"
     if beyond := search.beyond(state):
         row["beyond"] = beyond

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lamps_core.policy_file import PolicyCard, PolicyFile, fingerprint
+from lamps_core.fingerprints import objectives_fingerprint
+from lamps_core.policy_file import PolicyCard, PolicyFile
 from lamps_core.policy_training.algorithms import Algorithm
 from lamps_core.policy_training.task_batch import candidates_of
 
@@ -47,7 +48,7 @@ def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
         objectives=tuple(one.column for one in tasks[0].objectives),
         candidates=names,
         datasets=tuple(sorted({task.dataset for task in tasks})),
-        meta_dataset=fingerprint(tasks),
+        meta_dataset=objectives_fingerprint(tasks),
         network={},
     )
     return PolicyFile(card, {"losses": np.array([np.mean(losses[name]) for name in names])})

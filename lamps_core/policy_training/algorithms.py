@@ -1,14 +1,15 @@
 """The algorithms that train a policy, by name, and what turns their weights back into one.
 
-Owns the names. Each algorithm has a file of its own.
+Owns the names, and which options of a training each algorithm heeds: any other is refused, not ignored. Each
+algorithm has a file of its own.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from lamps_core.errors import no_such
+from lamps_core.errors import BadInput, no_such
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
     from lamps_core.policy_training.training_run import TrainingRun
 
 DEFAULT_ALGORITHM: Final = "forecast"
+# What a training can be told beside its curves and seed, and how the user says it.
+OPTIONS = {
+    "steps": "--steps",
+    "seconds": "--seconds",
+    "settings": "--set",
+    "warm_start": "--warm-start",
+    "bounds": "--bound",
+}
 
 
 class Train(Protocol):
@@ -62,31 +71,75 @@ class Algorithm:
     Attributes:
         name: as `--algorithm` and `--methods` take it.
         about: one line.
-        train: see `Train`.
+        learn: see `Train`; called by `train`.
         load: see `Load`.
+        takes: those of OPTIONS that its training can keep to.
     """
 
     name: str
     about: str
-    train: Train
+    learn: Train
     load: Load
+    takes: frozenset[str] = frozenset()
+
+    def check(self, **given: Any) -> None:
+        """Refuse an option that its training would not keep to.
+
+        Args:
+            given: by name, of OPTIONS; None or empty where the user did not give it.
+
+        Raises:
+            BadInput: naming the option, and the algorithms that it is for.
+        """
+        for option, value in given.items():
+            if value and option not in self.takes:
+                raise BadInput(
+                    f"{OPTIONS[option]} is for {takers(option)}, not for {self.name}: leave it out"
+                )
+
+    def train(self, tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
+        """The trained policy; see `Train`.
+
+        Raises:
+            BadInput: the run is told something that the algorithm does not take.
+        """
+        self.check(steps=run.steps, seconds=run.seconds, settings=run.settings, warm_start=run.warm_start)
+        return self.learn(tasks, seed=seed, run=run)
 
 
 def algorithms() -> dict[str, Algorithm]:
     """All of them; nothing heavy is imported before one is used."""
+    every = frozenset(OPTIONS)
     found = (
         Algorithm(
-            "forecast", "forecasts how each curve goes on; the best gain per second", _forecast, _forecasts
+            "forecast",
+            "forecasts how each curve goes on; the best gain per second",
+            _forecast,
+            _forecasts,
+            takes=frozenset({"bounds", "seconds"}),  # it ends within any that make sense
         ),
         Algorithm(
-            "distral", "Distral on PPO, the paper's: a policy distilled from one a dataset", _distral, _pool
+            "distral",
+            "Distral on PPO, the paper's: a policy distilled from one a dataset",
+            _distral,
+            _pool,
+            takes=every,
         ),
-        Algorithm("ppo", "PPO of one policy on all datasets", _ppo, _pool),
+        Algorithm("ppo", "PPO of one policy on all datasets", _ppo, _pool, takes=every),
         Algorithm(
-            "universal", "forecasts curves of any candidates, for any objectives", _universal, _of_any_pool
+            "universal",
+            "forecasts curves of any candidates, for any objectives",
+            _universal,
+            _of_any_pool,
+            takes=frozenset({"settings"}),
         ),
     )
     return {one.name: one for one in found}
+
+
+def takers(option: str) -> str:
+    """The algorithms that take one of OPTIONS, with commas."""
+    return ", ".join(name for name, one in algorithms().items() if option in one.takes)
 
 
 def _forecast(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:

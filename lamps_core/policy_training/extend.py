@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.errors import BadInput, LampsError
+from lamps_core.fingerprints import objectives_fingerprint
 from lamps_core.meta_dataset import read_tasks
-from lamps_core.objectives import parse_objectives
 from lamps_core.policies.known_first import KnownFirst
-from lamps_core.policy_file import PRICE, fingerprint, read_policy, replace_policy, write_policy
+from lamps_core.policy_file import objectives_of, read_policy, replace_policy, write_policy
 from lamps_core.policy_training.algorithms import algorithm
 from lamps_core.policy_training.train import check_out
 from lamps_core.policy_training.training_run import TrainingRun
@@ -73,11 +72,9 @@ class Extension:
         if request.steps is not None and request.steps < 1:
             raise BadInput(f"--steps must be at least 1, not {request.steps}")
         self.file = read_policy(request.policy)
+        algorithm(self.file.card.algorithm).check(steps=request.steps)
         if self.universal:
             return
-        if self.file.card.algorithm == FORECAST and request.steps is not None:
-            raise BadInput("--steps: forecast has no steps to train: they are of distral and ppo")
-        algorithm(self.file.card.algorithm)
         if self.file.card.algorithm not in EXTENSIBLE:
             raise BadInput(
                 f"--policy {request.policy}: a policy of {self.file.card.algorithm} cannot be extended, only those of "
@@ -126,9 +123,7 @@ class Extension:
     def _tasks(self, names: Collection[str]) -> tuple[Task, ...]:
         """The datasets that the policy was trained on, of these candidates alone."""
         card, place = self.file.card, f"--policy {self.request.policy}"
-        price = float(card.settings.get(PRICE, GPU_HOUR_PRICE))
-        objectives = parse_objectives(",".join(card.objectives), gpu_hour_price=price)
-        found = read_tasks(self.request.curves, objectives)
+        found = read_tasks(self.request.curves, objectives_of(card, place=place))
         if missing := sorted(set(card.datasets) - {task.dataset for task in found}):
             raise BadInput(
                 f"{place}: was trained on the dataset {missing[0]}, which {self.request.curves} lacks: "
@@ -144,7 +139,7 @@ class Extension:
         """
         card = self.file.card
         tasks = self._tasks(frozenset(card.candidates))
-        if fingerprint(tasks) != card.meta_dataset:
+        if objectives_fingerprint(tasks) != card.meta_dataset:
             raise BadInput(
                 f"--policy {self.request.policy}: was trained on other curves than those of "
                 f"{self.request.curves}: train it again with lamps train-policy"

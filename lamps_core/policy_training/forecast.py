@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lamps_core.errors import BadInput
+from lamps_core.fingerprints import objectives_fingerprint
 from lamps_core.objectives import SHARES
 from lamps_core.policies.forecast import SECONDS, Followed, ForecastPolicy, seconds_so_far
-from lamps_core.policy_file import PolicyCard, PolicyFile, fingerprint, prefixed, priced
+from lamps_core.policy_file import PolicyCard, PolicyFile, prefixed, trained_for
 from lamps_core.policy_training.curve_learning import Curves, learn, progress_of, with_candidate
 from lamps_core.policy_training.curve_process import CurveProcess
 from lamps_core.policy_training.one_thread import one_thread
@@ -35,17 +36,7 @@ CONSTANT = 1e-9  # relative: a number that changes less along every curve is kno
 
 @one_thread()
 def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
-    """Fit one process to each number that is followed; see `algorithms.Train`.
-
-    Raises:
-        BadInput: a policy to begin with was given, or settings.
-    """
-    if run.warm_start is not None:
-        raise BadInput("--warm-start: forecast begins with nothing and learns in seconds: leave it out")
-    if run.settings:
-        raise BadInput(
-            f"--set {next(iter(run.settings))}: forecast has no settings: they are of distral and ppo"
-        )
+    """Fit one process to each number that is followed; see `algorithms.Train`."""
     batch = stack(tasks)
     columns = tuple(objective.column for objective in tasks[0].objectives)
     numbers = _numbers(batch, columns)
@@ -61,9 +52,9 @@ def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
         objectives=columns,
         candidates=batch.candidates,
         datasets=tuple(sorted({task.dataset for task in tasks})),
-        meta_dataset=fingerprint(tasks),
+        meta_dataset=objectives_fingerprint(tasks),
         network={"followed": {followed.name: followed.logarithm for followed, _ in numbers}},
-        settings={"seed": seed, **priced(tasks[0].objectives)},
+        settings={"seed": seed, **trained_for(tasks[0].objectives)},
     )
     return PolicyFile(card, weights)
 
@@ -99,7 +90,9 @@ def extend(file: PolicyFile, tasks: Sequence[Task], candidate: str) -> PolicyFil
         curves = _curves(batch, followed, _values(batch, name, file.card.objectives))
         process = with_candidate(_process(file, name, NAME), curves)
         weights |= prefixed(name, process.arrays())
-    return PolicyFile(replace(file.card, candidates=names, meta_dataset=fingerprint(tasks)), weights)
+    return PolicyFile(
+        replace(file.card, candidates=names, meta_dataset=objectives_fingerprint(tasks)), weights
+    )
 
 
 @one_thread()

@@ -14,8 +14,9 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 
 from lamps_core.errors import BadInput
+from lamps_core.fingerprints import objectives_fingerprint
 from lamps_core.policies.pool import NETWORK, PoolNetwork, layer_names
-from lamps_core.policy_file import PolicyCard, PolicyFile, fingerprint, priced
+from lamps_core.policy_file import PolicyCard, PolicyFile, trained_for
 from lamps_core.policy_training.distral import Distral, DistralSettings
 from lamps_core.policy_training.environment import searchable
 from lamps_core.policy_training.one_thread import one_thread
@@ -277,12 +278,12 @@ def _card(model: MaskedPPO, tasks: Sequence[Task], layout: PoolLayout, *, seed: 
         objectives=layout.objectives,
         candidates=layout.candidates,
         datasets=tuple(sorted({task.dataset for task in tasks})),
-        meta_dataset=fingerprint(tasks),
+        meta_dataset=objectives_fingerprint(tasks),
         network=_network(model),
         settings={
             **asdict(model.settings),
             "seed": seed,
             "environment_steps": model.num_timesteps,
-            **priced(tasks[0].objectives),
+            **trained_for(tasks[0].objectives),
         },
     )

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from lamps_core.errors import BadInput, no_such
 from lamps_core.files import make_folder, write_json
+from lamps_core.fingerprints import curves_fingerprint
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
-from lamps_core.policy_file import CARD, fingerprint, read_policy, write_policy
+from lamps_core.policy_file import CARD, read_policy, write_policy
 from lamps_core.policy_training.algorithms import DEFAULT_ALGORITHM, algorithm
 from lamps_core.policy_training.training_run import CHECKPOINT, TrainingRun
 from lamps_core.progress import TrainingProgress, publish
@@ -44,10 +45,10 @@ class TrainingRequest:
         algorithm: by name.
         exclude: datasets that are left out, as for a leave-one-out test.
         objectives: to minimise, with their bounds.
-        steps: environment steps; None for the algorithm's default.
-        seconds: at most; None for no limit.
+        steps: environment steps of distral or ppo; None for the algorithm's default.
+        seconds: at most, of distral or ppo; None for no limit.
         seed: of the training.
-        warm_start: a policy to begin with.
+        warm_start: a policy to begin with, of distral or ppo.
         settings: hyperparameters that differ from the algorithm's defaults.
     """
 
@@ -81,6 +82,13 @@ class Training:
         self.request = request
         self._algorithm = algorithm(request.algorithm)
         _check_limits(request)
+        self._algorithm.check(
+            steps=request.steps,
+            seconds=request.seconds,
+            settings=request.settings,
+            warm_start=request.warm_start,
+            bounds=[one.column for one in request.objectives if one.bound is not None],
+        )
         check_out(request.out)
         self.tasks = _without(read_tasks(request.curves, request.objectives), request.exclude)
         self._warm_start = read_policy(request.warm_start) if request.warm_start else None
@@ -166,7 +174,7 @@ class Training:
         """What must not change between two runs of a training; its length may."""
         return {
             "algorithm": self.request.algorithm,
-            "curves": fingerprint(self.tasks),
+            "curves": curves_fingerprint(self.tasks),
             "objectives": [one.identity for one in self.request.objectives],
             "seed": self.request.seed,
             "settings": dict(self.request.settings),

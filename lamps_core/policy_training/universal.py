@@ -13,10 +13,11 @@ import numpy as np
 import torch
 
 from lamps_core.errors import BadInput
+from lamps_core.fingerprints import objectives_fingerprint
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies import UNIVERSAL
 from lamps_core.policies.universal import COST, LOSS, UniversalPolicy, followed_costs, followed_numbers
-from lamps_core.policy_file import PolicyCard, PolicyFile, fingerprint, part_of, prefixed
+from lamps_core.policy_file import PolicyCard, PolicyFile, part_of, prefixed
 from lamps_core.policy_training.candidate_features import features_of
 from lamps_core.policy_training.curve_network import CurveForecaster, CurveNetwork
 from lamps_core.policy_training.network_learning import Learner, Lesson
@@ -66,10 +67,8 @@ def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
     """Learn from some tasks, from simulated ones and from random ones; see `algorithms.Train`.
 
     Raises:
-        BadInput: a policy to begin with was given, or settings that do not exist.
+        BadInput: settings that do not exist.
     """
-    if run.warm_start is not None:
-        raise BadInput("--warm-start: universal begins with nothing: leave it out")
     settings = changed(UniversalSettings(), run.settings)
     groups = (
         (RECORDED, tasks),
@@ -115,7 +114,7 @@ def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
         objectives=(),
         candidates=tuple(sorted({name for task in tasks for name in task.candidates})),
         datasets=tuple(sorted({task.dataset for task in tasks})),
-        meta_dataset=fingerprint(tasks),
+        meta_dataset=objectives_fingerprint(tasks),
         network={"followed": [LOSS, COST]},
         settings={"seed": seed, **vars(settings)},
     )

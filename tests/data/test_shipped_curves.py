@@ -19,12 +19,13 @@ from flows.evaluate import evaluation_request
 from flows.train_policy import training_request
 from lamps_core.curve_reader import curves_by_key, read_curves, read_failures
 from lamps_core.curves import CURVE_SCHEMA
+from lamps_core.fingerprints import objectives_fingerprint
 from lamps_core.hub_download import curves_to_read
 from lamps_core.meta_dataset import Task, read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies import load_policy
 from lamps_core.policies.trained import load_trained
-from lamps_core.policy_file import fingerprint, read_policy
+from lamps_core.policy_file import read_policy
 from lamps_core.replay import replay
 from lamps_core.resources import data_path
 from lamps_core.zoo import zoo_names
@@ -108,7 +109,7 @@ def test_a_shipped_policy_says_what_it_was_trained_on(
     assert (card.kind, card.algorithm) == ("pool", algorithm)
     assert set(card.datasets) == DATASETS
     assert set(card.candidates) == MINILM | set(zoo_names())
-    assert card.meta_dataset == fingerprint(tasks)
+    assert card.meta_dataset == objectives_fingerprint(tasks)
     assert path.stat().st_size < MOST_BYTES
 
 

@@ -101,6 +101,11 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"parallel": 0}, "--parallel must be at least 1, not 0"),
         ({"train_seconds": 0.0}, "--train-seconds must be more than zero"),
         ({"train_steps": 0}, "--train-steps must be at least 1"),
+        ({"train_steps": 9}, "--train-steps is for distral, ppo, none of which is compared"),
+        (
+            {"train_seconds": 9.0, "methods": "cheapest"},
+            "--train-seconds is for forecast, distral, ppo, none of which",
+        ),
         ({"seed": -1}, "--seed must be between 0"),
         ({"out": " "}, "--out names no folder"),
         ({"out": "{here}/file"}, "is a file: name a folder"),

@@ -46,6 +46,10 @@ def test_a_policy_is_trained_and_the_result_is_json(curves: Path, tmp_path: Path
         (["--exclude-dataset", "dataset-9"], "no such dataset; did you mean dataset-"),
         (["--set", "epoch=3"], "there is no setting epoch"),
         (["--set", "epochs"], "--set epochs: write it like"),
+        (
+            ["--algorithm", "universal", "--seconds", "0.01"],
+            "--seconds is for forecast, distral, ppo, not for universal",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(

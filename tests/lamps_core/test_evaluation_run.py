@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lamps_core.errors import BadInput, LampsError
-from lamps_core.evaluation_run import EvaluationRequest, EvaluationRun
+from lamps_core.evaluation_run import PARTS, EvaluationRequest, EvaluationRun
 from lamps_core.evaluation_unit import TrainingLimits, run_unit
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
@@ -19,7 +20,8 @@ from lamps_core.page import page_script
 from lamps_core.policies import UNIVERSAL
 from lamps_core.policy_file import read_policy, write_policy
 from lamps_core.policy_training import algorithms
-from lamps_core.policy_training.training_run import TrainingRun
+from lamps_core.policy_training.training_run import TENSORBOARD, TrainingRun
+from lamps_core.progress import EvaluationProgress, listening
 from lamps_core.report import write_report
 from tests.meta_datasets import curve_rows, family_rows, write_meta_dataset
 from tests.pages import HOSTILE, Page
@@ -126,6 +128,10 @@ def test_other_curves_and_other_objectives_are_refused_in_the_same_folder(
     other = write_meta_dataset(tmp_path / "other", family_rows(DATASETS, 8, seed=1))
     with pytest.raises(BadInput, match="holds an evaluation of other curves: choose another --out"):
         EvaluationRun(request(other, tmp_path / "out"))
+    larger = [row | {"parameters": 2 * row["parameters"]} for row in family_rows(DATASETS, 8)]
+    sized = write_meta_dataset(tmp_path / "sized", larger)
+    with pytest.raises(BadInput, match="holds an evaluation of other curves: choose another --out"):
+        EvaluationRun(request(sized, tmp_path / "out"))
     bounded = parse_objectives(bounds=["train_seconds=1e6"])
     with pytest.raises(BadInput, match="holds an evaluation of other objectives"):
         EvaluationRun(request(curves, tmp_path / "out", objectives=bounded))
@@ -133,6 +139,21 @@ def test_other_curves_and_other_objectives_are_refused_in_the_same_folder(
     (tmp_path / "mine" / "thesis.tex").touch()
     with pytest.raises(BadInput, match="is not empty and holds no evaluation"):
         EvaluationRun(request(curves, tmp_path / "mine"))
+
+
+@pytest.mark.parametrize("content", [b"", b'{"rows": [', b"[]", b'{"rows": []}', b"\xff", b"[" * 100_000])
+def test_a_unit_of_which_the_record_is_damaged_is_done_again(
+    curves: Path, tmp_path: Path, content: bytes
+) -> None:
+    asked = request(curves, tmp_path / "out", methods=("cheapest",), repeats=1)
+    whole = finished(asked)
+    run = EvaluationRun(asked)
+    (tmp_path / "out" / PARTS / f"{next(iter(run.units))}.json").write_bytes(content)
+    events: list[EvaluationProgress] = []
+    with listening(events.append), run.opened():
+        assert work(run) == 1
+        assert run.finish() == whole
+    assert events[0].message == "5 of 6 units on record; 1 damaged record done again"
 
 
 def test_two_runs_never_share_a_folder(curves: Path, tmp_path: Path) -> None:
@@ -172,6 +193,20 @@ def test_a_trained_method_never_sees_the_dataset_it_is_judged_on(tmp_path: Path)
         0.0,
         1.0,
     ]  # seed = repeat
+
+
+@pytest.mark.usefixtures("static_order")
+def test_a_training_takes_no_limit_that_it_has_no_use_for_and_leaves_no_thread_behind(
+    curves: Path, tmp_path: Path
+) -> None:
+    asked = request(curves, tmp_path / "out", methods=("static-order",))
+    run = EvaluationRun(asked)
+    (unit, *_) = (one for one in run.units.values() if one.contender.kind == "trained")
+    before = set(threading.enumerate())
+    limited = replace(unit, limits=TrainingLimits(seconds=1.0, steps=1))
+    assert run_unit(run.tasks, limited, folder=tmp_path / "training")["rows"]
+    assert (tmp_path / "training" / TENSORBOARD).is_dir()
+    assert set(threading.enumerate()) <= before
 
 
 @pytest.mark.usefixtures("static_order")
@@ -240,7 +275,7 @@ def test_a_failed_unit_leaves_the_others_and_is_tried_again(
             raise BadInput("nothing to learn from")
         return train(tasks, **rest)
 
-    fussy = replace(STATIC_ORDER, train=with_dataset_0)
+    fussy = replace(STATIC_ORDER, learn=with_dataset_0)
     monkeypatch.setattr(algorithms, "algorithms", lambda: {fussy.name: fussy})
     asked = request(curves, tmp_path / "out", methods=("static-order", "cheapest"), repeats=1)
     run = EvaluationRun(asked)
@@ -301,7 +336,7 @@ def test_a_candidate_of_one_dataset_alone_is_evaluated_there_too(tmp_path: Path,
     ]
     rows = [row | {"test_loss": 0.01} if row["model"] == "candidate-05" else row for row in rows]
     curves = write_meta_dataset(tmp_path / "curves", rows)
-    limits = TrainingLimits(steps=64)
+    limits = TrainingLimits(steps=64 if method == "ppo" else None)
     result = finished(request(curves, tmp_path / "out", methods=(method,), repeats=1, limits=limits))
     assert not result["failed"]
     reached = {row["dataset"]: row for row in rows_of(result, method)}

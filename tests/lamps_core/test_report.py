@@ -361,6 +361,11 @@ BEYOND = {"stopped": "beyond a bound", "complete": False, "steps": 1}
         ({"a": BEYOND, "b": {}}, ["b"], "No model: 1 failed and 1 went beyond a bound"),
         ({"a": BEYOND, "b": {}}, [], "No model was fine-tuned to the end"),
         ({"a": {"complete": True, "test_loss": 0.5}}, [], "No complete model is within the bounds"),
+        (
+            {"a": {"complete": True, "beyond": ["test_loss"]}},
+            [],
+            "No model: every candidate went beyond a bound",
+        ),
     ],
 )
 def test_the_headline_says_why_there_is_no_model(

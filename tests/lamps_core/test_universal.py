@@ -352,7 +352,7 @@ def test_weights_of_another_shape_are_refused(trained: PolicyFile) -> None:
 
 def test_a_warm_start_is_refused(trained: PolicyFile) -> None:
     run = TrainingRun(settings=SMALL, warm_start=trained)
-    with pytest.raises(BadInput, match="--warm-start: universal begins with nothing"):
+    with pytest.raises(BadInput, match="--warm-start is for distral, ppo, not for universal"):
         algorithm(UNIVERSAL).train(family_tasks(2, 6), seed=0, run=run)
 
 

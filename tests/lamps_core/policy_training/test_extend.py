@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from lamps_core.errors import BadInput, LampsError
+from lamps_core.fingerprints import curves_fingerprint, objectives_fingerprint
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies.known_first import KnownFirst
 from lamps_core.policies.pool import PoolPolicy
-from lamps_core.policy_file import PolicyFile, fingerprint, read_policy, write_policy
+from lamps_core.policy_file import PolicyFile, objectives_of, read_policy, write_policy
 from lamps_core.policy_training.algorithms import algorithm
 from lamps_core.policy_training.extend import Extension, ExtensionRequest
-from lamps_core.policy_training.forecast import when_complete
+from lamps_core.policy_training.forecast import extend, when_complete
 from lamps_core.policy_training.pool_training import grown
 from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.replay import ReplayedSearch, replay
@@ -73,7 +74,7 @@ def saved(path: Path, file: PolicyFile) -> Path:
 
 def test_a_dataset_of_some_candidates_is_as_if_there_had_been_no_others(made: Made) -> None:
     names = {name for name in made.tasks[0].candidates if name != NEW}
-    assert fingerprint([task.of(names) for task in made.tasks]) == fingerprint(made.known)
+    assert curves_fingerprint([task.of(names) for task in made.tasks]) == curves_fingerprint(made.known)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +101,7 @@ def test_a_forecast_keeps_all_that_it_learned_and_places_the_newcomer_where_full
 ) -> None:
     file = read_policy(extended.new)
     assert file.card.candidates == (*made.forecast.card.candidates, NEW)
-    assert file.card.meta_dataset == fingerprint(made.tasks)
+    assert file.card.meta_dataset == objectives_fingerprint(made.tasks)
     for name, before in made.forecast.weights.items():
         after = file.weights[name]
         np.testing.assert_array_equal(after[: len(before)] if after.shape != before.shape else after, before)
@@ -109,6 +110,30 @@ def test_a_forecast_keeps_all_that_it_learned_and_places_the_newcomer_where_full
         ours, theirs = file.weights[f"{number}.effect"][-1], extended.full.weights[f"{number}.effect"]
         assert np.abs(ours - theirs[place]).max() < 0.35 * theirs.std(axis=0).max(), number
     assert extended.told["added"] == [NEW]
+
+
+def test_bounds_that_a_policy_was_trained_with_hold_for_its_extension_and_the_full_retraining(
+    tmp_path: Path,
+) -> None:
+    curves = write_meta_dataset(tmp_path / "curves", family_rows(3, 6, seed=2))
+    quickest = np.sort(read_tasks(curves, parse_objectives())[0].final[:, 1])
+    most = float(quickest[3:5].mean())  # four are played to their end
+    objectives = parse_objectives(bounds=[f"train_seconds={most!r}"])
+    tasks = read_tasks(curves, objectives)
+    known = [task.of(set(task.candidates) - {NEW}) for task in tasks]
+    before = algorithm("forecast").train(known, seed=0, run=TrainingRun())
+    policy = saved(tmp_path / "policy.zip", before)
+    told = Extension(ExtensionRequest(policy=policy, curves=curves, candidates=(NEW,))).run()
+    after = read_policy(policy)
+    for name, weights in extend(before, tasks, NEW).weights.items():
+        np.testing.assert_array_equal(after.weights[name], weights)
+    full = algorithm("forecast").train(tasks, seed=0, run=TrainingRun())
+    retrained = algorithm("forecast").load(full, name="forecast")
+    assert [row["retrained"] for row in told["in_sample"]] == [
+        replay(task, retrained).seconds_to(0.98) for task in tasks
+    ]
+    assert objectives_of(after.card, place="policy") == objectives
+    assert after.card.settings["bounds"] == {"train_seconds": most}
 
 
 def test_what_full_retraining_changes_is_the_difference_of_the_two_forecasts(
@@ -181,6 +206,7 @@ def test_ppo_goes_on_from_what_it_knows_and_says_what_full_retraining_costs(
     told = Extension(request(made, policy, steps=200)).run()
     extended = read_policy(policy)
     assert set(extended.card.candidates) == {*made.ppo.card.candidates, NEW}
+    assert "bounds" not in extended.card.settings
     before = made.ppo.card.settings["environment_steps"]
     assert extended.card.settings["environment_steps"] >= before + 200
     assert extended.card.settings["epochs"] == QUICK["epochs"]
@@ -211,7 +237,11 @@ def test_a_universal_policy_needs_no_training(made: Made, tmp_path: Path) -> Non
         ({"meta_dataset": "0" * 16}, {}, "was trained on other curves than those of"),
         ({"objectives": ("accuracy",)}, {}, "accuracy is null in a complete row"),
         ({"algorithm": "guess"}, {}, "no such algorithm"),
-        ({}, {"steps": 10}, "forecast has no steps"),
+        ({"settings": {"bounds": [20]}}, {}, "does not say what the policy was trained for"),
+        ({"settings": {"bounds": {"accuracy": 0.9}}}, {}, "'accuracy=0.9' is on no objective"),
+        ({"settings": {"gpu_hour_price": None}}, {}, "does not say what the policy was trained for"),
+        ({}, {"steps": 10}, "--steps is for distral, ppo, not for forecast: leave it out"),
+        ({"kind": "universal", "algorithm": "universal"}, {"steps": 10}, "not for universal: leave it out"),
         ({}, {"steps": 0}, "--steps must be at least 1"),
     ],
 )

@@ -56,7 +56,7 @@ ODD: dict[str, Callable[[Rows], Rows]] = {
 def test_forecast_refuses_a_policy_to_begin_with_rather_than_ignore_it() -> None:
     tasks = family_tasks(2, 3)
     file = STATIC_ORDER.train(tasks, seed=0, run=TrainingRun())
-    with pytest.raises(BadInput, match="--warm-start: forecast begins with nothing"):
+    with pytest.raises(BadInput, match="--warm-start is for distral, ppo, not for forecast"):
         algorithm("forecast").train(tasks, seed=0, run=TrainingRun(warm_start=file))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,10 +21,6 @@ from lamps_core.policy_training.train import Training, TrainingRequest
 from lamps_core.progress import TrainingProgress, listening
 from lamps_core.replay import ReplayedSearch, replay
 from tests.meta_datasets import family_rows, write_meta_dataset
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 QUICK = {"rollout_steps": 16, "episodes_each": 2, "epochs": 2, "minibatch_size": 32, "widths": [8]}
 
@@ -151,6 +148,33 @@ def test_what_cannot_be_used_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+NOWHERE = Path("nowhere")
+BOUNDED = parse_objectives(bounds=["train_seconds=9"])
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "said"),
+    [
+        ("universal", {"steps": 1}, "--steps is for distral, ppo, not for universal: leave it out"),
+        (
+            "universal",
+            {"seconds": 0.01},
+            "--seconds is for forecast, distral, ppo, not for universal: leave it out",
+        ),
+        ("universal", {"warm_start": NOWHERE}, "--warm-start is for distral, ppo, not for universal"),
+        ("universal", {"objectives": BOUNDED}, "--bound is for forecast, distral, ppo, not for universal"),
+        ("forecast", {"steps": 1}, "--steps is for distral, ppo, not for forecast: leave it out"),
+        ("forecast", {"warm_start": NOWHERE}, "--warm-start is for distral, ppo, not for forecast"),
+        ("forecast", {"settings": {"epochs": 3}}, "--set is for distral, ppo, universal, not for forecast"),
+    ],
+)
+def test_an_option_that_would_make_no_difference_is_refused_before_anything_is_read(
+    tmp_path: Path, name: str, option: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(BadInput, match=said):
+        Training(TrainingRequest(curves=NOWHERE, out=tmp_path / "policy", algorithm=name, **option))
+
+
 def test_a_place_that_is_taken_is_left_alone(curves: Path, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "thesis.tex").write_text("")
@@ -176,14 +200,16 @@ def test_an_interrupted_training_goes_on_only_as_it_was_asked_for(
     with pytest.raises(KeyboardInterrupt), listening(interrupt), training.opened():
         training.run()
     assert not (tmp_path / "policy").exists()
+    larger = [row | {"parameters": 2 * row["parameters"]} for row in family_rows(4, 6)]
+    sized = write_meta_dataset(tmp_path / "sized", larger)
     changes: tuple[dict[str, Any], ...] = (
-        {"seed": 1}, {"algorithm": "ppo"}, {"exclude": ("dataset-1",)}, {"settings": {}}
+        {"seed": 1}, {"algorithm": "ppo"}, {"exclude": ("dataset-1",)}, {"settings": {}}, {"curves": sized}
     )  # fmt: skip
     for change in changes:
         with pytest.raises(BadInput, match="interrupted training with other"):
             Training(replace(request, **change))
     assert trained(replace(request, steps=300))["settings"]["environment_steps"] >= 300
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["policy"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["policy", "sized"]
 
 
 def test_two_trainings_of_one_policy_do_not_mix(curves: Path, tmp_path: Path) -> None:
