@@ -31,7 +31,6 @@ from lamps_core.errors import BadInput
 )
 @click.option(
     "--methods",
-    default="",
     help="Names with commas, or untrained or all.  [default: every untrained one and the default algorithm]",
 )
 @click.option(
@@ -64,12 +63,16 @@ from lamps_core.errors import BadInput
 @json_option
 def evaluate(as_json: bool, policies: tuple[str, ...], bounds: tuple[str, ...], **parameters: Any) -> None:
     """Replay recorded curves: which method finds the front soonest on a dataset it has not seen?"""
+    methods = parameters.pop("methods")
+    if methods is not None and not methods.strip():
+        raise BadInput("--methods is empty: name some, untrained or all, or leave the option out")
     for path in policies:
         if "," in path or not path.strip():
             raise BadInput(
                 f"--policy {path!r}: give each policy an option of its own, its path without commas"
             )
-    result = _run(parameters | {"policies": ",".join(policies), "bounds": ",".join(bounds)})
+    listed = {"methods": methods or "", "policies": ",".join(policies), "bounds": ",".join(bounds)}
+    result = _run(parameters | listed)
     if as_json:
         print(json.dumps(result, indent=2))
         return

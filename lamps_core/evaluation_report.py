@@ -104,7 +104,9 @@ def method_rows(result: Row) -> list[Row]:
             "reduction": _with_interval(row["reduction_at_0.98"], row["reduction_interval"], "{:.1%}"),
             "oracle": _with_interval(row["oracle_ratio_at_0.98"], row["oracle_ratio_interval"], "{:.2f}"),
             "regret": _with_interval(row["regret_auc"], row["regret_auc_interval"], "{:.3f}"),
-            "first": str(len(wins.get(row["method"], []))) if row["method"] not in REFERENCES else "\u2013",
+            "first": "\u2013"
+            if row["seen"] or row["method"] in REFERENCES
+            else str(len(wins.get(row["method"], []))),
             "datasets": str(row["datasets"]) + (" (seen)" if row["seen"] else ""),
         }
         for row in result["summary"]

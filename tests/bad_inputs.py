@@ -239,6 +239,11 @@ CONFIGS = [
 COMMANDS = [
     Case("missing option", ["search", "--dataset", "reviews.csv"], "Missing option '--input-col'"),
     Case("unknown command", ["serch"], "No such command 'serch'"),
+    Case(
+        "evaluation of no methods",
+        ["evaluate", "--curves", "shipped", "--methods", "", "--out", "{out}"],
+        "--methods is empty",
+    ),
     Case("report of nothing", ["report", "nowhere"], "holds neither a search nor learning curves"),
     Case("report without a folder", ["report"], "Missing argument 'FOLDER'"),
     Case("report of a result that is no JSON", ["report", "{here}/result"], "result.json"),

@@ -76,7 +76,7 @@ def test_every_page_of_the_checkout_is_on_the_site_but_the_readme(site: Path) ->
 
 def test_the_reference_shows_docstrings_and_signatures(site: Path) -> None:
     text = re.sub(r"<[^>]+>", "", (site / "docs/reference/data.html").read_text(encoding="utf-8"))
-    assert "landmark_rows(rows, *, landmarks=8)" in text.replace(": int", "").replace(" = ", "=")
+    assert "landmark_rows(rows, *, landmarks=LANDMARKS)" in text.replace(": int", "").replace(" = ", "=")
     assert "floor(|D| / 2^(K-k))" in text
 
 
