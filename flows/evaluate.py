@@ -20,7 +20,7 @@ from prefect.context import FlowRunContext
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.dead_runs import crash_dead_runs
-from flows.form import Positive, Price
+from flows.form import Positive, Price, listed
 from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.errors import BadInput, Interrupted, LampsError, StorageFailed
 from lamps_core.evaluation_run import EvaluationRequest, EvaluationRun
@@ -110,25 +110,20 @@ def evaluation_request(*, curves: str, out: str, **rest: Any) -> EvaluationReque
         raise BadInput("--out names no folder: give one, such as runs/evaluation")
     if not curves.strip():
         raise BadInput("--curves names no folder: give what lamps campaign --curves was given")
-    listed = {name: _listed(rest.get(name)) for name in ("methods", "policies", "bounds")}
     names = ("repeats", "seed", "gpu_hour_price", "parallel")
     return EvaluationRequest(
         curves=curves_to_read(curves),
         out=Path(out),
         objectives=parse_objectives(
             rest.get("objectives", DEFAULT_OBJECTIVES),
-            bounds=listed["bounds"],
+            bounds=listed(rest.get("bounds")),
             gpu_hour_price=rest.get("gpu_hour_price", GPU_HOUR_PRICE),
         ),
-        methods=tuple(listed["methods"]),
-        policies=tuple(listed["policies"]),
+        methods=listed(rest.get("methods")),
+        policies=listed(rest.get("policies")),
         limits=TrainingLimits(seconds=rest.get("train_seconds"), steps=rest.get("train_steps")),
         **{name: rest[name] for name in names if name in rest},
     )
-
-
-def _listed(text: str | None) -> list[str]:
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
 def _run_units(run: EvaluationRun, artifact: Any) -> None:

@@ -11,3 +11,8 @@ from pydantic import Field
 
 Positive = Annotated[int, Field(ge=1)]
 Price = Annotated[float, Field(gt=0)]
+
+
+def listed(text: str | None) -> tuple[str, ...]:
+    """What stands between the commas of a field; a cleared field is an empty text."""
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())

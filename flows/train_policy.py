@@ -17,7 +17,7 @@ from prefect.artifacts import (
 )
 
 from flows.dead_runs import crash_dead_runs
-from flows.form import Positive, Price
+from flows.form import Positive, Price, listed
 from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.errors import BadInput
 from lamps_core.hub_access import check_push
@@ -104,17 +104,17 @@ def training_request(*, curves: str, out: str, **rest: Any) -> TrainingRequest:
         curves=curves_to_read(curves),
         out=Path(out),
         algorithm=rest.get("algorithm", DEFAULT_ALGORITHM),
-        exclude=_names(rest.get("exclude_datasets")),
+        exclude=listed(rest.get("exclude_datasets")),
         steps=rest.get("steps"),
         seconds=rest.get("seconds"),
         objectives=parse_objectives(
             rest.get("objectives", DEFAULT_OBJECTIVES),
-            bounds=_names(rest.get("bounds")),
+            bounds=listed(rest.get("bounds")),
             gpu_hour_price=rest.get("gpu_hour_price", GPU_HOUR_PRICE),
         ),
         seed=rest.get("seed", 0),
         warm_start=find(rest["warm_start"]).path if rest.get("warm_start") else None,
-        settings=_settings(_names(rest.get("settings"))),
+        settings=_settings(listed(rest.get("settings"))),
     )
 
 
@@ -127,11 +127,6 @@ def _settings(given: tuple[str, ...]) -> dict[str, str]:
             raise BadInput(f"--set {one}: write it like entropy_coefficient=0.02")
         told[name.strip()] = value.strip()
     return told
-
-
-def _names(text: str | None) -> tuple[str, ...]:
-    """What stands between commas."""
-    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
 class _Progress:

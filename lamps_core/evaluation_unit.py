@@ -158,7 +158,7 @@ def _trained(
     from lamps_core.policy_training.algorithms import algorithm
     from lamps_core.policy_training.training_run import TrainingRun
 
-    name, rewards = unit.contender.name, Rewards()
+    name, rewards = unit.contender.name, RewardLine()
     trainer = algorithm(name)
     if not others:
         raise BadInput(f"{name} learns from other datasets, and there is none but {unit.dataset}")
@@ -186,7 +186,7 @@ def _trained(
     return policy, [about | rewards.line()]
 
 
-class Rewards:
+class RewardLine:
     """The normalised reward while a policy trains, thinned so that a line never holds many more points."""
 
     def __init__(self) -> None:

@@ -30,7 +30,8 @@ DEFAULT_OBJECTIVES = "test_loss,train_seconds"
 
 MAXIMISED = frozenset({"accuracy", "macro_f1", "eval_rows_per_second"})
 SHARES = frozenset({"accuracy", "macro_f1"})
-SUMMED = frozenset({"train_seconds", "step_seconds", "train_flops", "cpu_seconds", DOLLARS})
+SECONDS = frozenset({"train_seconds", "step_seconds", "cpu_seconds"})
+SUMMED = SECONDS | {"train_flops", DOLLARS}
 PEAKS = frozenset({"peak_memory_bytes"})
 _CONSTANT = frozenset({"parameters"})
 # What people call some of them.

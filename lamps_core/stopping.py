@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 STOP_BELOW = "1%"
 _FORMS = "1% (in as long again as the search has taken) or 1%/h (in an hour of steps)"
 _WRITTEN = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%( ?/ ?h)?")
-_LEAST_SECONDS = 1e-9  # what costs nothing is divided by
+LEAST_SECONDS = 1e-9  # what costs nothing is divided by
 
 
 @runtime_checkable
@@ -56,7 +56,7 @@ class Prospect:
         >>> Prospect(gain=0.02, seconds=360.0).gain_per_hour
         0.2
         """
-        return 3600.0 * self.gain / max(self.seconds, _LEAST_SECONDS)
+        return 3600.0 * self.gain / max(self.seconds, LEAST_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def prospect_of(forecaster: Forecaster, observation: Observation) -> Prospect | 
     open_ones = np.flatnonzero(idle.mask & np.isfinite(told.gain) & np.isfinite(told.seconds))
     if len(open_ones) == 0:
         return None
-    pace = told.gain[open_ones] / np.maximum(told.seconds[open_ones], _LEAST_SECONDS)
+    pace = told.gain[open_ones] / np.maximum(told.seconds[open_ones], LEAST_SECONDS)
     best = open_ones[np.argmax(pace)]
     gain = float(told.gain[best])
     return Prospect(

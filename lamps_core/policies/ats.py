@@ -25,9 +25,10 @@ import numpy as np
 
 from lamps_core.landmarks import LANDMARKS
 from lamps_core.policies.expected_cost import epochs_after, expected_cost
-from lamps_core.policies.extrapolation import LEAST_LOSS, LOSS, outlook
+from lamps_core.policies.extrapolation import LEAST_LOSS, LOSS, extrapolated
 from lamps_core.policies.gains import hypervolume_gains
 from lamps_core.policies.ordered import ascending_cost
+from lamps_core.stopping import LEAST_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 POINTS = 3  # k, accepted unseen
 DELTA = 5.0
 _LANDMARKS = POINTS + 1  # of every candidate, before any is fully fine-tuned
-_LEAST_SECONDS = 1e-9
 _EXACT = 1e-12  # a spread of residuals below this is rounding: three points on a line
 
 
@@ -61,7 +61,7 @@ class AcceptThenStop:
         early = observation.mask & (observation.steps < _LANDMARKS)
         if early.any():
             return next(int(index) for index in ascending_cost(observation.epoch_cost) if early[index])
-        seen = outlook(observation, self._objectives)
+        seen = extrapolated(observation, self._objectives)
         choices = np.flatnonzero(seen.open)
         if len(choices) == 0:
             return int(np.argmax(observation.mask))
@@ -73,7 +73,7 @@ class AcceptThenStop:
         ]
         for column in self._losses:
             mean[fitted, column] = predicted
-        seconds = np.maximum(seen.remaining_seconds[choices], _LEAST_SECONDS)
+        seconds = np.maximum(seen.remaining_seconds[choices], LEAST_SECONDS)
         gains = hypervolume_gains(mean[choices], mean[seen.known | seen.pending], seen.reference)
         return int(choices[np.lexsort((seconds, -gains / seconds))[0]])
 

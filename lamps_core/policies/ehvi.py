@@ -18,8 +18,9 @@ import torch
 from botorch.acquisition.multi_objective.analytic import ExpectedHypervolumeImprovement
 from botorch.models.model import Model
 
-from lamps_core.policies.extrapolation import outlook
+from lamps_core.policies.extrapolation import extrapolated
 from lamps_core.policies.gains import uncovered
+from lamps_core.stopping import LEAST_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from lamps_core.policies import Observation
 
     FloatArray = npt.NDArray[np.float64]
-
-_LEAST_SECONDS = 1e-9  # what costs nothing is divided by
 
 
 class ExpectedImprovement:
@@ -49,11 +48,11 @@ class ExpectedImprovement:
 
     def select(self, observation: Observation) -> int:
         """The greatest improvement per second; the cheapest where nothing is expected to improve."""
-        seen = outlook(observation, self._objectives)
+        seen = extrapolated(observation, self._objectives)
         choices = np.flatnonzero(seen.open)
         if len(choices) == 0:
             return int(np.argmax(observation.mask))
-        seconds = np.maximum(seen.remaining_seconds[choices], _LEAST_SECONDS)
+        seconds = np.maximum(seen.remaining_seconds[choices], LEAST_SECONDS)
         others = seen.mean[seen.known | seen.pending]
         improvement = expected_improvements(
             seen.mean[choices], seen.variance[choices], others, seen.reference

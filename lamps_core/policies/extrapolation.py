@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lamps_core import front
+from lamps_core.objectives import SECONDS
 from lamps_core.policies.expected_cost import epochs_after, expected_cost, shrunken_rate
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 LOSS = "test_loss"
 LEAST_LOSS = 1e-4  # nats: 0 has no logarithm, and curves that low differ in noise
-_SECONDS = frozenset({"train_seconds", "step_seconds", "cpu_seconds"})
 _TRUST = 2  # candidates' worth of belief in the prior of a step
 _LOSS_DRIFT, _LOSS_SPREAD = -0.1, 0.2  # of log loss at a landmark: to about 0.4 of the first loss, within 0.6
 _SPREAD = 0.2  # of any other objective, in standard deviations over the candidates
@@ -44,7 +44,7 @@ _LENGTH_SPREAD = 0.3  # of what is left of a curve: when early stopping ends it
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outlook:
+class Extrapolation:
     """What is expected of m candidates in n objectives.
 
     Attributes:
@@ -66,7 +66,7 @@ class Outlook:
     reference: FloatArray
 
 
-def outlook(observation: Observation, objectives: Sequence[Objective]) -> Outlook:
+def extrapolated(observation: Observation, objectives: Sequence[Objective]) -> Extrapolation:
     """Extrapolate every curve.
 
     Args:
@@ -89,7 +89,7 @@ def outlook(observation: Observation, objectives: Sequence[Objective]) -> Outloo
     usable = ~np.isnan(mean).any(axis=1)
     known, open_ones = observation.complete & usable, observation.mask & usable
     pending = observation.pending & usable
-    return Outlook(
+    return Extrapolation(
         mean=mean,
         variance=variance,
         remaining_seconds=cost.remaining_seconds,
@@ -161,7 +161,7 @@ def _grown(
     added = now - curves.at(column, first=True)
     epochs = np.where(np.isnan(added), 0.0, epochs_after(curves.last, curves.landmarks))
     # Where nobody has trained: the expected training time, else counted operations, whose unit does not matter.
-    scale = cost.epoch_seconds if objective.column in _SECONDS else cost.relative_epoch
+    scale = cost.epoch_seconds if objective.column in SECONDS else cost.relative_epoch
     if (epochs > 0).any():
         rate = shrunken_rate(np.nan_to_num(added), epochs, cost.relative_epoch, default=0.0)
     else:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lamps_core.policies.outlook import Outlook
     from lamps_core.policy_training.curve_process import CurveProcess
 
-SECONDS = "curve_seconds"  # followed beside the objectives
+CURVE_SECONDS = "curve_seconds"  # followed beside the objectives
 LEAST_LEFT = 0.02  # of a curve's seconds: no candidate that may run is free
 LEAST_NUMBER = 1e-12  # a loss or a cost of 0 has no logarithm
 DRAWS = 32  # of a candidate's complete objectives
@@ -37,7 +37,7 @@ class Followed:
     """A number of each curve that is forecast.
 
     Attributes:
-        name: an objective's column, or SECONDS: what the curve has cost after its zero-shot evaluation.
+        name: an objective's column, or CURVE_SECONDS: what the curve has cost after its zero-shot evaluation.
         logarithm: whether its logarithm is followed: losses, costs and rates, which are never below 0.
     """
 
@@ -57,9 +57,7 @@ class Followed:
         """
         if not self.logarithm:
             return values
-        natural = self._sign * values
-        positive = np.where(natural > LEAST_NUMBER, natural, np.nan)
-        return np.asarray(np.log(positive)) * self._sign + 0.0
+        return followed_numbers(self._sign * values) * self._sign + 0.0
 
     def told(self, values: FloatArray) -> FloatArray:
         """The minimised number."""
@@ -82,7 +80,7 @@ class ForecastPolicy:
 
         Args:
             processes: of every number in `followed`.
-            followed: the objectives that are not constant along a curve, and SECONDS.
+            followed: the objectives that are not constant along a curve, and CURVE_SECONDS.
             candidates: that the processes know, in their order.
             objectives: columns, in order.
             name: in results.
@@ -152,7 +150,7 @@ class ForecastPolicy:
         self, observation: Observation, here: IntArray, row: IntArray, cost: FloatArray, complete: BoolArray
     ) -> FloatArray:
         """(m,) expected seconds until each curve is complete."""
-        followed, process = self._followed[SECONDS], self._processes[SECONDS]
+        followed, process = self._followed[CURVE_SECONDS], self._processes[CURVE_SECONDS]
         rows = [followed.seen(seconds_so_far(np.array(seconds))) for seconds in observation.step_seconds]
         told = process.forecast(self._spread(rows, here, complete), row, cost, complete)
         return seconds_left(followed.told(told.mean[here]), seconds_trained(observation))
@@ -166,6 +164,11 @@ class ForecastPolicy:
             if complete[place]:
                 values[place, -1] = one[-1]
         return values
+
+
+def followed_numbers(values: FloatArray) -> FloatArray:
+    """Losses or costs as they are followed: their logarithm, NaN where there is none."""
+    return np.asarray(np.log(np.where(values > LEAST_NUMBER, values, np.nan)))
 
 
 def seconds_trained(observation: Observation) -> FloatArray:

@@ -22,7 +22,13 @@ import numpy as np
 from scipy.special import ndtri
 
 from lamps_core.objectives import SHARES, dollars
-from lamps_core.policies.forecast import LEAST_LEFT, seconds_left, seconds_so_far, seconds_trained
+from lamps_core.policies.forecast import (
+    LEAST_LEFT,
+    followed_numbers,
+    seconds_left,
+    seconds_so_far,
+    seconds_trained,
+)
 from lamps_core.policies.outlook import Outlook
 from lamps_core.policies.scenarios import needed
 from lamps_core.policy_training.candidate_features import features_of
@@ -39,7 +45,6 @@ if TYPE_CHECKING:
     from lamps_core.policy_training.curve_network import CurveForecaster, Forecast
 
 LOSS, COST = "loss", "cost"  # the numbers that are followed
-LEAST_NUMBER = 1e-9  # below which a number has no logarithm
 LEAST_WRONG = 0.002  # share of wrong answers: the logarithm of none is not followed
 LEAST_LOOK = 0.001  # of the seconds left: no look is free
 SCENARIOS = 256
@@ -231,7 +236,8 @@ class UniversalPolicy:
         factor = 1.0
         for _ in range(MOST_WIDENED + 1):
             worth = self._worth(observation, seen, factor)
-            if (worth > 0.0).any(axis=1).mean() >= FEWEST_MISSING:
+            # Forecasts of losses are what is doubted.
+            if not seen.losses or (worth > 0.0).any(axis=1).mean() >= FEWEST_MISSING:
                 break
             factor *= WIDER
         plain = worth.mean(axis=0) / seen.left
@@ -358,11 +364,6 @@ def _followed(objective: Objective, values: FloatArray) -> FloatArray:
 def _told(objective: Objective, followed: FloatArray) -> FloatArray:
     """The minimised objective."""
     return np.asarray(np.exp(followed) - (1.0 if objective.column in SHARES else 0.0))
-
-
-def followed_numbers(values: FloatArray) -> FloatArray:
-    """Losses or costs as they are followed: their logarithm, NaN where there is none."""
-    return np.asarray(np.log(np.where(values > LEAST_NUMBER, values, np.nan)))
 
 
 def followed_costs(seconds: Sequence[ArrayLike], steps: Sequence[ArrayLike]) -> list[FloatArray]:

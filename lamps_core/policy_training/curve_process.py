@@ -63,7 +63,7 @@ class Points:
 
 
 @dataclass(frozen=True)
-class Forecast:
+class EndForecast:
     """Of the complete value of m candidates.
 
     Attributes:
@@ -108,7 +108,7 @@ class CurveProcess:
     @one_thread()
     def forecast(
         self, values: FloatArray, row: IntArray, log_cost: FloatArray, complete: BoolArray
-    ) -> Forecast:
+    ) -> EndForecast:
         """What the complete values will be.
 
         Args:
@@ -140,7 +140,7 @@ class CurveProcess:
             # farther apart, than those learned from is forecast with less, or more, doubt.
             surprise = float(residual @ weights[:, 0].numpy())
             variance *= (FREEDOM + surprise) / (FREEDOM + len(residual))
-        return Forecast(mean, np.sqrt(variance), self.errors[self.stage(row)])
+        return EndForecast(mean, np.sqrt(variance), self.errors[self.stage(row)])
 
     def _seen(self, row: IntArray, complete: BoolArray, entries: int) -> tuple[IntArray, IntArray]:
         """Candidates and entries that say the most: the first row, the last two, and the complete value."""

@@ -15,7 +15,7 @@ import numpy as np
 from lamps_core.errors import BadInput
 from lamps_core.fingerprints import objectives_fingerprint
 from lamps_core.objectives import SHARES
-from lamps_core.policies.forecast import SECONDS, Followed, ForecastPolicy, seconds_so_far
+from lamps_core.policies.forecast import CURVE_SECONDS, Followed, ForecastPolicy, seconds_so_far
 from lamps_core.policy_file import PolicyCard, PolicyFile, prefixed, trained_for
 from lamps_core.policy_training.curve_learning import Curves, learn, progress_of, with_candidate
 from lamps_core.policy_training.curve_process import CurveProcess
@@ -123,7 +123,7 @@ def when_complete(file: PolicyFile, tasks: Sequence[Task]) -> dict[str, FloatArr
 def _followed(file: PolicyFile, name: str) -> dict[str, Followed]:
     """What a policy follows, by name."""
     told = file.card.network.get("followed")
-    if not isinstance(told, dict) or SECONDS not in told:
+    if not isinstance(told, dict) or CURVE_SECONDS not in told:
         raise BadInput(f"{name}: its card does not say what it follows: train it again")
     return {number: Followed(number, logarithm=bool(logarithm)) for number, logarithm in told.items()}
 
@@ -144,13 +144,13 @@ def _numbers(batch: TaskBatch, columns: Sequence[str]) -> list[tuple[Followed, F
     """What is followed, and its (T, m, L + 1) values with the complete ones behind them."""
     changing = [name for index, name in enumerate(columns) if not _is_constant(batch.values[..., index])]
     followed = [Followed(name, logarithm=name not in SHARES) for name in changing]
-    followed.append(Followed(SECONDS, logarithm=True))
+    followed.append(Followed(CURVE_SECONDS, logarithm=True))
     return [(one, _values(batch, one.name, columns)) for one in followed]
 
 
 def _values(batch: TaskBatch, name: str, columns: Sequence[str]) -> FloatArray:
     """(T, m, L + 1) values of a number with the complete ones behind them."""
-    if name == SECONDS:
+    if name == CURVE_SECONDS:
         return _with_end(seconds_so_far(batch.step_seconds), _unfinished(batch))
     return _with_end(batch.values[..., columns.index(name)], _unfinished(batch))
 

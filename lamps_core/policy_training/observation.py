@@ -17,7 +17,7 @@ import numpy as np
 
 from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.errors import BadInput
-from lamps_core.objectives import DOLLARS, SHARES
+from lamps_core.objectives import DOLLARS, SECONDS, SHARES
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     Vector = npt.NDArray[np.float32]
 
-SECONDS = frozenset({"train_seconds", "step_seconds", "cpu_seconds"})
 # A cost grows a thousandfold along a search, a loss falls to a tenth: the first is compressed, asinh(1000) = 7.6,
 # so that both are about 1 at most, as a network of tanh likes it.
 COMPRESSION = 4.0

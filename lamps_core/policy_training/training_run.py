@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from lamps_core.errors import BadInput
 from lamps_core.files import write_atomically
@@ -28,14 +28,6 @@ CHECKPOINT_SECONDS = (
     10.0  # the least between two checkpoints: what a killed training loses at most, and a round
 )
 PATIENCE = 50  # judgements
-
-
-class Scores(Protocol):
-    """Judges the policy as it is now on tasks kept out of training; larger is better."""
-
-    def __call__(self) -> float:
-        """The score."""
-        ...
 
 
 @dataclass

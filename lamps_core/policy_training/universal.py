@@ -16,7 +16,8 @@ from lamps_core.errors import BadInput
 from lamps_core.fingerprints import objectives_fingerprint
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies import UNIVERSAL
-from lamps_core.policies.universal import COST, LOSS, UniversalPolicy, followed_costs, followed_numbers
+from lamps_core.policies.forecast import followed_numbers
+from lamps_core.policies.universal import COST, LOSS, UniversalPolicy, followed_costs
 from lamps_core.policy_file import PolicyCard, PolicyFile, part_of, prefixed
 from lamps_core.policy_training.candidate_features import features_of
 from lamps_core.policy_training.curve_network import CurveForecaster, CurveNetwork

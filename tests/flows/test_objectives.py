@@ -29,7 +29,7 @@ def test_a_flow_takes_objectives_with_bounds_in_natural_units_and_dollars_at_its
     asked = request_of(
         **NEEDED[request_of],
         objectives="accuracy,dollars,peak_memory_bytes",
-        bounds="accuracy=0.9,dollars=5",
+        bounds=" accuracy=0.9, dollars=5,",
         gpu_hour_price=2.0,
     )
     bounds = ["accuracy=0.9", "dollars=5"]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lamps_core.evaluation import fold_row, regret_auc
 from lamps_core.evaluation_methods import Contender
 from lamps_core.evaluation_summary import first_on, in_words, interval, summarise
-from lamps_core.evaluation_unit import Rewards, TrainingLimits, Unit, run_unit
+from lamps_core.evaluation_unit import RewardLine, TrainingLimits, Unit, run_unit
 from lamps_core.meta_dataset import Task, read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies import load_policy
@@ -222,7 +222,7 @@ def test_a_key_changes_with_all_that_a_result_depends_on_and_with_nothing_else()
 
 
 def test_rewards_are_thinned_and_what_is_no_number_is_left_out() -> None:
-    rewards = Rewards()
+    rewards = RewardLine()
     rewards.note({"loss": 1.0})
     for step in range(5_000):
         rewards.note({"environment_steps": step, "normalised_reward": math.nan if step == 0 else step / 2})

@@ -14,7 +14,7 @@ from lamps_core.policies import Observation, load_universal
 from lamps_core.policies.ats import DELTA, POINTS, first_accepted, predicted_loss
 from lamps_core.policies.ehvi import expected_improvements
 from lamps_core.policies.expected_cost import epochs_after, expected_cost
-from lamps_core.policies.extrapolation import outlook
+from lamps_core.policies.extrapolation import extrapolated
 from lamps_core.policies.gains import hypervolume_gains
 from lamps_core.replay import ReplayedSearch
 from tests.meta_datasets import made_task
@@ -98,7 +98,7 @@ def test_the_past_is_known_and_the_future_is_not(task: Task, data: st.DataObject
         allowed = np.flatnonzero(search.mask)
         if len(allowed):
             search.step(int(data.draw(st.sampled_from(allowed.tolist()))))
-    seen = outlook(search.observation(), task.objectives)
+    seen = extrapolated(search.observation(), task.objectives)
     np.testing.assert_array_equal(seen.mean[search.complete], task.final[search.complete])
     assert (seen.variance[search.complete] == 0.0).all()
     assert (seen.variance[seen.open] > 0.0).all()
@@ -114,18 +114,19 @@ def test_a_step_that_others_took_is_expected_to_bring_what_it_brought_them() -> 
         observed([halving] * n + [[2.0]], [flat] * n + [[0.0]], complete=[True] * n + [False])
         for n in (1, 200)
     )
-    far = outlook(few, parse_objectives()).mean[-1, 0]
-    near = outlook(many, parse_objectives()).mean[-1, 0]
+    far = extrapolated(few, parse_objectives()).mean[-1, 0]
+    near = extrapolated(many, parse_objectives()).mean[-1, 0]
     assert halving[-1] < near < 1.5 * halving[-1]
     assert near < far < 2.0
     assert (
-        outlook(many, parse_objectives()).variance[-1, 0] < outlook(few, parse_objectives()).variance[-1, 0]
+        extrapolated(many, parse_objectives()).variance[-1, 0]
+        < extrapolated(few, parse_objectives()).variance[-1, 0]
     )
 
 
 def test_the_reference_point_is_the_bound_where_there_is_one() -> None:
     seen = observed([[1.0, 0.5], [2.0, 1.0]], [[0.0, 1.0], [0.0, 4.0]], complete=[True, True])
-    told = outlook(seen, parse_objectives(bounds=["train_seconds=60"]))
+    told = extrapolated(seen, parse_objectives(bounds=["train_seconds=60"]))
     assert told.reference.tolist() == pytest.approx([1.05, 60.0])
 
 
@@ -133,9 +134,9 @@ def test_an_observation_without_its_past_is_refused() -> None:
     seen = observed([[1.0]], [[0.0]], complete=[False])
     without = Observation(**{**vars(seen), "curves": ()})
     with pytest.raises(ValueError, match="curves"):
-        outlook(without, parse_objectives())
+        extrapolated(without, parse_objectives())
     with pytest.raises(ValueError, match="2 objectives are observed, not 1"):
-        outlook(seen, parse_objectives("test_loss"))
+        extrapolated(seen, parse_objectives("test_loss"))
 
 
 # --- ehvi ----------------------------------------------------------------------------------------------

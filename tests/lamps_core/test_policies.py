@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from itertools import groupby
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from lamps_core.policies import POLICIES as LIVE
 from lamps_core.policies import Observation, Policy, load_policy
 from lamps_core.policies.known_first import KnownFirst
 from lamps_core.policies.ordered import zigzag_order
+from lamps_core.replay import ReplayedSearch
+from tests.meta_datasets import family_tasks
 
 POLICIES = ["cheapest", "zigzag", "blind"]
 
@@ -89,9 +92,12 @@ def test_cheapest_takes_one_of_unknown_cost_last_and_equal_ones_in_the_order_giv
 
 @pytest.mark.parametrize("name", ["cheapest", "zigzag"])
 def test_an_ordered_policy_brings_one_candidate_to_its_end_before_the_next(name: str) -> None:
-    policy = load_policy(name)
-    observation = seen([True] * 5)
-    assert {policy.select(observation) for _ in range(10)} == {policy.select(observation)}
+    policy, search, chosen = load_policy(name), ReplayedSearch(family_tasks(1, 5, steps=4)[0]), list[int]()
+    while search.mask.any():
+        chosen.append(policy.select(search.observation()))
+        search.step(chosen[-1])
+    assert [len(list(steps)) for _, steps in groupby(chosen)] == [4] * 5
+    assert search.complete.all()
 
 
 @given(st.sampled_from(POLICIES), st.lists(st.booleans(), min_size=1).filter(any), st.integers(0, 1000))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from lamps_core.meta_dataset import Task, read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies import UNIVERSAL, Observation, load_policy, load_universal, shipped_policy
 from lamps_core.policies.ordered import Cheapest
+from lamps_core.policies.scenarios import needed
 from lamps_core.policies.universal import (
     BY_CHANCE,
     MOST_DOUBTED,
@@ -30,8 +31,8 @@ from lamps_core.policy_training.algorithms import algorithm
 from lamps_core.policy_training.curve_network import FACTORS, Forecast
 from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.replay import ReplayedSearch, replay
-from lamps_core.simulation import write_simulation
-from tests.meta_datasets import family_tasks, made_task
+from tests.meta_datasets import curve_rows, family_tasks, made_task, write_meta_dataset
+from tests.replays import play_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,15 +82,7 @@ def test_the_order_of_candidates_makes_no_difference() -> None:
 @settings(max_examples=15, deadline=None)
 @given(made_task())
 def test_it_ends_any_search_by_steps_that_may_be_run(task: Task) -> None:
-    policy, search = load_universal(task.objectives), ReplayedSearch(task)
-    while search.mask.any():
-        observation = search.observation()
-        told = policy.outlook(observation)
-        assert np.isfinite(told.gain[observation.mask]).all()
-        assert (told.seconds > 0).all()
-        place = policy.select(observation)
-        assert observation.mask[place]
-        search.step(place)
+    play_out(task, load_universal(task.objectives))
 
 
 @pytest.mark.slow
@@ -123,6 +116,39 @@ def test_it_finds_the_front_sooner_than_the_cheapest_first_where_size_says_littl
     assert ours < 0.6 * cheapest
 
 
+class InOrder:
+    """Brings one candidate after another to its end: from the first of the list, or from the last."""
+
+    name = "in order"
+
+    def __init__(self, place: int) -> None:
+        self._place = place
+
+    def select(self, observation: Observation) -> int:
+        return int(np.flatnonzero(observation.mask)[self._place])
+
+
+def needle_rows(steps: int = 7) -> list[dict[str, Any]]:
+    """Nine candidates, of which the one in the middle is far better throughout; three others cost a little less."""
+    chance, rows = np.random.default_rng(2), list[dict[str, Any]]()
+    for place, size in enumerate([2.1, 0.95, 1.7, 2.4, 1.0, 2.2, 0.94, 0.96, 1.8]):
+        first, end = (0.3, 0.05) if place == 4 else (0.6, chance.uniform(0.5, 0.55))
+        wrong = end + (first - end) * 0.5 ** np.arange(steps + 1)
+        told = curve_rows(
+            "needle",
+            f"m{place}",
+            losses=[2.0 * share for share in wrong],
+            train=[0.0] + [size * 2.0**step for step in range(steps)],
+        )
+        rows += [
+            row
+            | {"accuracy": 1.0 - share, "macro_f1": 0.99 - share, "parameters": int(1e6 * size), "gpus": 1}
+            | {"eval_rows_per_second": 1e3 / size, "peak_memory_bytes": int(1e9 * size)}
+            for row, share in zip(told, wrong, strict=True)
+        ]
+    return rows
+
+
 @pytest.mark.parametrize(
     "objectives",
     [
@@ -134,14 +160,15 @@ def test_it_finds_the_front_sooner_than_the_cheapest_first_where_size_says_littl
         "test_loss",
     ],
 )
-def test_one_policy_serves_any_objectives(objectives: str, tmp_path: Path) -> None:
-    write_simulation(tmp_path / "curves")
-    names = objectives.replace("macro_f1", "accuracy")  # not simulated
-    task = read_tasks(tmp_path / "curves", parse_objectives(names))[0].of(
-        ["openai-community/gpt2", "FacebookAI/roberta-base", "google-bert/bert-base-cased", "gpt2-xl"]
+def test_one_policy_finds_the_best_of_any_objectives_long_before_the_others_are_run(
+    objectives: str, tmp_path: Path
+) -> None:
+    (task,) = read_tasks(write_meta_dataset(tmp_path, needle_rows()), parse_objectives(objectives))
+    ours, *others = (
+        replay(task, policy).seconds_to(0.9) or np.inf
+        for policy in (load_universal(task.objectives), InOrder(0), InOrder(-1), Cheapest())
     )
-    found = replay(task, load_universal(task.objectives))
-    assert found.share[-1] == pytest.approx(1.0)
+    assert ours < 0.5 * min(others)
 
 
 def test_running_candidates_are_believed_to_end_where_they_are_expected_to() -> None:
@@ -279,6 +306,25 @@ def test_where_nothing_seems_missing_the_forecasts_are_doubted() -> None:
     assert policy._worth(observation, seen, 1.0).max() <= policy._worth(observation, seen, 10.0).max()
 
 
+def test_scenarios_are_judged_once_where_no_objective_is_a_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The smallest is complete, so that nothing is missing; but parameters are known, and none of it is doubted."""
+    judged: list[np.ndarray] = []
+
+    def counted(final: np.ndarray, seconds: np.ndarray, **rest: Any) -> np.ndarray:
+        judged.append(needed(final, seconds, **rest))
+        return judged[-1]
+
+    monkeypatch.setattr("lamps_core.policies.universal.needed", counted)
+    (task,) = read_tasks(write_meta_dataset(tmp_path, needle_rows(2)), parse_objectives("parameters"))
+    search, smallest = ReplayedSearch(task), int(np.argmin(task.parameters))
+    while not search.complete[smallest]:
+        search.step(smallest)
+    load_universal(task.objectives).select(search.observation())
+    assert [told.max() for told in judged] == [0.0]
+
+
 # --- training -------------------------------------------------------------------------------------------------
 
 
@@ -332,12 +378,12 @@ def trained() -> PolicyFile:
     return algorithm(UNIVERSAL).train(family_tasks(2, 6), seed=0, run=TrainingRun(settings=SMALL))
 
 
-def test_a_trained_one_serves_candidates_it_never_saw(trained: PolicyFile, tmp_path: Path) -> None:
+def test_a_trained_one_does_not_fail_on_candidates_it_never_saw(trained: PolicyFile, tmp_path: Path) -> None:
     write_policy(tmp_path / "u.zip", trained)
-    task = turned(family_tasks(1, 11, seed=8)[0], range(11))
-    task = replace(task, candidates=tuple(f"never/seen-{place}" for place in range(11)))
-    policy = load_policy(str(tmp_path / "u.zip"), candidates=task.candidates, objectives=task.objectives)
-    assert replay(task, policy).share[-1] == pytest.approx(1.0)
+    names = tuple(f"never/seen-{place}" for place in range(11))
+    task = replace(family_tasks(1, 11, seed=8)[0], candidates=names)
+    policy = load_policy(str(tmp_path / "u.zip"), candidates=names, objectives=task.objectives)
+    play_out(task, policy)
 
 
 def test_weights_of_another_shape_are_refused(trained: PolicyFile) -> None:

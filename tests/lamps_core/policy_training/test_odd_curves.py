@@ -11,10 +11,11 @@ import torch
 from lamps_core.errors import BadInput
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
+from lamps_core.policies import load_universal
 from lamps_core.policy_training.algorithms import algorithm
 from lamps_core.policy_training.training_run import TrainingRun
-from lamps_core.replay import replay
 from tests.meta_datasets import family_rows, family_tasks, write_meta_dataset
+from tests.replays import play_out
 from tests.static_order import STATIC_ORDER
 
 if TYPE_CHECKING:
@@ -71,5 +72,12 @@ def test_forecast_learns_from_odd_curves_and_searches_them_to_their_end(tmp_path
     assert set(threads) == {1}  # with two, on a busy machine, each waits for the other: ten times as long
     assert torch.get_num_threads() == before
     assert all(np.isfinite(array).all() for array in file.weights.values())
-    told = replay(tasks[0], algorithm("forecast").load(file, name="forecast"))
-    assert told.share[-1] == pytest.approx(1.0)
+    play_out(tasks[0], algorithm("forecast").load(file, name="forecast"))
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("odd", ODD)
+def test_universal_searches_odd_curves_to_their_end(tmp_path: Path, odd: str) -> None:
+    write_meta_dataset(tmp_path, ODD[odd](family_rows(1, 6)))
+    (task,) = read_tasks(tmp_path, parse_objectives())
+    play_out(task, load_universal(task.objectives))
