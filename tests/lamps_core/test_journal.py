@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from multiprocessing.connection import Connection
 
-HEADER = {"dataset": "topics", "models": ["a", "b"], "bounds": [None, 2.5]}
+HEADER = {
+    "policy_weights": "ab12",
+    "dataset": "topics",
+    "models": ["a", "b"],
+    "objectives": ["test_loss", "accuracy"],
+    "bounds": [None, -0.5],
+    "settings": {"batch_size": 8, "max_length": 16},
+}
 
 scalars = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
@@ -112,7 +119,10 @@ def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path, damage: bytes) ->
     [
         ({"dataset": "other"}, 'dataset was "topics", now "other"'),
         ({"models": ["a"]}, r'models was \["a", "b"\], now \["a"\]'),
-        ({"bounds": [None, None]}, r"bounds was \[null, 2.5\], now \[null, null\]"),
+        ({"bounds": [2.5, None]}, r'bounds was {"accuracy": 0.5}, now {"test_loss": 2.5}'),
+        ({"settings": {"batch_size": 8, "max_length": 32}}, r"\(max_length was 16, now 32\)"),
+        ({"policy_weights": "cd34"}, "the weights of its policy are others"),
+        ({"policy_weights": "cd34", "models": ["b"]}, r'models was \["a", "b"\], now \["b"\]'),
         ({"seed": 1}, "seed was null, now 1"),
         ({"version": 0}, "another version"),
     ],
