@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from functools import partial
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flows.search import _export_front, front_table, search, search_request
-from lamps_core.errors import BadInput, CandidateFailed, LampsError
+from flows.search import front_table, search, search_request
+from lamps_core.errors import BadInput, LampsError
 from lamps_core.progress import SearchProgress, listener
 from tests.flow_records import recorded
 from tests.searches import (
@@ -35,7 +33,6 @@ from tests.searches import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lamps_core.search_run import SearchRun
 
 pytestmark = pytest.mark.usefixtures("on_the_server")
 
@@ -136,27 +133,6 @@ def test_a_step_cut_by_the_budget_is_not_retried(topics_csv: Path, tmp_path: Pat
     record = recorded(state.state_details.flow_run_id, tasks=1)
     assert record.state.is_completed()
     assert record.tasks[f"{TINY} step 0 on topics"].run_count == 1
-
-
-def test_of_a_front_what_was_saved_is_noted_though_another_model_could_not_be(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    noted: dict[str, Any] = {}
-    asked = [SimpleNamespace(last=SimpleNamespace(name=name)) for name in ("gone", "good")]
-    run = SimpleNamespace(exports=lambda: asked, drop_result=lambda: None, exported=noted.__setitem__)
-
-    def measured(name: str) -> dict[str, Any]:
-        if name == "gone":
-            raise CandidateFailed("its checkpoint is gone")
-        return {"test_loss": 0.5}
-
-    def submit(request: Any) -> Any:
-        return SimpleNamespace(result=partial(measured, request.last.name))
-
-    monkeypatch.setattr("flows.search.export_model", SimpleNamespace(submit=submit))
-    with pytest.raises(CandidateFailed, match="its checkpoint is gone"):
-        _export_front(cast("SearchRun", run))
-    assert noted == {"good": {"test_loss": 0.5}}
 
 
 def test_a_search_in_which_every_candidate_fails_is_a_failed_run_that_says_why(
