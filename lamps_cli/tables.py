@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lamps_core.quantities import number, told_apart
+from lamps_core.quantities import beside_bound, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -55,7 +55,7 @@ def print_search(result: dict[str, Any], out: Path) -> None:
 def _beyond(row: dict[str, Any], result: dict[str, Any]) -> str:
     """A candidate, and what of it is beyond which bound."""
     told = [
-        f"{name} {{}}, bound {{}}".format(*told_apart(name, row[name], abs(bound)))
+        f"{name} {beside_bound(name, row[name], abs(bound))}"
         for name, bound in zip(result["objectives"], result["bounds"], strict=True)
         if name in row["beyond"]
     ]

@@ -249,14 +249,14 @@ def _epoch_cost(curves: list[Curve]) -> FloatArray:
     """(m,) operations of a full epoch over the most rows that any curve trained on; parameters where one is unknown."""
     rows = np.array([_column(curve, "train_rows").max() for curve in curves])
     most = float(rows[np.isfinite(rows)].max(initial=0.0))
-    operations = np.array([_full_epoch(curve, most) for curve in curves])
+    operations = np.array([_full_epoch(*one, most) for one in zip(curves, rows, strict=True)])
     if np.isfinite(operations).all() and (operations > 0).all():
         return operations
     return np.array([_column(curve, "parameters")[0] for curve in curves])
 
 
-def _full_epoch(curve: Curve, most: float) -> float:
-    """Operations of an epoch over so many rows, of which a curve that broke off saw a part; NaN where unknown."""
-    operations, rows = _column(curve, "train_flops"), _column(curve, "train_rows").max()
+def _full_epoch(curve: Curve, rows: float, most: float) -> float:
+    """Operations of an epoch over `most` rows, of which a curve that broke off saw `rows`; NaN where unknown."""
+    operations = _column(curve, "train_flops")
     whole = bool(_column(curve, "complete")[-1]) or rows == most
     return float(operations.max() * (1.0 if whole else most / rows if rows > 0 else np.nan))

@@ -65,17 +65,17 @@ def number(name: str, value: Any) -> str:
     return f"{int(value):,}" if float(value).is_integer() else f"{value:,.4g}"
 
 
-def told_apart(name: str, value: float, other: float) -> tuple[str, str]:
-    """Two values of a column as `number` writes them, with more digits where they would read the same.
+def beside_bound(name: str, value: float, bound: float) -> str:
+    """A value and its bound as `number` writes them, with more digits where they would read the same.
 
-    >>> told_apart("train_seconds", 1.24, 1.5), told_apart("train_seconds", 0.0178, 0.0)
-    (('1.2', '1.5'), ('0.01780', '0'))
+    >>> beside_bound("train_seconds", 1.24, 1.5), beside_bound("train_seconds", 0.0178, 0.0)
+    ('1.2, bound 1.5', '0.01780, bound 0')
     """
-    digits, found = 4, (number(name, value), number(name, other))
-    while found[0] == found[1] and value != other:
-        found = f"{value:#.{digits}g}", f"{other:.{digits}g}"
+    digits, found = 4, (number(name, value), number(name, bound))
+    while found[0] == found[1] and value != bound:
+        found = f"{value:#.{digits}g}", f"{bound:.{digits}g}"
         digits += 1
-    return found
+    return ", bound ".join(found)
 
 
 def parameters(count: int | None) -> str:

@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from lamps_core.objectives import turned
-from lamps_core.quantities import title, told_apart
+from lamps_core.quantities import beside_bound, title
 
 if TYPE_CHECKING:
     from lamps_core.search_record import CandidateRecord, SearchRecord
@@ -79,8 +79,7 @@ def _beyond(item: CandidateRecord, name: str, search: SearchRecord) -> str:
     bound = dict(zip(search.objectives, search.bounds, strict=True)).get(name)
     if bound is None or name not in item.so_far:
         return f"{title(name).lower()} beyond its bound"
-    value, most = told_apart(name, item.so_far[name], turned(name, bound))
-    return f"{title(name).lower()} {value}, bound {most}"
+    return f"{title(name).lower()} {beside_bound(name, item.so_far[name], turned(name, bound))}"
 
 
 def _dominated(item: CandidateRecord, search: SearchRecord) -> str:

@@ -15,7 +15,7 @@ are losses, shares of right answers and sums of cost; any other is taken as the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -119,8 +119,7 @@ def drawn(forecast: Forecast, chances: Chances) -> Draws:
         own, shared = forecast.own[open_], forecast.shared[open_]
         apart = chances.own[:, open_] * own + chances.shared @ shared.T
         level = apart.mean(axis=1, keepdims=True)
-        deviation = np.sqrt(own**2 + np.square(shared - shared.mean(axis=0)).sum(axis=1))
-        news[:, open_] = (apart - level) / deviation
+        news[:, open_] = (apart - level) / forecast.apart(open_)
         ends[:, open_] += apart
     return Draws(forecast.mean, ends, news)
 
@@ -164,7 +163,7 @@ class UniversalPolicy:
         self.name = name
         self._forecasters, self._objectives = forecasters, tuple(objectives)
         self._known: tuple[tuple[str, ...], bytes, Features] | None = None
-        self._first: dict[bytes, Forecast] = {}
+        self._first: dict[int, tuple[tuple[Features, int, bytes], Forecast]] = {}
         self._chances: tuple[tuple[str, ...], dict[str, Chances]] = (), {}
 
     def select(self, observation: Observation) -> int:
@@ -191,7 +190,7 @@ class UniversalPolicy:
         for column, objective in enumerate(self._objectives):
             along = [curve[:, column] for curve in observation.curves]
             if _is_loss(objective):
-                loss = self._believed(observation, [_followed(objective, curve) for curve in along])
+                loss = self._believed(column, observation, [_followed(objective, curve) for curve in along])
                 losses[column] = self._drawn(LOSS, observation, loss)
                 told = told if told.shape[1] else loss.told  # news are those of the first loss
             elif objective.aggregate == "sum":
@@ -209,24 +208,23 @@ class UniversalPolicy:
             curves, observation.complete, features, observation.landmarks
         )
 
-    def _believed(self, observation: Observation, curves: Sequence[FloatArray]) -> Forecast:
-        """The forecast of a loss, doubted as far as the first one of this search was wrong."""
+    def _believed(self, column: int, observation: Observation, curves: Sequence[FloatArray]) -> Forecast:
+        """The forecast of the loss in a column, doubted as far as the first one of this search was wrong."""
         told = self._forecast(LOSS, observation, curves)
-        first = self._first_forecast(observation, [curve[:1] for curve in curves])
+        first = self._first_forecast(column, observation, [curve[:1] for curve in curves])
         return told.wider(doubt_of(first, told, observation.steps > 0))
 
-    def _first_forecast(self, observation: Observation, curves: Sequence[FloatArray]) -> Forecast:
-        """That of the zero-shot evaluations alone, made once for each search and loss."""
-        features = self._features(observation)
-        asked = np.concatenate([features.size, features.likeness.ravel(), *curves]).tobytes()
-        if asked not in self._first:
-            if len(self._first) >= len(self._objectives):
-                self._first.clear()  # another search began
+    def _first_forecast(
+        self, column: int, observation: Observation, curves: Sequence[FloatArray]
+    ) -> Forecast:
+        """That of the zero-shot evaluations alone, made once for each search."""
+        asked = self._features(observation), observation.landmarks, np.concatenate(curves).tobytes()
+        known = self._first.get(column)
+        if known is None or known[0][0] is not asked[0] or known[0][1:] != asked[1:]:
             none = np.zeros(len(curves), dtype=bool)
-            self._first[asked] = self._forecasters[LOSS].forecast(
-                curves, none, features, observation.landmarks
-            )
-        return self._first[asked]
+            told = self._forecast(LOSS, replace(observation, complete=none), curves)
+            known = self._first[column] = asked, told
+        return known[1]
 
     def _drawn(self, number: str, observation: Observation, forecast: Forecast) -> Draws:
         return drawn(forecast, self._chances_of(observation.names)[number])

@@ -53,10 +53,8 @@ class UniversalSettings:
     cost_updates: int = 8000
 
 
-GROWS_WITH_SIZE = {
-    LOSS: False,
-    COST: True,
-}  # in training and when networks are asked: see `curve_network.observed`
+# In training and when networks are asked: see `curve_network.observed`.
+GROWS_WITH_SIZE = {LOSS: False, COST: True}
 ENDED, BEGUN = "ended", "begun"  # parts of a checkpoint
 MOST_MEMBERS = 100  # of which no two trainings share a seed
 FIRST_SIMULATED = 1000  # seed: the small ones are what people evaluate on
