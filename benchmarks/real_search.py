@@ -114,18 +114,12 @@ def run_trial(trial: Trial, *, models: str, out: Path) -> float:
             if started is None:
                 break
             action, step = started
-            name, number = action.candidate, action.step
+            told: dict[str, Any] = {"candidate": action.candidate, "step": action.step}
             try:
-                record = run.execution.run_step(step)
-                outcome = Outcome(
-                    kind="step", candidate=name, step=number, seconds=record["step_seconds"], record=record
-                )
+                told |= {"kind": "step", "record": run.execution.run_step(step)}
             except CandidateFailed as error:
-                seconds = run.seconds_of(action)
-                outcome = Outcome(
-                    kind="failed", candidate=name, step=number, seconds=seconds, error=str(error)
-                )
-            run.tell(outcome)
+                told |= {"kind": "failed", "error": str(error)}
+            run.tell(Outcome(**told, seconds=run.seconds_of(action)))
     # Nobody asks for the weights again, and they are large.
     shutil.rmtree(folder / "work" / "checkpoints", ignore_errors=True)
     return deciding
