@@ -6,13 +6,13 @@ Does not know what is done already, what it costs, nor how it is run.
 from __future__ import annotations
 
 import dataclasses
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.campaign_folder import HIDDEN, read_record
 from lamps_core.errors import BadInput
+from lamps_core.files import refuse_unwritable
 from lamps_core.settings import FineTuningSettings
 from lamps_core.storage import check_store, is_local, storage_path
 from lamps_core.text_data import load_text_dataset
@@ -96,12 +96,9 @@ def checked_folder(curves: str) -> Any:
         strange = folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
         if strange and not (folder / HIDDEN / "campaign.json").is_file():
             raise BadInput(f"--curves {curves} is not empty and holds no campaign: name a new folder")
-        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        refuse_unwritable(folder, f"--curves {curves}")
     except OSError as error:
         raise BadInput(f"--curves {curves} cannot be used: {error.strerror or error}") from error
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        reason = "does not allow it" if existing.is_dir() else "is a file"
-        raise BadInput(f"--curves {curves} cannot be written: {existing} {reason}")
     return folder
 
 

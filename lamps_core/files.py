@@ -13,6 +13,8 @@ import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from lamps_core.errors import BadInput
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -43,6 +45,24 @@ def make_folder(path: Path) -> None:
     path.mkdir(exist_ok=True)
     with contextlib.suppress(PermissionError):  # the folder above may be another's, and not ours to list
         flush(path.parent)
+
+
+def refuse_unwritable(folder: Path, named: str) -> None:
+    """Refuse a folder that may not be written into or, where it is not there, not be made. Makes nothing.
+
+    Args:
+        folder: that is going to be written into.
+        named: what the user calls it, such as `--out runs/reviews`.
+
+    Raises:
+        BadInput: it may not; tells what is in the way.
+        OSError: no folder can have such a name.
+    """
+    nearest = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    if not nearest.is_dir():
+        raise BadInput(f"{named} cannot be written: {nearest} is a file")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise BadInput(f"{named} cannot be written: {nearest} does not allow it")
 
 
 def exchange_folders(new: Path, place: Path) -> None:

@@ -6,7 +6,6 @@ Everything of a search but what starts its steps: `ask` says what to run, a flow
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from lamps_core import execution
 from lamps_core.candidates import resolve_candidates
 from lamps_core.curves import CURVE_SCHEMA, CurveKey, write_curve
 from lamps_core.errors import BadInput
-from lamps_core.files import folder_fingerprint, write_json
+from lamps_core.files import folder_fingerprint, refuse_unwritable, write_json
 from lamps_core.hub_download import at_commit
 from lamps_core.journal import Journal, read_journal
 from lamps_core.policies import (
@@ -470,8 +469,6 @@ def _check_out(out: Path, data: DatasetRequest) -> None:
             folder = Path(dataset).expanduser()
             if folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
                 raise BadInput(f"--out {out} is in the folder of the dataset {dataset}: name one elsewhere")
-        existing = next(parent for parent in (out.absolute(), *out.absolute().parents) if parent.exists())
+        refuse_unwritable(out, f"--out {out}")
     except OSError as error:  # a name too long for a file, a folder that may not be listed
         raise BadInput(f"--out {out} cannot be used: {error.strerror or error}") from error
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise BadInput(f"--out {out} cannot be written: {existing} does not allow it")

@@ -19,7 +19,7 @@ from lamps_core import __version__
 from lamps_core.campaign_folder import HIDDEN
 from lamps_core.curves import CURVE_SCHEMA, CurveRows
 from lamps_core.errors import BadInput
-from lamps_core.files import write_atomically
+from lamps_core.files import make_folder, refuse_unwritable, write_atomically
 from lamps_core.landmarks import landmark_rows
 from lamps_core.registry import registered_models
 from lamps_core.settings import FineTuningSettings
@@ -75,7 +75,7 @@ def write_simulation(folder: Path, *, seed: int = 0) -> pa.Table:
         The table that was written.
 
     Raises:
-        BadInput: the folder holds something, or the seed is none.
+        BadInput: the folder holds something or cannot be made, or the seed is none.
         StorageFailed: it cannot be written.
     """
     _check_folder(folder)
@@ -83,6 +83,10 @@ def write_simulation(folder: Path, *, seed: int = 0) -> pa.Table:
     CurveRows.join([table], (folder / FILE,)).check()
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
+    try:
+        make_folder(folder)
+    except OSError as error:  # where nobody can make one, as in /proc
+        raise BadInput(f"--out {folder} cannot be written: {error.strerror or error}") from error
     with storage_failures(folder):
         write_atomically(folder / FILE, bytes(sink.getvalue().to_pybytes()))
     return table
@@ -104,6 +108,7 @@ def _check_folder(folder: Path) -> None:
             raise BadInput(f"--out {folder} is a file: name a folder")
         # Hidden names are drafts and the like, but for a campaign's own.
         found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        refuse_unwritable(folder, f"--out {folder}")
     except OSError as error:
         raise BadInput(f"--out {folder} cannot be used: {error.strerror or error}") from error
     held = [name for name in found if not name.startswith(".") or name == HIDDEN]

@@ -9,13 +9,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import os
 import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.errors import BadInput, no_such
-from lamps_core.files import make_folder, write_json
+from lamps_core.files import make_folder, refuse_unwritable, write_json
 from lamps_core.fingerprints import curves_fingerprint
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
@@ -215,9 +214,7 @@ def check_out(out: Path) -> None:
         raise BadInput(f"--out {out}: is a folder that holds something else: name another place")
     if out.is_file():
         raise BadInput(f"--out {out}: is there already: name another place, or delete it")
-    above = next(parent for parent in out.absolute().parents if parent.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        raise BadInput(f"--out {out} cannot be written: {above} does not allow it")
+    refuse_unwritable(out.absolute().parent, f"--out {out}")
 
 
 def _check_same(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -43,6 +43,8 @@ def test_json_is_all_that_is_printed(tmp_path: Path) -> None:
 def test_bad_input_is_one_line_and_makes_nothing(tmp_path: Path) -> None:
     for arguments, said in (
         (["--out", "s3://bucket/curves"], "writes a folder of this host"),
+        (["--out", "/proc/lamps-curves"], "--out /proc/lamps-curves cannot be written: "),
+        (["--out", f"{sys.executable}/curves"], "/curves cannot be written: /"),
         (["--out", "curves", "--seed", "-1"], "--seed must be between 0"),
         (["--seed", "1"], "Missing option '--out'"),
     ):
