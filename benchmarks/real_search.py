@@ -34,7 +34,8 @@ from lamps_core.evaluation import KEY_SHARE
 from lamps_core.files import write_atomically
 from lamps_core.objectives import parse_objectives
 from lamps_core.search import Outcome
-from lamps_core.search_run import SearchRequest, SearchRun
+from lamps_core.search_request import SearchRequest
+from lamps_core.search_run import SearchRun
 from lamps_core.settings import FineTuningSettings
 from lamps_core.text_data import DatasetRequest
 

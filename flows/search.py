@@ -28,7 +28,8 @@ from lamps_core.hub_access import check_push
 from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from lamps_core.policies import DEFAULT_POLICY
 from lamps_core.search import Action, Outcome
-from lamps_core.search_run import SearchRequest, SearchRun
+from lamps_core.search_request import SearchRequest
+from lamps_core.search_run import SearchRun
 from lamps_core.settings import FineTuningSettings
 from lamps_core.stopping import STOP_BELOW
 from lamps_core.text_data import DatasetRequest

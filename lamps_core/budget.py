@@ -28,7 +28,7 @@ class Budget:
     """A limit on a search; what is None does not limit it.
 
     Attributes:
-        text: as the user gave it; `unlimited` where none was given.
+        text: as the user gave it, without blanks around; `unlimited` where none was given.
         seconds: of steps, summed over all of them, attempts that died included.
         steps: landmark steps, zero-shot evaluations included.
         stop: what `auto` stops by.
@@ -78,7 +78,7 @@ def parse_budget(
 
     Raises:
         BadInput: the text is none of these forms, or not more than zero; the price is not a finite number
-            more than zero; the threshold is none.
+            more than zero; the threshold is none, or one that was chosen where nothing stops by it.
 
     >>> parse_budget("1h30m").seconds, parse_budget("40steps").steps
     (5400.0, 40)
@@ -90,12 +90,17 @@ def parse_budget(
     """
     check_price(gpu_hour_price)
     stop = parse_stop_rule(stop_below)
+    parts = [part.strip().lower() for part in (text or "").split(",")]
+    if stop != parse_stop_rule(STOP_BELOW) and AUTO not in parts:
+        also = "auto" if text is None else f"auto,{text.strip()}"
+        raise BadInput(
+            f"--stop-below {stop_below} is about --budget auto: give --budget {also}, or leave it out"
+        )
     if text is None:
         return Budget(UNLIMITED)
-    parts = [part.strip().lower() for part in text.split(",")]
     limits = [_parse(part, text, gpu_hour_price) for part in parts if part != AUTO]
     return Budget(
-        text,
+        text.strip(),
         seconds=min((limit.seconds for limit in limits if limit.seconds is not None), default=None),
         steps=min((limit.steps for limit in limits if limit.steps is not None), default=None),
         stop=stop if AUTO in parts else None,

@@ -22,7 +22,7 @@ from lamps_core.errors import BadInput
 from lamps_core.front_card import MODEL_TAG, model_card
 from lamps_core.hub_ids import front_repositories, hub_id
 from lamps_core.hub_upload import README, Pushed, Upload, upload
-from lamps_core.journal import read_journal
+from lamps_core.journal import JOURNAL, read_journal
 from lamps_core.policy_card import POLICY_TAG, policy_card
 from lamps_core.policy_file import CARD, policy_parts, read_policy
 from lamps_core.resources import SHIPPED, data_path
@@ -158,8 +158,8 @@ def _content(path: Path) -> bytes | Path:
 def _base(folder: Path, candidate: str) -> str | None:
     """The hub id that a candidate was loaded by; None of a local folder or a zoo candidate."""
     header: dict[str, Any] = {}
-    if (folder / "journal.jsonl").is_file():
-        header, _ = read_journal(folder / "journal.jsonl")
+    if (folder / JOURNAL).is_file():
+        header, _ = read_journal(folder / JOURNAL)
     files = header.get("model_files")
     of_the_hub = candidate not in files if isinstance(files, dict) else hub_id(candidate) is not None
     return candidate.partition("@")[0] if of_the_hub and not candidate.startswith(PREFIX) else None

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+JOURNAL = "journal.jsonl"  # in the folder of a search
 VERSION = 1
 _DIGESTS = {
     "dataset_fingerprint": "the rows of its dataset are others: changed, or more or fewer of them",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.curve_reader import read_curves, read_failures
 from lamps_core.errors import BadInput
+from lamps_core.journal import JOURNAL
 from lamps_core.objectives import turned
 from lamps_core.search_so_far import Told, read_so_far, read_told
 
@@ -125,7 +126,7 @@ class SearchRecord:
 
 def is_search(folder: Path) -> bool:
     """Whether a folder is one of a search, finished or not."""
-    return (folder / "result.json").is_file() or (folder / "journal.jsonl").is_file()
+    return (folder / "result.json").is_file() or (folder / JOURNAL).is_file()
 
 
 def read_search(folder: Path) -> SearchRecord:
@@ -137,7 +138,7 @@ def read_search(folder: Path) -> SearchRecord:
     Raises:
         BadInput: the folder holds no search, or its result or journal cannot be read.
     """
-    path = folder / "journal.jsonl"
+    path = folder / JOURNAL
     result = _read_result(folder / "result.json")
     finished = result is not None
     if result is not None:

@@ -59,7 +59,7 @@ class ResultTeller:
             "front": list(self.front_rows(search)),
             "labels": list(self._dataset.label_names),
             "rows": self._row_counts(),
-            "notices": [*self._dataset.notices, *_alike(search), *self._notices],
+            "notices": [*self._dataset.notices, *_empty_hypervolume(search), *self._notices],
             "devices": sorted({str(state.rows[-1]["device"]) for state in states if state.rows}),
             "lamps_version": __version__,
             **asked,
@@ -131,9 +131,13 @@ def _candidate_row(search: Search, state: CandidateState) -> dict[str, Any]:
     return row
 
 
-def _alike(search: Search) -> list[str]:
-    """What to know of objectives in which all complete candidates are equal: the hypervolume is 0 then."""
+def _empty_hypervolume(search: Search) -> list[str]:
+    """What to know where the hypervolume is 0: of one complete candidate, or of objectives in which all are equal."""
     states = search.complete()
+    if len(states) == 1 and search.hypervolume() == 0.0:
+        return [
+            f"{states[0].name} alone is complete: it is its own reference point, and the hypervolume is 0"
+        ]
     if len(states) < 2:
         return []
     points = search.points(states)

@@ -7,7 +7,7 @@ Everything of a search but what starts its steps: `ask` says what to run, a flow
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,68 +15,30 @@ from lamps_core import execution
 from lamps_core.candidates import resolve_candidates
 from lamps_core.curves import CURVE_SCHEMA, CurveKey, write_curve
 from lamps_core.errors import BadInput
-from lamps_core.files import folder_fingerprint, refuse_unwritable, write_json
-from lamps_core.hub_download import at_commit
-from lamps_core.journal import Journal, read_journal
-from lamps_core.policies import (
-    DEFAULT_POLICY,
-    load_forecaster,
-    load_policy,
-    policy_found,
-)
-from lamps_core.policy_file import priced, read_policy
+from lamps_core.files import write_json
+from lamps_core.journal import JOURNAL, Journal
+from lamps_core.policies import load_forecaster, load_policy
 from lamps_core.prepared_data import save_prepared
 from lamps_core.progress import RunningStep, SearchProgress, listener, publish
-from lamps_core.report_words import expected_gain
+from lamps_core.report_words import duration, expected_gain
 from lamps_core.search import Action, CandidateState, Outcome, Search
+from lamps_core.search_request import check_request, policy_asked, search_identity
 from lamps_core.search_result import ResultTeller, model_path
 from lamps_core.search_so_far import outcome_of
-from lamps_core.settings import DEFAULT_LEARNING_RATE, FineTuningSettings
+from lamps_core.settings import DEFAULT_LEARNING_RATE
 from lamps_core.steps import ExportRequest, StepKey, StepRequest
 from lamps_core.storage import storage_failures
-from lamps_core.text_data import DatasetRequest, load_text_dataset
+from lamps_core.text_data import load_text_dataset
 from lamps_core.tracking import Tracking
-from lamps_core.worker_pool import DeviceSlot, check_parallel, device_slots
+from lamps_core.worker_pool import DeviceSlot, device_slots
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
-    from lamps_core.budget import Budget
-    from lamps_core.objectives import Objective
+    from lamps_core.search_request import SearchRequest
 
 CURVE_COLUMNS = frozenset(CURVE_SCHEMA.names)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchRequest:
-    """A search as asked for.
-
-    Attributes:
-        data: the dataset, its columns and splits.
-        models: what `--models` takes.
-        objectives: what to minimise, with bounds.
-        budget: when to stop.
-        out: the folder of the search.
-        policy: name of the policy, or a trained one: its path, or `org/name[@revision]` of the hub.
-        settings: how candidates are fine-tuned.
-        parallel: steps at once; None is one a GPU, or one on a CPU.
-        step_timeout_seconds: after which a step is taken for hung.
-        command: how the search was started, for the report.
-        track: names of experiment trackers that are told the curves.
-    """
-
-    data: DatasetRequest
-    models: str
-    objectives: tuple[Objective, ...]
-    budget: Budget
-    out: Path
-    policy: str = DEFAULT_POLICY
-    settings: FineTuningSettings = field(default_factory=FineTuningSettings)
-    parallel: int | None = None
-    step_timeout_seconds: float | None = None
-    command: str | None = None
-    track: tuple[str, ...] = ()
 
 
 class SearchRun:
@@ -93,12 +55,9 @@ class SearchRun:
             BadInput: names what cannot be used and how to mend it.
         """
         self.request = request
-        check_parallel(request.parallel)
-        if request.step_timeout_seconds is not None and not request.step_timeout_seconds > 0:
-            raise BadInput(f"--step-timeout must be more than zero, not {request.step_timeout_seconds:g}")
-        _check_out(request.out, request.data)
+        check_request(request)
         self.candidates = {candidate.name: candidate for candidate in resolve_candidates(request.models)}
-        self._policy = _at_one_commit(_as_begun(request))
+        self._policy = policy_asked(request)
         policy = load_policy(
             self._policy,
             seed=request.settings.seed,
@@ -118,6 +77,7 @@ class SearchRun:
         self._message = ""
         self._tested: dict[str, dict[str, Any]] = {}
         self._notices: list[str] = []
+        self._budget_begun, self._spent_before = "", (0.0, 0)
         self._tracking = Tracking(request.track, request.out / "trackers", failed=self._notices.append)
         self._teller = ResultTeller(self.dataset, self._tested, self._notices)
         self._open()
@@ -133,7 +93,8 @@ class SearchRun:
         out = self.request.out
         try:
             out.mkdir(parents=True, exist_ok=True)
-            self._journal = Journal(out / "journal.jsonl", self._header())
+            identity = search_identity(self.request, self._policy, self.candidates.values(), self.dataset)
+            self._journal = Journal(out / JOURNAL, identity)
         except OSError as error:
             raise BadInput(f"--out {out} cannot be written: {error.strerror or error}") from error
         try:
@@ -147,41 +108,13 @@ class SearchRun:
         """Around what is written to the folder: a full disk is told in one line."""
         return storage_failures(self.request.out)
 
-    def _header(self) -> dict[str, Any]:
-        """What makes a search this search: budget and devices may change from run to run, these may not."""
-        settings = asdict(self.request.settings)
-        del settings["micro_batch_size"]
-        policy = policy_found(self._policy)
-        trained = {} if policy is None else {"policy_weights": read_policy(policy.path).digest()}
-        if policy is not None and policy.commit is not None:
-            trained["policy_commit"] = policy.commit
-        return (
-            trained
-            | priced(self.request.objectives)
-            | {
-                "dataset": self.dataset.name,
-                "dataset_fingerprint": self.dataset.fingerprint,
-                "models": list(self.candidates),
-                "model_files": {
-                    candidate.name: folder_fingerprint(Path(candidate.location))
-                    for candidate in self.candidates.values()
-                    if candidate.kind != "hub"
-                },
-                "policy": self.request.policy,
-                "objectives": [objective.column for objective in self.request.objectives],
-                "bounds": [objective.bound for objective in self.request.objectives],
-                "selection": self.dataset.selection,
-                "settings": settings,
-            }
-        )
-
     def _resume(self) -> None:
         for number, event in enumerate(self._journal.events, start=2):
             try:
                 self._retell(event)
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 raise BadInput(
-                    f"{self.request.out / 'journal.jsonl'}, line {number} is damaged ({error!r}): "
+                    f"{self.request.out / JOURNAL}, line {number} is damaged ({error!r}): "
                     "restore it, or start with another --out"
                 ) from error
         self.search.resume()
@@ -198,19 +131,37 @@ class SearchRun:
         """Take in one line of the journal."""
         if event["event"] == "tested":
             self._tested[event["candidate"]] = event["measured"]
+        elif event["event"] == "started":
+            self._begin_under(event["budget"])
         elif event["event"] == "begun":
             self.search.begin(Action(event["candidate"], event["step"]))
         elif event["event"] == "outcome":
             self.search.tell(outcome_of(event))
 
+    def _begin_under(self, budget: str) -> None:
+        """Keep in mind what was spent before the first of the latest runs with one budget."""
+        if budget != self._budget_begun:
+            self._budget_begun = budget
+            self._spent_before = self.search.spent_seconds, self.search.steps
+
     def _note_start(self) -> None:
-        """Record what may change from run to run, once for runs that are alike: an interrupted one has no result."""
+        """Record what may change from run to run, once for runs that are alike: an interrupted one has no result.
+
+        Says so where an earlier budget was larger.
+        """
         started = {
             "event": "started",
             "budget": self.request.budget.text,
             "parallel": len(self.slots),
             "command": self.request.command,
         }
+        self._begin_under(self.request.budget.text)
+        if self.request.budget.exhausted(*self._spent_before):
+            seconds, steps = self._spent_before
+            self._notices.append(
+                f"no step was run: {steps} steps and {duration(seconds)} were spent before, and --budget "
+                f"{self.request.budget.text} allows no more"
+            )
         earlier = [event for event in self._journal.events if event["event"] == "started"]
         if earlier[-1:] != [started]:
             with self._keeping():
@@ -433,42 +384,3 @@ def describe(outcome: Outcome) -> str:
         return f"{what} stopped: the budget is spent"
     done = " (complete)" if outcome.record["complete"] else ""
     return f"{what}: loss {outcome.record['test_loss']:.4f} after {outcome.seconds:.1f} s{done}"
-
-
-def _as_begun(request: SearchRequest) -> str:
-    """The policy asked for; of the hub's, at the commit that the search of this folder began with."""
-    path = request.out / "journal.jsonl"
-    if not path.is_file():
-        return request.policy
-    try:
-        header, _ = read_journal(path)
-    except BadInput:  # whoever opens it says so
-        return request.policy
-    same = header.get("policy") == request.policy and isinstance(header.get("policy_commit"), str)
-    return at_commit(request.policy, header["policy_commit"]) if same else request.policy
-
-
-def _at_one_commit(policy: str) -> str:
-    """The policy; of the hub's, by the commit that it is at now: all that is read of it is of that one."""
-    found = policy_found(policy)
-    return policy if found is None or found.commit is None else at_commit(policy, found.commit)
-
-
-def _check_out(out: Path, data: DatasetRequest) -> None:
-    """Refuse a folder that cannot be written, or that holds something else, before anything is made.
-
-    Raises:
-        BadInput: says which.
-    """
-    try:
-        if out.exists() and not out.is_dir():
-            raise BadInput(f"--out {out} is a file: name a folder")
-        if out.is_dir() and any(out.iterdir()) and not (out / "journal.jsonl").is_file():
-            raise BadInput(f"--out {out} is not empty and holds no search: name a new folder")
-        for dataset in filter(None, (data.dataset, data.test_dataset)):
-            folder = Path(dataset).expanduser()
-            if folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
-                raise BadInput(f"--out {out} is in the folder of the dataset {dataset}: name one elsewhere")
-        refuse_unwritable(out, f"--out {out}")
-    except OSError as error:  # a name too long for a file, a folder that may not be listed
-        raise BadInput(f"--out {out} cannot be used: {error.strerror or error}") from error

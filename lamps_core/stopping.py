@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -64,13 +64,13 @@ class StopRule:
     """Below which pace of gains a search stops.
 
     Attributes:
-        text: as the user gave it.
+        text: as the user gave it; alike rules may be written differently.
         share: of the hypervolume.
         per_hour: whether the share is of an hour; else of as long again as the search has taken, which means the
             same to a search of a minute and to one of a week.
     """
 
-    text: str
+    text: str = field(compare=False)
     share: float
     per_hour: bool
 

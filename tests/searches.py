@@ -19,7 +19,8 @@ from lamps_core.policy_file import write_policy
 from lamps_core.policy_training.forecast import train
 from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.search import Outcome
-from lamps_core.search_run import SearchRequest, SearchRun
+from lamps_core.search_request import SearchRequest
+from lamps_core.search_run import SearchRun
 from lamps_core.settings import FineTuningSettings
 from lamps_core.text_data import DatasetRequest
 from lamps_core.zoo import materialise

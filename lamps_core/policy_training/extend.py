@@ -17,6 +17,7 @@ import numpy as np
 from lamps_core.errors import BadInput, LampsError
 from lamps_core.fingerprints import objectives_fingerprint
 from lamps_core.meta_dataset import read_tasks
+from lamps_core.policies import UNIVERSAL, shipped_policy
 from lamps_core.policies.known_first import KnownFirst
 from lamps_core.policy_file import objectives_of, read_policy, replace_policy, write_policy
 from lamps_core.policy_training.algorithms import algorithm
@@ -71,8 +72,11 @@ class Extension:
         self.request = request
         if request.steps is not None and request.steps < 1:
             raise BadInput(f"--steps must be at least 1, not {request.steps}")
-        self.file = read_policy(request.policy)
+        by_name = str(request.policy) == UNIVERSAL
+        self.file = read_policy(shipped_policy(UNIVERSAL) if by_name else request.policy)
         algorithm(self.file.card.algorithm).check(steps=request.steps)
+        if request.out is not None:
+            check_out(request.out)
         if self.universal:
             return
         if self.file.card.algorithm not in EXTENSIBLE:
@@ -97,26 +101,35 @@ class Extension:
         """Extend the policy and say what a full retraining would change; the candidates' curves are there by now.
 
         Returns:
-            `policy` and `words` for people; where it was extended, `added`, `algorithm`, `change` and `in_sample`.
+            `policy`, `added` and `words` for people; where it was extended, `algorithm`, `change` and `in_sample`.
 
         Raises:
             BadInput: the curves are no longer those that the policy was trained on.
             LampsError: a candidate is complete on no dataset.
         """
-        told: dict[str, Any] = {"policy": str(self.request.policy), "added": []}
         if self.universal:
-            return told | {"words": ["the policy is universal: it needs no training for a new candidate"]}
+            return self._as_it_was("the policy is universal: it needs no training for a new candidate")
         if not self.new:
-            return told | {"words": [f"the policy knows {', '.join(self.request.candidates)} already"]}
+            return self._as_it_was(f"the policy knows {', '.join(self.request.candidates)} already")
         known = self._known_tasks()
         tasks = self._tasks({*self.file.card.candidates, *self.new})
         _check_complete(tasks, self.new)
         extended, speed = self._extended(known, tasks)
-        out = self.request.out or self.request.policy
         write = write_policy if self.request.out is not None else replace_policy
-        write(out, extended)
-        told |= {"policy": str(out), "added": list(self.new), "algorithm": extended.card.algorithm}
+        write(self.place, extended)
+        told = {"policy": str(self.place), "added": list(self.new), "algorithm": extended.card.algorithm}
         return told | self._compared(extended, tasks, speed)
+
+    @property
+    def place(self) -> Path:
+        """Where the policy lies afterwards."""
+        return self.request.out or self.request.policy
+
+    def _as_it_was(self, why: str) -> dict[str, Any]:
+        """Nothing is learned; where another place was asked for, the same policy is written there."""
+        if self.request.out is not None:
+            write_policy(self.request.out, self.file)
+        return {"policy": str(self.place), "added": [], "words": [why]}
 
     # --- the curves ------------------------------------------------------------------------------------
 
@@ -211,16 +224,13 @@ class Extension:
 
 
 def _check_place(request: ExtensionRequest) -> None:
-    """Refuse a place that cannot be written, and curves that are not on this host."""
+    """Refuse a policy that cannot be replaced where it is to be, and curves that are not on this host."""
     if ":/" in str(request.curves):  # pathlib makes one slash of two
         raise BadInput(
             "--policy needs curves in a folder of this host: copy them here, such as with aws s3 sync"
         )
-    if request.out is not None:
-        check_out(request.out)
-        return
     above = request.policy.resolve().parent
-    if not os.access(above, os.W_OK | os.X_OK):
+    if request.out is None and not os.access(above, os.W_OK | os.X_OK):
         raise BadInput(f"--policy {request.policy} cannot be replaced: {above} does not allow it: give --out")
 
 

@@ -19,7 +19,7 @@ ASKED = {"dataset": "my reviews.csv", "input_col": "text", "target_col": "label"
     "changes",
     [
         {},
-        {"models": "zoo-small", "budget": "$5", "stop_below": "1%/h", "parallel": 2, "seed": 7},
+        {"models": "zoo-small", "budget": "auto,$5", "stop_below": "1%/h", "parallel": 2, "seed": 7},
         {"objectives": "accuracy,dollars", "bounds": "accuracy=0.5,dollars=2", "gpu_hour_price": 1.5},
         {
             "selection_split": "0.1",

@@ -28,7 +28,7 @@ from lamps_core.stopping import STOP_BELOW, parse_stop_rule
     ],
 )
 def test_a_duration_is_the_sum_of_its_parts(text: str, seconds: float) -> None:
-    assert parse_budget(text) == Budget(text, seconds=seconds, steps=None)
+    assert parse_budget(text) == Budget(text.strip(), seconds=seconds, steps=None)
 
 
 @pytest.mark.parametrize(("text", "steps"), [("40steps", 40), ("1step", 1), ("7 steps", 7)])
@@ -54,7 +54,20 @@ def test_auto_stops_by_its_threshold_and_beside_it_stand_limits_of_which_the_fir
     assert several.exhausted(3600, 0)
     assert several.exhausted(0, 40)
     assert not several.exhausted(3599, 39)
-    assert parse_budget("2h,40steps", stop_below="2%").stop is None
+    assert parse_budget("2h,40steps").stop is None
+    assert parse_budget(" 60s ").text == "60s"
+
+
+@pytest.mark.parametrize(
+    ("text", "mend"), [(" 2h", "auto,2h"), (None, "auto"), ("40steps,2h", "auto,40steps,2h")]
+)
+def test_a_threshold_that_nothing_stops_by_is_refused(text: str | None, mend: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        parse_budget(text, stop_below="2%")
+    assert (
+        str(refused.value) == f"--stop-below 2% is about --budget auto: give --budget {mend}, or leave it out"
+    )
+    assert parse_budget(text, stop_below=" 1 %").stop is None  # as the form of the flow gives it, untouched
 
 
 @pytest.mark.parametrize("text", ["auto", "2h", None])

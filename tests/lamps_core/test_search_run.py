@@ -22,8 +22,9 @@ from lamps_core.report import write_report
 from lamps_core.search import Outcome
 from lamps_core.search_history import history
 from lamps_core.search_record import read_search
-from lamps_core.search_run import SearchRequest, SearchRun, describe
+from lamps_core.search_run import SearchRun, describe
 from lamps_core.settings import FineTuningSettings
+from lamps_core.stopping import STOP_BELOW
 from lamps_core.text_data import load_text_dataset
 from lamps_core.zoo import materialise
 from tests.searches import (
@@ -46,6 +47,7 @@ from tests.small_disk import full, mounted
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lamps_core.search_request import SearchRequest
     from lamps_core.text_data import TextSplit
 
 TOPICS = ["food", "music", "weather"]
@@ -208,10 +210,13 @@ def test_a_larger_budget_goes_on_where_the_smaller_one_ended(
 ) -> None:
     out = tmp_path / "out"
     whole = steps_on_record(undisturbed[0].out)
-    for budget, steps in (("3steps", 3), ("6steps", 6), ("4steps", 6)):
+    for budget, steps in (("3steps", 3), ("6steps", 6), ("6steps", 6), ("4steps", 6), ("4steps", 6)):
         result = run_to_the_end(quick_request(topics_csv, out, budget=parse_budget(budget)))
         assert steps_on_record(out) == whole[:steps]
         assert (result["steps"], result["budget"]) == (steps, budget)
+        spent = [told for told in result["notices"] if told.startswith("no step was run: 6 steps and ")]
+        assert len(spent) == (budget == "4steps")
+        assert all(told.endswith("and --budget 4steps allows no more") for told in spent)
     assert [row["model"] for row in result["front"]] == [TINY]
     result = run_to_the_end(quick_request(topics_csv, out))
     assert steps_on_record(out) == whole
@@ -654,13 +659,13 @@ def test_a_search_stops_when_little_is_expected_and_goes_on_with_another_budget(
 ) -> None:
     out, told = tmp_path / "out", list[SearchProgress]()
 
-    def asked(budget: str | None, stop_below: str = AT_ONCE) -> SearchRequest:
+    def asked(budget: str | None, stop_below: str = STOP_BELOW) -> SearchRequest:
         limit = parse_budget(budget, stop_below=stop_below)
         return quick_request(topics_csv, out, policy=str(trained_policy), budget=limit)
 
     token = listener.set(told.append)
     try:
-        first = run_to_the_end(asked("auto"))
+        first = run_to_the_end(asked("auto", stop_below=AT_ONCE))
     finally:
         listener.reset(token)
     assert [row["complete"] for row in first["candidates"]].count(True) == 1
@@ -675,7 +680,7 @@ def test_a_search_stops_when_little_is_expected_and_goes_on_with_another_budget(
     assert words[0] == ""  # not every candidate was evaluated
     assert "more hypervolume in the next" in words[-1]
     steps = steps_on_record(out)
-    again = run_to_the_end(asked("auto"))
+    again = run_to_the_end(asked("auto", stop_below=AT_ONCE))
     assert steps_on_record(out) == steps
     assert again["stopped"] == first["stopped"]
     limited = run_to_the_end(asked(f"auto,{len(steps) + 1}steps", stop_below="0.0000001%/h"))

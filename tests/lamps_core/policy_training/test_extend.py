@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from lamps_core.errors import BadInput, LampsError
 from lamps_core.fingerprints import curves_fingerprint, objectives_fingerprint
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
+from lamps_core.policies import UNIVERSAL
 from lamps_core.policies.known_first import KnownFirst
 from lamps_core.policies.pool import PoolPolicy
 from lamps_core.policy_file import PolicyFile, objectives_of, read_policy, write_policy
@@ -24,8 +26,6 @@ from lamps_core.replay import ReplayedSearch, replay
 from tests.meta_datasets import family_rows, write_meta_dataset
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from lamps_core.meta_dataset import Task
 
 NEW = "candidate-03"
@@ -228,6 +228,26 @@ def test_a_universal_policy_needs_no_training(made: Made, tmp_path: Path) -> Non
     assert told["added"] == []
     assert "universal" in told["words"][0]
     assert policy.read_bytes() == before
+
+
+def test_the_one_that_ships_is_known_by_its_name(made: Made) -> None:
+    told = Extension(request(made, Path(UNIVERSAL))).run()
+    assert (told["policy"], told["added"]) == (UNIVERSAL, [])
+    assert "needs no training" in told["words"][0]
+
+
+@pytest.mark.parametrize("kind", ["pool", "universal"])
+def test_a_policy_that_learns_nothing_is_written_to_the_other_place_all_the_same(
+    made: Made, extended: Extended, tmp_path: Path, kind: Literal["pool", "universal"]
+) -> None:
+    knowing = read_policy(extended.new)
+    file = PolicyFile(dataclasses.replace(knowing.card, kind=kind), knowing.weights)
+    policy, other = saved(tmp_path / "policy.zip", file), tmp_path / "other.zip"
+    told = Extension(request(made, policy, out=other)).run()
+    assert (told["policy"], told["added"]) == (str(other), [])
+    assert read_policy(other).digest() == read_policy(policy).digest()
+    with pytest.raises(BadInput, match="is there already"):
+        Extension(request(made, policy, out=other))
 
 
 @pytest.mark.parametrize(
