@@ -21,7 +21,7 @@ from prefect.artifacts import (
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.dead_runs import crash_dead_runs
-from flows.form import Positive, Price
+from flows.form import Positive, Price, listed
 from lamps_core.budget import GPU_HOUR_PRICE, parse_budget
 from lamps_core.errors import BadInput, BudgetSpent, Interrupted, LampsError, StorageFailed
 from lamps_core.hub_access import check_push
@@ -162,7 +162,7 @@ def search_request(
         raise BadInput("--out names no folder: give one, such as runs/first")
     seed = rest.get("seed", 0)
     names = ("learning_rate", "batch_size", "landmarks", "patience", "max_epochs", "max_length", "precision")
-    bounds = [bound for bound in (rest.get("bounds") or "").split(",") if bound.strip()]
+    bounds = listed(rest.get("bounds"))
     return SearchRequest(
         data=DatasetRequest(
             dataset=dataset,

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from lamps_core.evaluation_figures import loss_figure, methods_of, reward_figure, time_figure
-from lamps_core.evaluation_summary import ORACLE, REFERENCES, first_on, hours_told, mean_seconds
+from lamps_core.evaluation_summary import (
+    REFERENCES,
+    first_on,
+    hours_told,
+    mean_oracle_seconds,
+    mean_seconds,
+)
 from lamps_core.files import write_atomically
 from lamps_core.inline_svg import standalone_svg
 from lamps_core.page import render_page
@@ -122,19 +128,18 @@ def _with_interval(mean: float, interval: list[float] | None, form: str) -> tupl
 def _wins(result: Row) -> list[Row]:
     """Which methods are first on each dataset, and how long they and the Oracle take."""
     wins = first_on(result["folds"])
-    means = mean_seconds(result["folds"])
+    means, oracle = mean_seconds(result["folds"]), mean_oracle_seconds(result["folds"])
     rows = []
     for dataset, methods in means.items():
         winners = [method for method, won in wins.items() if dataset in won]
         order = sorted((m for m in methods if m not in {*REFERENCES, *winners}), key=lambda m: methods[m])
-        oracle = methods.get(ORACLE)
         rows.append(
             {
                 "dataset": dataset,
                 "first": ", ".join(winners) or "\u2013",
                 "hours": hours_told(methods[winners[0]] / 3600) if winners else "\u2013",
                 "second": f"{order[0]} ({hours_told(methods[order[0]] / 3600)} h)" if order else "\u2013",
-                "oracle": hours_told(oracle / 3600) if oracle is not None else "\u2013",
+                "oracle": hours_told(oracle[dataset] / 3600),
             }
         )
     return rows

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from lamps_core.evaluation import fold_row, regret_auc
 from lamps_core.evaluation_methods import Contender
-from lamps_core.evaluation_summary import first_on, in_words, interval, summarise
+from lamps_core.evaluation_summary import (
+    first_on,
+    in_words,
+    interval,
+    mean_oracle_seconds,
+    summarise,
+)
 from lamps_core.evaluation_unit import RewardLine, TrainingLimits, Unit, run_unit
 from lamps_core.meta_dataset import Task, read_tasks
 from lamps_core.objectives import parse_objectives
@@ -135,6 +141,16 @@ def test_seen_datasets_count_only_where_there_are_no_others() -> None:
     assert (p["reduction_at_0.98"], p["seen"], p["datasets"]) == (pytest.approx(0.4), False, 1)
     assert (q["reduction_at_0.98"], q["seen"]) == (pytest.approx(0.98), True)
     assert first_on(rows) == {"p": ["y"]}
+
+
+def test_the_oracles_seconds_are_a_mean_over_repeats_whoever_was_compared() -> None:
+    rows = [
+        row("p", "x", 9.0) | {"oracle_seconds_to_0.98": 4.0},
+        row("p", "x", 9.0, repeat=1) | {"oracle_seconds_to_0.98": 8.0},
+        row("p", "y", 9.0, repeat=1) | {"oracle_seconds_to_0.98": 8.0},
+        row("q", "y", 9.0) | {"oracle_seconds_to_0.98": None},
+    ]
+    assert mean_oracle_seconds(rows) == {"p": 6.0, "q": 100.0}
 
 
 def test_the_words_say_who_is_first_where_and_for_how_much() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from lamps_core.errors import BadInput, LampsError
 from lamps_core.evaluation_run import PARTS, EvaluationRequest, EvaluationRun
+from lamps_core.evaluation_summary import hours_told, mean_oracle_seconds
 from lamps_core.evaluation_unit import TrainingLimits, run_unit
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
@@ -109,6 +110,9 @@ def test_the_result_holds_the_contracts_keys_and_measures_against_an_oracle_that
         assert {"dataset", "method", "repeat", "seconds_to", "exhaustive_seconds", "regret_auc"} <= set(row)
         assert set(row["seconds_to"]) == {"0.9", "0.98", "0.999", "1.0"}
         assert 0 < row["oracle_seconds_to_0.98"] <= row["seconds_to"]["1.0"]
+    page = Page(tmp_path / "out" / "report.html").text
+    for seconds in mean_oracle_seconds(result["folds"]).values():
+        assert hours_told(seconds / 3600) in page
     oracle = finished(request(curves, tmp_path / "oracle", methods=("oracle",)))
     assert [row["oracle_ratio_at_0.98"] for row in oracle["summary"]] == [pytest.approx(1.0)]
 
