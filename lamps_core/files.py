@@ -10,16 +10,18 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 MEBIBYTE = 2**20
+_DRAFT = re.compile(r"\..+\.[0-9a-f]{32}")
 MODEL_FILES = frozenset({".json", ".txt", ".model", ".safetensors"})  # what loading a model folder reads
 
 
@@ -35,6 +37,16 @@ def write_atomically(path: Path, content: bytes) -> None:
         draft.unlink(missing_ok=True)
         raise
     flush(path.parent)
+
+
+def drop_drafts(folder: Path) -> None:
+    """Delete what writers left that were killed, anywhere in a folder in which nobody writes now."""
+    for place, folders, files in os.walk(folder):
+        for name in filter(_DRAFT.fullmatch, files):
+            (Path(place) / name).unlink(missing_ok=True)
+        for name in filter(_DRAFT.fullmatch, tuple(folders)):
+            folders.remove(name)
+            shutil.rmtree(Path(place) / name, ignore_errors=True)
 
 
 def make_folder(path: Path) -> None:

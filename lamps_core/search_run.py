@@ -15,7 +15,7 @@ from lamps_core import execution
 from lamps_core.candidates import resolve_candidates
 from lamps_core.curves import CURVE_SCHEMA, CurveKey, write_curve
 from lamps_core.errors import BadInput
-from lamps_core.files import write_json
+from lamps_core.files import drop_drafts, write_json
 from lamps_core.journal import JOURNAL, Journal
 from lamps_core.policies import load_forecaster, load_policy
 from lamps_core.prepared_data import save_prepared
@@ -118,6 +118,7 @@ class SearchRun:
                     "restore it, or start with another --out"
                 ) from error
         self.search.resume()
+        drop_drafts(self.request.out)
         work = Path(self.work_folder)
         for folder in ("tokens", "checkpoints", "logs"):
             (work / folder).mkdir(parents=True, exist_ok=True)

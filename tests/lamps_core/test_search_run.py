@@ -275,6 +275,23 @@ def test_a_curve_file_that_was_lost_is_written_again_from_the_journal(
     assert read_curves(request.out / "curves").equals(before)
 
 
+def test_drafts_of_a_search_that_was_killed_are_gone_and_hidden_files_of_others_stay(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run_to_the_end(quick_request(topics_csv, out, models=TINY, budget=parse_budget("1steps")))
+    names = (".result.json", "curves/.a.parquet", "work/tokens/.train")
+    *files, folder = (out / f"{name}.{'0f' * 16}" for name in names)
+    for file in files:
+        file.write_text("{")
+    folder.mkdir()
+    (folder / "values.npy").write_text("")
+    (out / ".notes.of.mine").write_text("ours")
+    SearchRun(quick_request(topics_csv, out, models=TINY)).close()
+    assert not any(draft.exists() for draft in (*files, folder))
+    assert (out / ".notes.of.mine").read_text() == "ours"
+
+
 def test_a_result_that_tells_of_fewer_steps_is_gone_as_soon_as_there_is_one_more(
     topics_csv: Path, tmp_path: Path
 ) -> None:
