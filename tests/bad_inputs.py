@@ -121,6 +121,7 @@ NUMBERS = [
     Case("price that is not a number", ["--gpu-hour-price", "nan"], "price of a GPU hour"),
     Case("stop below no number", ["--budget", "auto", "--stop-below", "nan"], "nan"),
     Case("stop below less than nothing", ["--budget", "auto", "--stop-below", "-1%"], "-1%"),
+    Case("stop below where nothing stops", ["--budget", "2h", "--stop-below", "5%"], "give --budget auto,2h"),
     Case("empty objectives", ["--objectives", ""], "objective"),
     Case("unknown objective", ["--objectives", "test_loss,speed"], "'speed' cannot be an objective"),
     Case("objective twice", ["--objectives", "test_loss,test_loss"], "given twice"),
