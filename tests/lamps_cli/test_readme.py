@@ -1,4 +1,4 @@
-"""The README's commands do what it says."""
+"""The commands of the README and of the guide do what they say."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
     from tests.warm_lamps import WarmLamps
 
-README = CHECKOUT / "README.md"
+PAGES = CHECKOUT / "README.md", CHECKOUT / "docs/guide.md"
 
 
-def readme_commands() -> list[list[str]]:
-    """Every `lamps` line of its shell blocks."""
-    return [words for words in commands(README) if words[0] == "lamps"]
+def told_commands() -> list[list[str]]:
+    """Every `lamps` line of their shell blocks."""
+    return [words for page in PAGES for words in commands(page) if words[0] == "lamps"]
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +35,14 @@ def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_readmes_commands_are_the_ones_tested_here() -> None:
-    assert [command[1] for command in readme_commands()] == [
+def test_the_commands_are_the_ones_tested_here() -> None:
+    assert [command[1] for command in told_commands()] == [
         "search", "search", "campaign", "report", "train-policy", "evaluate", "search",
     ]  # fmt: skip
 
 
 SEARCH, HUB_SEARCH, CAMPAIGN, REPORT, TRAINING, EVALUATION, BETTER = (
-    command[1:] for command in readme_commands()
+    command[1:] for command in told_commands()
 )
 
 
@@ -75,7 +75,7 @@ def test_the_readmes_searches_run(reviews: Path, prefect_url: str, warm_lamps: W
     assert not (reviews / "runs/imdb").exists()
 
 
-def test_the_readmes_campaign_is_reported_learned_from_and_searched_with(
+def test_the_campaign_is_reported_learned_from_and_searched_with(
     campaign: Path, prefect_url: str, warm_lamps: WarmLamps
 ) -> None:
     assert warm_lamps(*REPORT, cwd=campaign).stdout.strip() == "runs/curves/.lamps/report.html"
