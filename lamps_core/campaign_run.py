@@ -204,7 +204,7 @@ class CampaignRun:
 
     def _tried_again(self, state: CurveState) -> bool:
         # What did not fit is judged anew, at no cost: the cluster may have grown.
-        return self.request.retry_failed or "does not fit" in (state.failure or {}).get("error", "")
+        return self.request.retry_failed or (state.failure or {}).get("error", "").startswith("does not fit")
 
     def _from_checkpoint(self, pair: Pair) -> Pair:
         """The pair, from step 0 again where its checkpoint is not the one that its rows lead to."""

@@ -137,7 +137,7 @@ def _entries(given: Sequence[str]) -> list[str]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise BadInput(f"{path} is not a list of models, one a line; for a model, give its folder") from None
     except OSError as error:

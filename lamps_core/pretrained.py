@@ -13,7 +13,7 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from lamps_core.errors import CandidateFailed
+from lamps_core.errors import CandidateFailed, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,12 +144,12 @@ def _loaded(load: Any, what: str) -> Any:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text, or its type where it says nothing."""
+    """The first line of an error's text, or its type where it says nothing; no URL in it tells a password."""
     lines = [line.strip() for line in str(error).strip().splitlines()]
     if not lines:
         return type(error).__name__
     told = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
-    return f"{type(error).__name__}: {told[:300]}"
+    return f"{type(error).__name__}: {without_credentials(told)[:300]}"
 
 
 OUT_OF_MEMORY_SIGNS = (

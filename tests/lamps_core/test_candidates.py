@@ -50,7 +50,9 @@ def test_order_is_kept_and_repeats_are_dropped_in_a_list_and_in_a_file(
 ) -> None:
     paths = [str(shelf / name) for name in chosen]
     list_file = tmp_path_factory.mktemp("list") / "models.txt"
-    list_file.write_text("# my models\n\n" + "\n".join(f"  {path}  # why" for path in paths))
+    list_file.write_text(
+        "# my models\n\n" + "\n".join(f"  {path}  # why" for path in paths), encoding="utf-8-sig"
+    )
     from_list = resolve_candidates(" , ".join(paths) + ",")
     assert [candidate.name for candidate in from_list] == list(dict.fromkeys(chosen))
     assert resolve_candidates(str(list_file)) == from_list
