@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ import pyarrow.parquet as pq
 
 from lamps_core.curve_reader import curve_files, curves_by_key, read_both
 from lamps_core.curves import COMPACTING, CurveKey, curve_file_name, row_parquet
-from lamps_core.files import flush, make_folder, move_into_place
+from lamps_core.files import draft_beside, flush, make_folder, move_into_place
 from lamps_core.storage import is_local, put_whole
 
 if TYPE_CHECKING:
@@ -128,7 +127,7 @@ class CurveStore:
             return
         steps = path.parent
         # The draft lies outside, so that a folder of steps that a compaction moves away is not made again.
-        draft = self._folder / f".{steps.name}.{path.name}.{uuid.uuid4().hex}"
+        draft = draft_beside(self._folder / f"{steps.name}.{path.name}")
         try:
             make_folder(self._folder)
             draft.write_bytes(content)

@@ -21,14 +21,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MEBIBYTE = 2**20
-_DRAFT = re.compile(r"\..+\.[0-9a-f]{32}")
+_DRAFT = re.compile(r"\..+\.[0-9a-f]{32}")  # as `draft_beside` names it
 MODEL_FILES = frozenset({".json", ".txt", ".model", ".safetensors"})  # what loading a model folder reads
+
+
+def draft_beside(path: Path) -> Path:
+    """A hidden name beside a path, of nobody else's: `drop_drafts` knows it."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file by one rename, after its bytes are on disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    draft = draft_beside(path)
     try:
         draft.write_bytes(content)
         flush(draft)
@@ -89,7 +94,7 @@ def exchange_folders(new: Path, place: Path) -> None:
         if libc.renameat2(here, os.fsencode(new), here, os.fsencode(place), 2) == 0:  # RENAME_EXCHANGE
             flush(place.parent)
             return
-    aside = place.with_name(f".{place.name}.{uuid.uuid4().hex}")
+    aside = draft_beside(place)
     place.rename(aside)
     new.rename(place)
     aside.rename(new)

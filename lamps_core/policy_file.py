@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import shutil
-import uuid
 import zipfile
 import zlib
 from dataclasses import asdict, dataclass, field, fields
@@ -22,7 +21,7 @@ import numpy as np
 from lamps_core import __version__
 from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.errors import BadInput, first_line
-from lamps_core.files import exchange_folders, is_later, make_folder, write_atomically
+from lamps_core.files import draft_beside, exchange_folders, is_later, make_folder, write_atomically
 from lamps_core.objectives import parse_objectives
 
 if TYPE_CHECKING:
@@ -218,7 +217,7 @@ def replace_policy(path: Path, policy: PolicyFile) -> None:
     if not place.is_dir():
         write_policy(place, policy)
         return
-    draft = place.with_name(f".{place.name}.{uuid.uuid4().hex}")
+    draft = draft_beside(place)
     try:
         shutil.copytree(place, draft)
         write_policy(draft, policy)

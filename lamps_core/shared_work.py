@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.checkpoint import RECORD, checkpoint_after, drop_older, newest_checkpoint
-from lamps_core.files import flush, flush_folder
+from lamps_core.files import draft_beside, flush, flush_folder
 from lamps_core.prepared_data import save_prepared
 from lamps_core.storage import is_local, is_there, put_whole
 
@@ -166,7 +166,7 @@ def _copy_whole(source: Any, target: Any) -> None:
     if not is_local(target):
         _copy(source, target)  # a store shows an object when it is whole
         return
-    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    draft = draft_beside(target)
     try:
         _copy(source, draft)
         flush(draft)

@@ -9,13 +9,12 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lamps_core.files import flush_folder
+from lamps_core.files import draft_beside, flush_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,7 +122,7 @@ def load_tokens(folder: Path) -> TokenisedSplit | None:
 
 def save_tokens(split: TokenisedSplit, folder: Path) -> None:
     """Save a split so that a reader sees all of it or none; the first of two writers wins."""
-    draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
+    draft = draft_beside(folder)
     try:
         draft.mkdir(parents=True)
         for name in ("values", "offsets", "labels"):

@@ -14,7 +14,6 @@ import json
 import os
 import shutil
 import threading
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,7 +125,7 @@ def materialise(name: str, *, cache: Path | None = None) -> Path:
     folder = shelf / name.removeprefix(PREFIX)
     if folder.is_dir():
         return folder
-    draft = shelf / f".{folder.name}.{uuid.uuid4().hex}"
+    draft = files.draft_beside(folder)
     try:
         draft.mkdir(parents=True)
     except OSError as error:
