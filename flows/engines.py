@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import re
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Protocol
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 2.0  # the least between two looks at which workers a Dask cluster has
 CONNECT_SECONDS = 15
+# Checked before there is a client: one that cannot read its address hangs for half a minute and prints a traceback.
+SCHEDULER = re.compile(
+    r"(?P<scheme>tcp|tls|ws|wss)://"
+    r"(?:\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[\w-]{1,63}(?:\.[\w-]{1,63})*):(?P<port>[0-9]{1,5})"
+)
 
 
 class Engine(Protocol):
@@ -156,20 +162,15 @@ class DaskEngine:
         """Connect to the scheduler.
 
         Args:
-            scheduler: its address.
+            scheduler: its address, which `check_engine` has looked at.
             step_timeout: seconds after which a step is taken for hung; its worker keeps to it.
             hub_token_block: Prefect Secret block that the workers read the hub token from.
 
         Raises:
-            BadInput: none answers there, or it cannot be spoken to.
+            LampsError: none answers there; it may be about to start.
         """
-        import dask
         from distributed import Client
 
-        if scheduler.startswith("tls://") and not dask.config.get("distributed.comm.tls.ca-file", None):
-            raise BadInput(
-                f"{scheduler} asks for the cluster's key, and none is set here: see docs/cluster.md"
-            )
         self._scheduler = scheduler
         self._timeout = step_timeout
         self._hub_token_block = hub_token_block
@@ -181,7 +182,7 @@ class DaskEngine:
             self._client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError) as error:  # OSError is a timeout or a refused connection, too
             told = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise BadInput(
+            raise LampsError(
                 f"no Dask scheduler answers at {scheduler} ({told}): start one with dask scheduler, "
                 "or correct --scheduler"
             ) from error
@@ -276,7 +277,22 @@ def engine_of(
     """The engine that a user named.
 
     Raises:
-        BadInput: options that do not go together, or no scheduler answers.
+        BadInput: as by `check_engine`.
+        LampsError: no scheduler answers.
+    """
+    check_engine(engine, scheduler=scheduler, parallel=parallel, step_timeout=step_timeout)
+    if engine == "dask":
+        return DaskEngine(str(scheduler), step_timeout=step_timeout, hub_token_block=hub_token_block)
+    return LocalEngine(slots_of, parallel=parallel, step_timeout=step_timeout)
+
+
+def check_engine(
+    engine: str, *, scheduler: str | None, parallel: int | None, step_timeout: float | None
+) -> None:
+    """Refuse what no engine can be made of, before anything is waited for.
+
+    Raises:
+        BadInput: options that do not go together, or a scheduler's address that cannot be used.
     """
     if step_timeout is not None and not step_timeout > 0:
         raise BadInput(f"--step-timeout must be more than zero, not {step_timeout:g}")
@@ -285,10 +301,20 @@ def engine_of(
             raise BadInput("--engine dask needs the scheduler's address: --scheduler tcp://HOST:8786")
         if parallel is not None:
             raise BadInput("--parallel is of --engine local: on Dask, start as many workers as you want")
-        return DaskEngine(scheduler, step_timeout=step_timeout, hub_token_block=hub_token_block)
+        _check_scheduler(scheduler)
+        return
     if engine != "local":
         raise BadInput(f"--engine must be local or dask, not {engine}")
     if scheduler:
         raise BadInput("--scheduler is of --engine dask: give that too, or leave it out")
     check_parallel(parallel)
-    return LocalEngine(slots_of, parallel=parallel, step_timeout=step_timeout)
+
+
+def _check_scheduler(address: str) -> None:
+    import dask
+
+    parts = SCHEDULER.fullmatch(address)
+    if parts is None or not 0 < int(parts["port"]) < 2**16:
+        raise BadInput(f"--scheduler must be like tcp://HOST:8786 (or tls, ws, wss), not {address}")
+    if parts["scheme"] in {"tls", "wss"} and not dask.config.get("distributed.comm.tls.ca-file", None):
+        raise BadInput(f"{address} asks for the cluster's key, and none is set here: see docs/cluster.md")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lamps_core.campaign_run import CampaignRun
 
 PLAN_SECONDS = 15.0  # that --plan waits for a worker of a Dask cluster
+ENGINE_CHOICE = ("engine", "scheduler", "parallel", "step_timeout")
 ENGINE_OPTIONS = (
     click.option(
         "--engine",
@@ -174,18 +175,20 @@ def _machine(run: CampaignRun, parameters: dict[str, Any], *, wait_seconds: floa
 
     from flows.engines import engine_of
 
-    chosen = {name: parameters[name] for name in ("engine", "scheduler", "parallel", "step_timeout")}
-    with closing(engine_of(chosen.pop("engine"), slots_of=run.id, **chosen)) as engine:
+    chosen = {name: parameters[name] for name in ENGINE_CHOICE}
+    with closing(engine_of(slots_of=run.id, **chosen)) as engine:
         return engine.machine(wait_seconds=wait_seconds)
 
 
 def _run_flow(
     flow: Callable[..., dict[str, Any]], request: CampaignRequest, parameters: dict[str, Any]
 ) -> dict[str, Any]:
+    from flows.engines import check_engine
     from lamps_cli.campaign_live import campaign_display
     from lamps_cli.server import prefect_server
     from lamps_core.progress import listening
 
+    check_engine(**{name: parameters[name] for name in ENGINE_CHOICE})  # before a server is asked for, too
     with prefect_server(cluster=parameters["scheduler"]) as wait_until_ready:
         _check(request, parameters)  # before the wait for the server
         wait_until_ready()

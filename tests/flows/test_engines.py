@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+import distributed
 import pytest
 
 from flows import campaign as campaign_flow
@@ -47,7 +49,6 @@ if TYPE_CHECKING:
             {"engine": "dask", "scheduler": "tcp://127.0.0.1:9", "step_timeout": 0.0},
             "--step-timeout must be more",
         ),
-        ({"engine": "dask", "scheduler": "not an address"}, "no Dask scheduler answers at not an address"),
         ({"engine": "local", "scheduler": "tcp://127.0.0.1:9"}, "--scheduler is of --engine dask"),
         ({"engine": "local", "parallel": 0}, "--parallel must be at least 1, not 0"),
         ({"engine": "local", "step_timeout": -1.0}, "--step-timeout must be more than zero, not -1"),
@@ -59,6 +60,52 @@ def test_options_that_do_not_go_together_are_refused(options: dict[str, Any], sa
     given: dict[str, Any] = {"scheduler": None, "parallel": None, "step_timeout": None} | options
     with pytest.raises(BadInput, match=says):
         engine_of(slots_of="any", **given)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "not an address",
+        "head",
+        "head:8786",
+        "tcp://head",
+        "tcp://head:port",
+        "tcp://head:0",
+        "tcp://head:65536",
+        "tcp://head:8786/",
+        "tcp://ada:secret@head:8786",
+        "tcp://:8786",
+        "tcp://he..ad:8786",
+        "tcp://[::1",
+        "tcp://::1:8786",
+        "ucx://head:8786",
+        "wss://head:8786",
+    ],
+)
+def test_an_address_that_dask_cannot_use_is_refused_before_a_client_is_made(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed, "Client", None)
+    with pytest.raises(BadInput, match=rf"{re.escape(address)}($| asks for the cluster's key)"):
+        engine_of("dask", slots_of="any", scheduler=address, parallel=None, step_timeout=None)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["tcp://head:8786", "ws://10.0.0.1:1", "tcp://lamps-scheduler.lamps.svc:65535", "tcp://[::1]:8786"],
+)
+def test_a_scheduler_that_does_not_answer_may_be_asked_again(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("Timed out")
+
+    monkeypatch.setattr(distributed, "Client", refuse)
+    with pytest.raises(
+        LampsError, match=re.escape(f"no Dask scheduler answers at {address} (Timed out): start")
+    ) as told:
+        engine_of("dask", slots_of="any", scheduler=address, parallel=None, step_timeout=None)
+    assert not isinstance(told.value, BadInput)  # whose exit code tells a cluster not to try again
 
 
 @pytest.mark.slow
@@ -86,7 +133,7 @@ def test_a_dask_engine_follows_the_workers_that_come_and_go(tmp_path: Path) -> N
 def connected(address: str) -> DaskEngine | None:
     try:
         return DaskEngine(address)
-    except BadInput:
+    except LampsError:
         return None
 
 

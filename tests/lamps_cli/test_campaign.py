@@ -285,8 +285,8 @@ def no_scheduler(_: Path) -> list[str]:
     return ["--engine", "dask"]
 
 
-def dead_scheduler(_: Path) -> list[str]:
-    return ["--engine", "dask", "--scheduler", "tcp://127.0.0.1:9"]
+def scheduler_without_a_port(_: Path) -> list[str]:
+    return ["--engine", "dask", "--scheduler", "tcp://head"]
 
 
 def scheduler_with_a_key(_: Path) -> list[str]:
@@ -294,7 +294,7 @@ def scheduler_with_a_key(_: Path) -> list[str]:
 
 
 def scheduler_of_no_engine(_: Path) -> list[str]:
-    return ["--scheduler", "tcp://127.0.0.1:9"]
+    return ["--scheduler", "tcp://head:8786"]
 
 
 def no_slots(_: Path) -> list[str]:
@@ -335,11 +335,9 @@ def unknown_storage(_: Path) -> list[str]:
         (unknown_model, "did you mean zoo/bert-tiny"),
         (unknown_dataset, "nowhere.csv"),
         (no_scheduler, "--scheduler"),
-        pytest.param(
-            dead_scheduler, "no Dask scheduler answers at tcp://127.0.0.1:9", marks=pytest.mark.slow
-        ),
+        (scheduler_without_a_port, "--scheduler must be like tcp://HOST:8786"),
         (scheduler_with_a_key, "cluster's key"),
-        (scheduler_of_no_engine, "--engine dask"),
+        (scheduler_of_no_engine, "--scheduler is of --engine dask"),
         (no_slots, "--parallel must be at least 1"),
         (price_of_nothing, "price of a GPU hour must be more than zero"),
         (work_among_the_curves, "--work curves is in the folder of the curves"),
@@ -369,6 +367,16 @@ def test_what_cannot_be_used_is_named_in_one_line_and_nothing_is_changed(
         if path.is_file() and "prefect-home" not in path.parts
     }
     assert {path: kept.get(path) for path in before} == before
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_does_not_answer_is_a_failure_that_a_job_tries_again(
+    tmp_path: Path, warm_lamps: WarmLamps
+) -> None:
+    more = ("--engine", "dask", "--scheduler", "tcp://127.0.0.1:9")
+    ran = warm_lamps(*campaign_arguments(write_datasets(tmp_path), MODELS, "curves", *more), cwd=tmp_path)
+    assert ran.returncode == 1, ran.stderr
+    assert re.fullmatch(r"lamps: no Dask scheduler answers at tcp://127\.0\.0\.1:9 .*\n", ran.stderr)
 
 
 def test_a_fingerprint_of_curves_that_do_not_say_how_they_were_made_is_refused(
