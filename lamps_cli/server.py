@@ -6,22 +6,23 @@ A temporary server takes 10 to 26 seconds to start, so it starts first and is wa
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 from typing import TYPE_CHECKING
 
-from lamps_core.errors import BadInput, LampsError
+from lamps_core.errors import BadInput, LampsError, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 STARTUP_SECONDS = 180.0
+ANSWER_SECONDS = 10.0  # in which the user's own server must answer
 POLL_SECONDS = 0.1
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -50,15 +51,13 @@ def prefect_server(*, cluster: str | None = None) -> Iterator[Callable[[], None]
         A function that waits until the server answers and points this process at it.
 
     Raises:
-        BadInput: a temporary server would not be reached from there.
+        BadInput: PREFECT_API_URL is no address, or a temporary server would not be reached from there.
     """
-    from prefect.settings import get_current_settings
-
-    url = get_current_settings().api.url
+    url = _url_that_is_set()
     if url is not None:
-        yield lambda: _wait_for(str(url), None)
+        yield lambda: _wait_for(url, None)
         return
-    if cluster is not None and urllib.parse.urlsplit(cluster).hostname not in LOOPBACK:
+    if cluster and urllib.parse.urlsplit(cluster).hostname not in LOOPBACK:
         raise BadInput(
             f"the workers of {cluster} need a Prefect server that they can reach: start one with "
             "prefect server start --host ADDRESS, give it a password (docs/cluster.md) and set PREFECT_API_URL"
@@ -89,23 +88,53 @@ def read_hub_token(block: str | None) -> None:
         block: of Prefect that holds it; None or empty for `hf-token`, if there is such a block.
 
     Raises:
-        BadInput: a named block is not there.
+        BadInput: PREFECT_API_URL is no address, or a named block is not there.
     """
-    from prefect.settings import get_current_settings
-
     from tasks.secrets import VARIABLE, choose_hub_token
 
-    url = get_current_settings().api.url
-    if url is not None and not os.environ.get(VARIABLE) and _answers(str(url)):
+    url = _url_that_is_set()
+    # Where it does not answer, whoever waits for it says so.
+    if url is not None and not os.environ.get(VARIABLE) and _why_silent(url) is None:
         choose_hub_token(block or None)
 
 
-def _answers(url: str) -> bool:
+def _url_that_is_set() -> str | None:
+    """The address of the user's server, if there is one; no proxy is between us and this machine from here on.
+
+    Raises:
+        BadInput: it is no address.
+    """
+    from prefect.settings import get_current_settings
+
+    _pass_proxies_by()
+    url = str(get_current_settings().api.url or "")
+    if not url:
+        return None
+    with contextlib.suppress(ValueError):  # of a port or a host that can be none
+        parts = urllib.parse.urlsplit(url)
+        host = (parts.hostname or "").encode("idna")
+        plain = url.isascii() and url.isprintable() and " " not in url
+        if parts.scheme in {"http", "https"} and host and parts.port != 0 and plain:
+            return url
+    raise BadInput(f"PREFECT_API_URL must be like http://HOST:4200/api, not {without_credentials(url)}")
+
+
+def _pass_proxies_by() -> None:
+    """Have this machine asked without a proxy, by us and by the libraries of Prefect, which read the same variables."""
+    missing = [host for host in ("127.0.0.1", "localhost") if not urllib.request.proxy_bypass(host)]
+    if missing:
+        kept = urllib.request.getproxies_environment().get("no")
+        value = ",".join([kept, *missing] if kept else missing)
+        os.environ |= {"no_proxy": value, "NO_PROXY": value}
+
+
+def _why_silent(url: str) -> Exception | None:
+    """Ask a server whether it is well; the reason where it does not answer."""
     try:
-        with urllib.request.urlopen(f"{url}/health", timeout=5):  # noqa: S310 - the user's own setting
-            return True
-    except OSError:  # whoever waits for it says so
-        return False
+        with urllib.request.urlopen(f"{url}/health", timeout=5):  # noqa: S310 - of http, as is checked
+            return None
+    except (OSError, http.client.HTTPException) as error:  # the latter from what speaks another protocol
+        return error
 
 
 def _send_what_is_queued() -> None:
@@ -129,17 +158,14 @@ def _use(url: str, process: subprocess.Popen[bytes]) -> None:
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes] | None) -> None:
-    deadline = time.monotonic() + (STARTUP_SECONDS if process is not None else 10.0)
-    while True:
-        try:
-            with urllib.request.urlopen(f"{url}/health", timeout=5):  # noqa: S310 - the user's own setting
-                return
-        except (urllib.error.URLError, OSError) as error:
-            if process is not None and process.poll() is not None:
-                raise LampsError("the temporary Prefect server did not start: see lamps doctor") from error
-            if time.monotonic() > deadline:
-                mend = "start it, or unset PREFECT_API_URL for a temporary one"
-                raise LampsError(f"no Prefect server answers at {url}: {mend}") from error
+    deadline = time.monotonic() + (STARTUP_SECONDS if process is not None else ANSWER_SECONDS)
+    while (error := _why_silent(url)) is not None:
+        late = time.monotonic() > deadline
+        if process is not None and (late or process.poll() is not None):
+            raise LampsError("the temporary Prefect server did not start: see lamps doctor") from error
+        if late:
+            mend = "start it, or correct PREFECT_API_URL, or unset it for a temporary one"
+            raise LampsError(f"no Prefect server answers at {url}: {mend}") from error
         time.sleep(POLL_SECONDS)
 
 

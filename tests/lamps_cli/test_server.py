@@ -6,7 +6,9 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
+from http.client import BadStatusLine
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +16,14 @@ import psutil
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, get_current_settings, temporary_settings
 
-from lamps_cli.server import QUIET, prefect_server, quieten_prefect
-from lamps_core.errors import LampsError
+from lamps_cli import server
+from lamps_cli.server import QUIET, prefect_server, quieten_prefect, read_hub_token
+from lamps_core.errors import BadInput, LampsError
 from tests.lamps_command import environment, family, wait_for_end
 from tests.searches import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
 
 
 @pytest.fixture
@@ -37,7 +39,7 @@ def no_server_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
         yield
 
 
-def raises(said: str) -> AbstractContextManager[object]:
+def raises(said: str) -> pytest.RaisesExc[LampsError]:
     return pytest.raises(LampsError, match=said)
 
 
@@ -60,9 +62,100 @@ def test_a_server_that_does_not_answer_is_an_error_that_says_what_to_do() -> Non
     with socket.socket() as holder:  # bound, and not listening: it refuses
         holder.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{holder.getsockname()[1]}/api"
-        said = f"no Prefect server answers at {url}: start it, or unset"
+        said = f"no Prefect server answers at {url}: start it, or correct PREFECT_API_URL"
         with temporary_settings({PREFECT_API_URL: url}), prefect_server() as wait_until_ready, raises(said):
             wait_until_ready()
+
+
+def test_what_answers_in_another_protocol_than_http_is_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "ANSWER_SECONDS", 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=greet, args=(listening,))
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
+        said = f"no Prefect server answers at {url}: start it, or correct PREFECT_API_URL"
+        with temporary_settings({PREFECT_API_URL: url}), prefect_server() as wait, raises(said) as told:
+            wait()
+        thread.join()
+    assert isinstance(told.value.__cause__, BadStatusLine)
+
+
+def greet(listening: socket.socket) -> None:
+    """Take one connection, and say what no server of the web says."""
+    connection, _ = listening.accept()
+    with connection:
+        connection.recv(4096)
+        connection.sendall(b"+PONG\r\n")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "foo",
+        "127.0.0.1:4200",
+        "file:///etc",
+        "http:///api",
+        "http://h:port/api",
+        "http://a b/api",
+        "http://a..b/api",
+    ],
+)
+def test_a_setting_that_is_no_address_is_bad_input(url: str) -> None:
+    with temporary_settings({PREFECT_API_URL: url}):
+        for use in (lambda: prefect_server().__enter__(), lambda: read_hub_token(None)):
+            with pytest.raises(
+                BadInput, match=f"^PREFECT_API_URL must be like http://HOST:4200/api, not {url}$"
+            ):
+                use()
+
+
+@pytest.fixture
+def behind_a_proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A user whose proxy does not answer, which is right for one host alone."""
+    for name in ("http_proxy", "HTTP_PROXY", "NO_PROXY"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("no_proxy", "mirror.example")
+    with socket.socket() as holder:  # bound, and not listening: it refuses
+        holder.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{holder.getsockname()[1]}")
+        yield
+
+
+@pytest.mark.usefixtures("behind_a_proxy")
+def test_a_server_on_this_machine_is_asked_without_the_proxy(
+    prefect_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "ANSWER_SECONDS", 0.0)
+    with temporary_settings({PREFECT_API_URL: prefect_url}), prefect_server() as wait_until_ready:
+        wait_until_ready()
+    with temporary_settings({PREFECT_API_URL: prefect_url}), prefect_server():  # once is enough
+        assert os.environ["no_proxy"] == os.environ["NO_PROXY"] == "mirror.example,127.0.0.1,localhost"
+
+
+def test_proxies_that_are_used_for_nothing_are_left_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "*")  # which means all only where it stands alone
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}), prefect_server():
+        assert os.environ["no_proxy"] == "*"
+
+
+@pytest.mark.usefixtures("no_server_set", "behind_a_proxy")
+def test_a_temporary_server_knows_of_no_proxy_between_us() -> None:
+    before = set(servers())
+    with prefect_server():
+        (started,) = set(servers()) - before
+        assert started.environ()["no_proxy"] == "mirror.example,127.0.0.1,localhost"
+
+
+@pytest.mark.usefixtures("no_server_set")
+def test_a_temporary_server_that_takes_too_long_is_not_the_users_to_mend(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "STARTUP_SECONDS", 0.0)
+    with (
+        prefect_server() as wait_until_ready,
+        raises("the temporary Prefect server did not start: see lamps doctor"),
+    ):
+        wait_until_ready()
 
 
 @pytest.mark.usefixtures("no_server_set")
