@@ -58,7 +58,7 @@ class CampaignRecord:
     Attributes:
         id: drawn once: names the campaign's folders in a shared work folder or a host's scratch folder.
         settings: the fields of `FineTuningSettings` that all curves share.
-        work: the work folder asked for, None for the one beside the curves.
+        work: the work folder last asked for, None for the one beside the curves.
         datasets: (name, seed) -> how it was read.
         models: name -> what tells its files from another's, None for a hub id.
     """
@@ -70,10 +70,9 @@ class CampaignRecord:
     models: dict[str, str | None]
 
     @classmethod
-    def new(cls, settings: FineTuningSettings, work: str | None) -> CampaignRecord:
+    def new(cls, settings: FineTuningSettings) -> CampaignRecord:
         """Of a folder that has none yet."""
-        place = str(storage_path(work)) if work else None  # absolute: the next run may start elsewhere
-        return cls(uuid.uuid4().hex[:12], shared_settings(settings), place, {}, {})
+        return cls(uuid.uuid4().hex[:12], shared_settings(settings), None, {}, {})
 
 
 def shared_settings(settings: FineTuningSettings) -> dict[str, Any]:
@@ -135,6 +134,7 @@ def joined(
     settings: FineTuningSettings,
     datasets: Sequence[tuple[DatasetRequest, TextDataset]],
     candidates: Sequence[Candidate],
+    work: str | None = None,
 ) -> CampaignRecord:
     """The record with what a run adds to it.
 
@@ -153,6 +153,8 @@ def joined(
                 f"the curves folder was made {made}, not {given}: use the same, or choose another --curves"
             )
     result = dataclasses.replace(record, datasets=dict(record.datasets), models=dict(record.models))
+    if work:
+        result.work = str(storage_path(work))  # absolute: the next run may start elsewhere
     for request, dataset in datasets:
         key = (dataset.name, request.seed)
         known = record.datasets.get(key)

@@ -102,20 +102,25 @@ def checked_folder(curves: str) -> Any:
     return folder
 
 
-def checked_work(work: str, curves: Any) -> Any:
-    """The work folder, if it can be one: whatever is among the curves and not hidden is read as one of them.
+def check_work(work: str, curves: Any) -> None:
+    """See that a work folder can be one: whatever is among the curves and not hidden is read as one of them.
 
     Args:
         work: as it was given.
         curves: the curves folder.
 
     Raises:
-        BadInput: it is the curves folder, or in it.
+        BadInput: it is the curves folder, or in it, or cannot be written.
     """
     folder = storage_path(work)
-    place, among = folder.resolve(), curves.resolve()
+    check_store(folder, "--work")
+    try:
+        place, among = folder.resolve(), curves.resolve()
+        if is_local(folder):
+            refuse_unwritable(folder, f"--work {work}")
+    except OSError as error:
+        raise BadInput(f"--work {work} cannot be used: {error.strerror or error}") from error
     if among in (place, *place.parents) and place.relative_to(among).parts[:1] != (HIDDEN,):
         raise BadInput(
             f"--work {work} is in the folder of the curves: leave --work out, or name another folder"
         )
-    return folder

@@ -26,7 +26,7 @@ from lamps_core.campaign_folder import (
     write_record,
 )
 from lamps_core.campaign_plan import RENTED_GPU, CampaignPlan, Machine, Scope, make_plan
-from lamps_core.campaign_request import checked_folder, checked_work, loaded
+from lamps_core.campaign_request import check_work, checked_folder, loaded
 from lamps_core.campaign_step import Keep
 from lamps_core.candidates import resolve_candidates
 from lamps_core.curve_store import CurveStore
@@ -38,7 +38,7 @@ from lamps_core.progress import CampaignProgress, RunningStep, listener, publish
 from lamps_core.settings import DEFAULT_LEARNING_RATE
 from lamps_core.shared_work import drop_checkpoint, newest_shared_step, push_data
 from lamps_core.steps import StepRequest
-from lamps_core.storage import check_store, is_local, storage_failures, storage_path
+from lamps_core.storage import is_local, storage_failures, storage_path
 from lamps_core.text_data import load_text_dataset
 from lamps_core.tracking import Tracking
 
@@ -72,10 +72,10 @@ class CampaignRun:
                 f"--track keeps its files beside the curves: {request.curves} must be a local folder"
             )
         if request.work:
-            check_store(checked_work(request.work, self._folder), "--work")
+            check_work(request.work, self._folder)
         self._store = CurveStore(self._folder)
         record = read_record(request.curves)
-        self._known = record or CampaignRecord.new(request.settings, request.work)
+        self._known = record or CampaignRecord.new(request.settings)
         candidates = resolve_candidates(request.models, trust_registry=plan_only)
         self.candidates = {candidate.name: candidate for candidate in candidates}
         self._read, self.datasets = self._datasets()
@@ -84,6 +84,7 @@ class CampaignRun:
         )
         self._record = self._joined(self._known)
         self._states: dict[CurveKey, CurveState] = self._store.states()
+        self._refuse_other_work()
         self._message = ""
         self._slots = 0
         self._cuda = False
@@ -129,6 +130,7 @@ class CampaignRun:
             settings=self.request.settings,
             datasets=self._read,
             candidates=list(self.candidates.values()),
+            work=self.request.work,
         )
 
     def _record_now(self) -> CampaignRecord:
@@ -145,7 +147,7 @@ class CampaignRun:
     def _recorded_dataset(self, name: str, seed: int) -> TextDataset:
         """A dataset on record: as it was prepared then, else read again."""
         recorded = self._known.datasets[name, seed]
-        prepared = storage_path(self.work_folder(name, seed)) / "data"
+        prepared = self._work_root(self._known.work) / _folder_name(name, seed) / "data"
         if is_local(prepared) and (prepared / "dataset.json").is_file():
             dataset = load_prepared(Path(prepared))
             if dataset.fingerprint == recorded.fingerprint:
@@ -154,9 +156,27 @@ class CampaignRun:
 
     def work_folder(self, dataset: str, seed: int) -> str:
         """The shared work folder of a dataset, a path or an fsspec URL."""
-        named = self.request.work or self._known.work
-        root = storage_path(named) / self.id if named else self._folder / HIDDEN / "work"
-        return str(root / f"{safe_name(dataset)}-s{seed}")
+        return str(self._work_root(self._record.work) / _folder_name(dataset, seed))
+
+    def _work_root(self, named: str | None) -> Any:
+        return storage_path(named) / self.id if named else self._folder / HIDDEN / "work"
+
+    def _refuse_other_work(self) -> None:
+        """Refuse a work folder without the checkpoints of curves under way, if the one before has them.
+
+        Raises:
+            BadInput: names both.
+        """
+        before, now = self._work_root(self._known.work), self._work_root(self._record.work)
+        if before == now:
+            return
+        for key in self._states:
+            pair = self._missing(key)
+            if pair is not None and pair.anew and newest_shared_step(_checkpoints(before, key)) is not None:
+                raise BadInput(
+                    f"--work {self.request.work}: the checkpoint of {_named(key)} is in {before} and not in {now}: "
+                    "leave --work out, or move the one folder to the other"
+                )
 
     # --- the plan --------------------------------------------------------------------------------------
 
@@ -215,7 +235,7 @@ class CampaignRun:
         return Pair(pair.key, anew=True)
 
     def _checkpoints(self, key: CurveKey) -> Any:
-        return storage_path(self.work_folder(key.dataset, key.seed)) / "checkpoints" / safe_name(key.model)
+        return _checkpoints(self._work_root(self._record.work), key)
 
     # --- the folder ------------------------------------------------------------------------------------
 
@@ -246,8 +266,10 @@ class CampaignRun:
                 self._states = self._store.states()  # another run may have added to it since it was looked at
                 plan = self.plan(machine)
                 plan.check_disk(self.local_work())
-                write_record(self.request.curves, self._record)
                 self._prepare(plan)
+                write_record(self.request.curves, self._record)  # after: of a work folder that can be used
+                for pair, reason in plan.unfit:
+                    self._fail(pair, reason, seconds=0.0)
             planned = {pair.key for pair in plan.pairs}
             self._earlier = {
                 key: state.failure
@@ -269,7 +291,7 @@ class CampaignRun:
         return Path(work) if is_local(work) else None
 
     def _prepare(self, plan: CampaignPlan) -> None:
-        """Write the datasets that will be used, begin again what must be, note what does not fit."""
+        """Write the datasets that will be used, begin again what must be."""
         for (name, seed), dataset in self.datasets.items():
             folder = storage_path(self.work_folder(name, seed))
             if is_local(folder):
@@ -282,8 +304,6 @@ class CampaignRun:
         for pair in plan.pairs:
             if pair.anew:
                 drop_checkpoint(self._checkpoints(pair.key))
-        for pair, reason in plan.unfit:
-            self._fail(pair, reason, seconds=0.0)
 
     def _drop_spent(self, dataset: str, seed: int) -> None:
         """Delete checkpoints of complete curves: a run that was killed after a last row left its own."""
@@ -444,6 +464,15 @@ class CampaignRun:
             "spent_seconds": self.spent_seconds,
             "notices": list(self._notices),
         }
+
+
+def _folder_name(dataset: str, seed: int) -> str:
+    return f"{safe_name(dataset)}-s{seed}"
+
+
+def _checkpoints(root: Any, key: CurveKey) -> Any:
+    """Of a candidate, in the work folder of all datasets."""
+    return root / _folder_name(key.dataset, key.seed) / "checkpoints" / safe_name(key.model)
 
 
 def _named(key: CurveKey) -> str:

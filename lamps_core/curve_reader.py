@@ -22,6 +22,7 @@ from lamps_core.curves import (
     COMPACTING,
     CURVE_SCHEMA,
     KEY_COLUMNS,
+    STEP_FILE,
     VERSION,
     VERSION_KEY,
     Curve,
@@ -34,7 +35,7 @@ from lamps_core.files import version_trouble
 from lamps_core.storage import is_local
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Container, Iterator, Mapping
 
 LOOKS = 20  # at a folder whose files move while they are read; each look reads only what is new
 _REQUIRED_COLUMNS = tuple(field.name for field in CURVE_SCHEMA if not field.nullable)
@@ -114,7 +115,8 @@ def curves_by_key(table: pa.Table) -> dict[CurveKey, Curve]:
 def curve_files(folder: Any) -> tuple[Any, ...]:
     """The Parquet files of a folder that hold curves, sorted; none where there is no folder.
 
-    A curve that is being made one file is found once: as that file from the moment it is whole.
+    A curve that is being made one file is found once: as that file from the moment it is whole. Steps that are
+    there beside it are of a writer that came too late.
 
     Args:
         folder: as `storage.storage_path` gives it.
@@ -130,8 +132,14 @@ def curve_files(folder: Any) -> tuple[Any, ...]:
     return tuple(
         path
         for name, path in sorted(found.items())
-        if name.startswith(COMPACTING) or not name.startswith(hidden)
+        if name.startswith(COMPACTING) or not (name.startswith(hidden) or _came_too_late(name, found))
     )
+
+
+def _came_too_late(name: str, found: Container[str]) -> bool:
+    """Whether a file is of a step of a curve that is one file already."""
+    step = STEP_FILE.fullmatch(name)
+    return step is not None and f"{step[1]}.parquet" in found
 
 
 def _parquet_files(folder: Any) -> Iterator[Any]:

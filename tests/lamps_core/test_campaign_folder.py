@@ -29,7 +29,7 @@ def asked(topics_csv: Path) -> list[tuple[DatasetRequest, TextDataset]]:
 
 @pytest.fixture
 def record(asked: list[tuple[DatasetRequest, TextDataset]]) -> CampaignRecord:
-    new = CampaignRecord.new(SETTINGS, None)
+    new = CampaignRecord.new(SETTINGS)
     return joined(new, settings=SETTINGS, datasets=asked, candidates=resolve_candidates("zoo/bert-tiny"))
 
 
@@ -61,8 +61,10 @@ def test_paths_on_record_lead_to_the_same_place_from_anywhere(
     monkeypatch.chdir(topics_csv.parent)
     request = DatasetRequest(topics_csv.name, ("phrase",), "topic")
     dataset = load_text_dataset(request)
-    begun = CampaignRecord.new(FineTuningSettings(), "work")
-    record = joined(begun, settings=FineTuningSettings(), datasets=[(request, dataset)], candidates=[])
+    begun = CampaignRecord.new(FineTuningSettings())
+    record = joined(
+        begun, settings=FineTuningSettings(), work="work", datasets=[(request, dataset)], candidates=[]
+    )
     monkeypatch.chdir(tmp_path)
     (recorded,) = record.datasets.values()
     assert load_text_dataset(recorded.request).fingerprint == dataset.fingerprint
@@ -78,7 +80,7 @@ def test_a_setting_that_was_left_out_is_told_as_such(record: CampaignRecord) -> 
     settings = FineTuningSettings(landmarks=2, learning_rate=0.001)
     with pytest.raises(BadInput, match=r"made without --learning-rate, not 0\.001"):
         joined(record, settings=settings, datasets=[], candidates=[])
-    given = CampaignRecord.new(settings, None)
+    given = CampaignRecord.new(settings)
     with pytest.raises(BadInput, match=r"made with --learning-rate 0\.001, not without it"):
         joined(given, settings=SETTINGS, datasets=[], candidates=[])
 

@@ -17,7 +17,7 @@ from lamps_core.campaign_run import CampaignRun
 from lamps_core.campaign_step import run_and_keep
 from lamps_core.curve_store import CurveStore
 from lamps_core.curves import CurveKey
-from lamps_core.errors import BadInput, CandidateFailed
+from lamps_core.errors import BadInput, CandidateFailed, StorageFailed
 from lamps_core.execution import Execution
 from lamps_core.registry import NamedRequest
 from lamps_core.text_data import DatasetRequest
@@ -237,12 +237,46 @@ def test_two_runs_that_begin_a_folder_are_not_mixed_up(topics_csv: Path, tmp_pat
     assert run_steps(request_of(topics_csv, tmp_path / "curves")).steps == STEPS_EACH - 1
 
 
-def test_work_can_lie_elsewhere_and_moves_with_the_option(topics_csv: Path, tmp_path: Path) -> None:
-    request = request_of(topics_csv, tmp_path / "curves", work=str(tmp_path / "work"))
-    run_steps(request, limit=2)
-    assert list((tmp_path / "work").rglob("record.json"))
+def test_work_lies_where_the_option_said_last(topics_csv: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    run_steps(request_of(topics_csv, tmp_path / "curves", work=str(first)), limit=1)
+    assert list(first.rglob("record.json"))
     assert not (tmp_path / "curves" / ".lamps" / "work").exists()
-    assert run_steps(request).steps == STEPS_EACH - 2
+    shutil.move(first, second)
+    assert run_steps(request_of(topics_csv, tmp_path / "curves", work=str(second)), limit=1).steps == 1
+    assert run_steps(request_of(topics_csv, tmp_path / "curves")).steps == STEPS_EACH - 2
+    assert not first.exists()
+
+
+def test_another_work_folder_is_refused_while_the_one_before_has_what_curves_go_on_from(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    run_steps(request_of(topics_csv, tmp_path / "curves"), limit=2)
+    elsewhere = request_of(topics_csv, tmp_path / "curves", models="zoo/luke-tiny", work=str(tmp_path / "w"))
+    with pytest.raises(
+        BadInput, match=r"is in .*/curves/\.lamps/work and not in .*/w/[0-9a-f]+: leave --work"
+    ):
+        CampaignRun(elsewhere)
+    shutil.rmtree(tmp_path / "curves" / ".lamps" / "work")
+    CampaignRun(elsewhere)
+
+
+def test_a_work_folder_that_cannot_be_used_is_refused_and_leaves_nothing(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    for work, told in ((topics_csv / "work", "is a file"), (tmp_path / ("x" * 300), "File name too long")):
+        with pytest.raises(BadInput, match=f"--work .*{told}"):
+            CampaignRun(request_of(topics_csv, tmp_path / "curves", work=str(work)))
+    assert not (tmp_path / "curves").exists()
+
+
+def test_a_work_folder_that_turns_out_unusable_is_not_on_record(topics_csv: Path, tmp_path: Path) -> None:
+    run = CampaignRun(request_of(topics_csv, tmp_path / "curves", work=str(tmp_path / "work")))
+    (tmp_path / "work").write_text("a file, meanwhile")
+    with pytest.raises(StorageFailed, match="work"), run.opened(CPU):
+        pass
+    assert read_record(str(tmp_path / "curves")) is None
+    assert run_steps(request_of(topics_csv, tmp_path / "curves"), limit=1).steps == 1
 
 
 @pytest.mark.parametrize("work", ["curves", "curves/work", "other/../curves/work"])

@@ -228,9 +228,20 @@ def test_steps_beside_a_compacted_curve_never_replace_it(folder: Any) -> None:
         shutil.rmtree(folder / "elsewhere")
     else:
         folder.fs.mv((folder / "elsewhere" / steps.name).path, steps.path, recursive=True)
+    assert losses(store) == [1.0] * (LAST + 1)
     for mend in (store.compact, store.recover):
         mend()
         assert losses(store) == [1.0] * (LAST + 1)
+
+
+def test_files_of_others_in_a_folder_that_has_the_name_of_a_file_are_read(tmp_path: Path) -> None:
+    whole_curve(tmp_path / "made").compact()
+    whole_curve(tmp_path / "made", "gpt").compact()
+    first, second = curve_files(tmp_path / "made")
+    (tmp_path / "theirs" / "trec").mkdir(parents=True)
+    first.rename(tmp_path / "theirs" / "trec.parquet")
+    second.rename(tmp_path / "theirs" / "trec" / "part-0.parquet")
+    assert read_curves(tmp_path / "theirs").num_rows == 2 * (LAST + 1)
 
 
 def test_a_writer_that_comes_while_a_curve_is_hidden_adds_nothing(tmp_path: Path) -> None:
