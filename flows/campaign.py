@@ -6,19 +6,14 @@ The flow's parameters are the form a person fills in in the Prefect UI, so they 
 from __future__ import annotations
 
 import contextlib
-import time
 from concurrent.futures import CancelledError
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal
 
 from prefect import flow
-from prefect.artifacts import (
-    create_markdown_artifact,
-    create_progress_artifact,
-    update_progress_artifact,
-)
 from prefect.context import FlowRunContext
 
+from flows.artifacts import ProgressArtifact, show_table
 from flows.dead_runs import crash_dead_runs
 from flows.engines import Engine, engine_of
 from flows.form import Positive, Price
@@ -44,7 +39,6 @@ if TYPE_CHECKING:
     from lamps_core.steps import StepRequest
 
 WAKE_SECONDS = 5.0  # how long machines that came or went may go unnoticed while no step ends
-ARTIFACT_SECONDS = 5.0  # the least between two updates of the progress artifact: each is a call to the server
 
 
 @flow(name="campaign", flow_run_name="campaign {curves}", persist_result=False)
@@ -167,22 +161,19 @@ def run_campaign(request: CampaignRequest, parameters: Mapping[str, Any]) -> dic
     with contextlib.closing(engine), run.opened(engine.machine()), engine:
         crash_dead_runs(run.request.curves)  # the folder is ours: whoever had it is gone
         run.note(f"{run.campaign.left} curves to go on with, {engine.slots()} slots")
-        artifact = create_progress_artifact(run.share_done(), description=f"curves of {run.request.curves}")
-        run_steps(run, engine, artifact)
-        update_progress_artifact(artifact, progress=100.0)
+        progress = ProgressArtifact(f"curves of {run.request.curves}", percent=run.share_done())
+        run_steps(run, engine, progress)
+        progress.finish()
     result = run.finish()
-    create_markdown_artifact(
-        outcome_table(result), key="lamps-campaign", description="What the campaign came to"
-    )
+    show_table(outcome_table(result), key="lamps-campaign", description="What the campaign came to")
     if result["failed"] and len(result["failed"]) == result["pairs"]:
         raise LampsError(f"every pair failed; the first: {result['failed'][0]['error']}")
     return result
 
 
-def run_steps(run: CampaignRun, engine: Engine, artifact: Any) -> None:
+def run_steps(run: CampaignRun, engine: Engine, progress: ProgressArtifact) -> None:
     """Keep every slot busy with what the campaign asks for, until it asks for nothing more."""
     finished: SimpleQueue[tuple[Pair, StepRequest, PrefectFuture[dict[str, Any]]]] = SimpleQueue()
-    told_at = time.monotonic()
     flying: dict[CurveKey, int] = {}
     while not run.campaign.done:
         while (started := run.ask(engine.slots())) is not None:
@@ -200,9 +191,7 @@ def run_steps(run: CampaignRun, engine: Engine, artifact: Any) -> None:
         del flying[pair.key]
         _tell(run, engine, pair, request, future)
         _forget_results()
-        if time.monotonic() - told_at > ARTIFACT_SECONDS:
-            update_progress_artifact(artifact, progress=run.share_done())
-            told_at = time.monotonic()
+        progress.update(run.share_done())
 
 
 def _forget_results() -> None:

@@ -5,20 +5,15 @@ The flow's parameters are the form a person fills in in the Prefect UI, so they 
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal
 
 from prefect import flow
-from prefect.artifacts import (
-    create_markdown_artifact,
-    create_progress_artifact,
-    update_progress_artifact,
-)
 from prefect.context import FlowRunContext
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.artifacts import ProgressArtifact, show_table
 from flows.dead_runs import crash_dead_runs
 from flows.form import Positive, Price, listed
 from lamps_core.budget import GPU_HOUR_PRICE
@@ -34,7 +29,6 @@ from tasks.secrets import choose_hub_token
 if TYPE_CHECKING:
     from prefect.futures import PrefectFuture
 
-ARTIFACT_SECONDS = 5.0  # the least between two updates of the progress artifact: each is a call to the server
 MOST_PARALLEL = 128
 
 
@@ -91,10 +85,10 @@ def evaluate(
     run = EvaluationRun(evaluation_request(**parameters))
     with run.opened():
         crash_dead_runs(out)  # the folder is ours: whoever had it is gone
-        artifact = create_progress_artifact(run.share_done, description=f"methods on {curves}")
-        _run_units(run, artifact)
-        update_progress_artifact(artifact, progress=100.0)
-        create_markdown_artifact(
+        progress = ProgressArtifact(f"methods on {curves}", percent=run.share_done)
+        _run_units(run, progress)
+        progress.finish()
+        show_table(
             summary_table(run.result()), key="lamps-evaluation", description="What each method comes to"
         )
         return run.finish()
@@ -126,11 +120,10 @@ def evaluation_request(*, curves: str, out: str, **rest: Any) -> EvaluationReque
     )
 
 
-def _run_units(run: EvaluationRun, artifact: Any) -> None:
+def _run_units(run: EvaluationRun, progress: ProgressArtifact) -> None:
     """Keep every process busy with what the evaluation asks for, until it asks for nothing more."""
     name = str(run.request.out.resolve())
     finished: SimpleQueue[tuple[str, PrefectFuture[dict[str, Any]]]] = SimpleQueue()
-    told_at = time.monotonic()
     register(name, UnitWorkers(run.tasks, run.parallel, tell=run.training))
     try:
         while True:
@@ -142,9 +135,7 @@ def _run_units(run: EvaluationRun, artifact: Any) -> None:
                 return
             _tell(run, *finished.get())
             _forget_results()
-            if time.monotonic() - told_at > ARTIFACT_SECONDS:
-                update_progress_artifact(artifact, progress=run.share_done)
-                told_at = time.monotonic()
+            progress.update(run.share_done)
     finally:
         unregister(name)
 

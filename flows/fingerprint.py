@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from prefect import flow
-from prefect.artifacts import create_markdown_artifact
 
+from flows.artifacts import show_table
 from flows.campaign import run_campaign
 from flows.form import Positive
 from lamps_core.campaign_request import CampaignRequest, of_record
@@ -71,9 +71,7 @@ def fingerprint(
     if extension is None:
         return result
     told = extension.run()
-    create_markdown_artifact(
-        policy_words(told), key="lamps-policy", description="The policy that was extended"
-    )
+    show_table(policy_words(told), key="lamps-policy", description="The policy that was extended")
     return result | {"policy": told}
 
 

@@ -7,19 +7,14 @@ from __future__ import annotations
 
 import inspect
 import shlex
-import time
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal
 
 from prefect import flow
-from prefect.artifacts import (
-    create_markdown_artifact,
-    create_progress_artifact,
-    update_progress_artifact,
-)
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.artifacts import ProgressArtifact, show_table
 from flows.dead_runs import crash_dead_runs
 from flows.form import Positive, Price, listed
 from lamps_core.budget import GPU_HOUR_PRICE, parse_budget
@@ -41,7 +36,6 @@ from tasks.secrets import choose_hub_token
 if TYPE_CHECKING:
     from prefect.futures import PrefectFuture
 
-ARTIFACT_SECONDS = 5.0  # the least between two updates of the progress artifact: each is a call to the server
 MOST_PARALLEL = 64
 
 
@@ -131,12 +125,12 @@ def search(
     request = search_request(**parameters | {"command": command or command_of(parameters)})
     with SearchRun(request) as run:
         crash_dead_runs(out)  # the folder is ours: whoever had it is gone
-        progress_artifact = create_progress_artifact(0.0, description=f"budget of {request.data.dataset}")
-        _run_steps(run, progress_artifact)
+        progress = ProgressArtifact(f"budget of {request.data.dataset}")
+        _run_steps(run, progress)
         _export_front(run)
         result = run.finish()
-        update_progress_artifact(progress_artifact, progress=100.0)
-        create_markdown_artifact(front_table(result), key="lamps-front", description="Front of the search")
+        progress.finish(description=_expected(run))
+        show_table(front_table(result), key="lamps-front", description="Front of the search")
     if len(result["failed"]) == len(result["candidates"]):
         raise LampsError(f"every candidate failed; the first: {result['failed'][0]['error']}")
     if not result["front"]:  # `pushed` says that nothing was
@@ -183,6 +177,7 @@ def search_request(
             stop_below=rest.get("stop_below") or STOP_BELOW,
         ),
         out=Path(out),
+        gpu_hour_price=gpu_hour_price,
         policy=rest.get("policy", DEFAULT_POLICY),
         settings=FineTuningSettings(seed=seed, **{name: rest[name] for name in names if name in rest}),
         parallel=rest.get("parallel"),
@@ -209,10 +204,9 @@ def command_of(parameters: dict[str, Any]) -> str:
     return shlex.join(words)
 
 
-def _run_steps(run: SearchRun, progress_artifact: Any) -> None:
+def _run_steps(run: SearchRun, progress: ProgressArtifact) -> None:
     """Keep every slot busy with what the search asks for, until it asks for nothing more."""
     finished: SimpleQueue[tuple[Action, PrefectFuture[dict[str, Any]]]] = SimpleQueue()
-    told_at = time.monotonic()
     while True:
         while (started := run.ask()) is not None:
             action, request = started
@@ -221,21 +215,13 @@ def _run_steps(run: SearchRun, progress_artifact: Any) -> None:
         if run.search.running == 0:
             break
         run.tell(_outcome(run, *finished.get()))
-        if time.monotonic() - told_at > ARTIFACT_SECONDS:
-            _tell_progress(run, progress_artifact)
-            told_at = time.monotonic()
-    _tell_progress(run, progress_artifact)
+        progress.update(100 * run.progress().budget_share, description=_expected(run))
 
 
-def _tell_progress(run: SearchRun, progress_artifact: Any) -> None:
-    """The share of the budget that is used and, where it is known, what is still to be won."""
+def _expected(run: SearchRun) -> str:
+    """Whose budget it is and, where it is known, what is still to be won."""
     now = run.progress()
-    expected = f"; expected: {now.expected}" if now.expected else ""
-    update_progress_artifact(
-        progress_artifact,
-        progress=100 * now.budget_share,
-        description=f"budget of {now.dataset}{expected}",
-    )
+    return f"budget of {now.dataset}" + (f"; expected: {now.expected}" if now.expected else "")
 
 
 def _outcome(run: SearchRun, action: Action, future: PrefectFuture[dict[str, Any]]) -> Outcome:

@@ -5,17 +5,12 @@ The flow's parameters are the form a person fills in in the Prefect UI, so they 
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any, Literal
 
 from prefect import flow
-from prefect.artifacts import (
-    create_markdown_artifact,
-    create_progress_artifact,
-    update_progress_artifact,
-)
 
+from flows.artifacts import ProgressArtifact, show_table
 from flows.dead_runs import crash_dead_runs
 from flows.form import Positive, Price, listed
 from lamps_core.budget import GPU_HOUR_PRICE
@@ -29,7 +24,6 @@ from lamps_core.progress import TrainingProgress, listener, listening
 from tasks.hub import with_push
 from tasks.secrets import choose_hub_token
 
-ARTIFACT_SECONDS = 5.0  # the least between two updates of the progress artifact: each is a call to the server
 Algorithm = Literal["forecast", "distral", "ppo", "universal"]
 
 
@@ -82,13 +76,17 @@ def train_policy(
     training = Training(training_request(**parameters))
     with training.opened():
         crash_dead_runs(training.folder)  # the folder is ours: whoever had it is gone
-        artifact = create_progress_artifact(0.0, description=f"training of {out}")
-        with listening(_Progress(artifact).update):
+        progress, outer = ProgressArtifact(f"training of {out}"), listener.get()
+
+        def tell(event: TrainingProgress) -> None:
+            if outer is not None:
+                outer(event)
+            progress.update(100 * event.share_done)
+
+        with listening(tell):
             result = training.run()
-        update_progress_artifact(artifact, progress=100.0)
-    create_markdown_artifact(
-        policy_table(result), key="lamps-policy", description="The policy that was trained"
-    )
+        progress.finish()
+    show_table(policy_table(result), key="lamps-policy", description="The policy that was trained")
     return with_push(result, out, push_to_hub)
 
 
@@ -127,20 +125,6 @@ def _settings(given: tuple[str, ...]) -> dict[str, str]:
             raise BadInput(f"--set {one}: write it like entropy_coefficient=0.02")
         told[name.strip()] = value.strip()
     return told
-
-
-class _Progress:
-    """Keeps the artifact, and tells whoever listens to the flow."""
-
-    def __init__(self, artifact: Any) -> None:
-        self._artifact, self._told_at, self._outer = artifact, time.monotonic(), listener.get()
-
-    def update(self, event: TrainingProgress) -> None:
-        if self._outer is not None:
-            self._outer(event)
-        if time.monotonic() - self._told_at > ARTIFACT_SECONDS:
-            update_progress_artifact(self._artifact, progress=100 * event.share_done)
-            self._told_at = time.monotonic()
 
 
 def policy_table(result: dict[str, Any]) -> str:

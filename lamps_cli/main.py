@@ -21,6 +21,7 @@ from lamps_cli.options import json_option
 from lamps_cli.push import push
 from lamps_cli.registry import datasets, models
 from lamps_cli.search import search
+from lamps_cli.server import ServerGone
 from lamps_cli.simulate import simulate
 from lamps_cli.train_policy import train_policy
 from lamps_core import __version__
@@ -31,6 +32,8 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 def main() -> NoReturn:
     """Entry point of the console script."""
+    # A log that cannot be sent, to a server that is gone or from a thread that was cut short, is nothing to tell.
+    logging.raiseExceptions = bool(os.environ.get("LAMPS_DEBUG"))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = cli.main(standalone_mode=False, prog_name="lamps") or 0
@@ -41,6 +44,11 @@ def main() -> NoReturn:
         code = _fail(error.format_message(), 2)
     except BadInput as error:
         code = _fail(str(error), 2)
+    except ServerGone as error:
+        code = _fail(str(error), 1)
+        # Prefect would try to send each of its events once more, seconds an event.
+        sys.stdout.flush()
+        os._exit(code)
     except LampsError as error:
         code = _fail(str(error), 1)
     except (KeyboardInterrupt, click.Abort):
@@ -55,7 +63,6 @@ def main() -> NoReturn:
 
 def _say_no_more() -> None:
     """The last line is written: whatever is left ends without a trace of how."""
-    logging.raiseExceptions = False  # threads of Prefect that were cut short have nowhere left to log to
     for one in (signal.SIGINT, signal.SIGTERM):  # another Ctrl-C does not wait for them
         signal.signal(one, signal.SIG_DFL)
 

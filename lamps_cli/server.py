@@ -31,6 +31,7 @@ QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
 }
 
 
@@ -38,6 +39,10 @@ def quieten_prefect() -> None:
     """Set what Prefect must know before it is imported; the user's own settings stand."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+
+
+class ServerGone(LampsError):
+    """The Prefect server that a run was to tell its end answers no more."""
 
 
 @contextlib.contextmanager
@@ -52,10 +57,13 @@ def prefect_server(*, cluster: str | None = None) -> Iterator[Callable[[], None]
 
     Raises:
         BadInput: PREFECT_API_URL is no address, or a temporary server would not be reached from there.
+        ServerGone: it stopped answering meanwhile.
     """
-    url = _url_that_is_set()
-    if url is not None:
-        yield lambda: _wait_for(url, None)
+    users = _url_that_is_set()
+    if users is not None:
+        named = without_credentials(users)
+        with _gone_told(users, f"the Prefect server at {named} does not answer any more: start it, and"):
+            yield lambda: _wait_for(users, None)
         return
     if cluster and urllib.parse.urlsplit(cluster).hostname not in LOOPBACK:
         raise BadInput(
@@ -72,11 +80,26 @@ def prefect_server(*, cluster: str | None = None) -> Iterator[Callable[[], None]
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    url = f"http://127.0.0.1:{port}/api"
     try:
-        yield lambda: _use(f"http://127.0.0.1:{port}/api", process)
+        with _gone_told(url, "the temporary Prefect server ended:"):
+            yield lambda: _use(url, process)
     finally:
         _send_what_is_queued()
         _stop(process)
+
+
+@contextlib.contextmanager
+def _gone_told(url: str, told: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        import httpx
+
+        # The client of the hub raises the same.
+        if not isinstance(error, httpx.TransportError) or not str(error.request.url).startswith(url):
+            raise
+        raise ServerGone(f"{told} run the same command again; what is done is kept") from error
 
 
 def read_hub_token(block: str | None) -> None:
@@ -165,7 +188,7 @@ def _wait_for(url: str, process: subprocess.Popen[bytes] | None) -> None:
             raise LampsError("the temporary Prefect server did not start: see lamps doctor") from error
         if late:
             mend = "start it, or correct PREFECT_API_URL, or unset it for a temporary one"
-            raise LampsError(f"no Prefect server answers at {url}: {mend}") from error
+            raise LampsError(f"no Prefect server answers at {without_credentials(url)}: {mend}") from error
         time.sleep(POLL_SECONDS)
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.errors import BadInput
 from lamps_core.files import folder_fingerprint, refuse_unwritable
 from lamps_core.hub_download import at_commit
@@ -37,6 +38,7 @@ class SearchRequest:
         objectives: what to minimise, with bounds.
         budget: when to stop.
         out: the folder of the search.
+        gpu_hour_price: dollars, for what the report tells.
         policy: name of the policy, or a trained one: its path, or `org/name[@revision]` of the hub.
         settings: how candidates are fine-tuned.
         parallel: steps at once; None is one a GPU, or one on a CPU.
@@ -50,6 +52,7 @@ class SearchRequest:
     objectives: tuple[Objective, ...]
     budget: Budget
     out: Path
+    gpu_hour_price: float = GPU_HOUR_PRICE
     policy: str = DEFAULT_POLICY
     settings: FineTuningSettings = field(default_factory=FineTuningSettings)
     parallel: int | None = None

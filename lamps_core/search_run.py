@@ -154,6 +154,7 @@ class SearchRun:
             "event": "started",
             "budget": self.request.budget.text,
             "parallel": len(self.slots),
+            "gpu_hour_price": self.request.gpu_hour_price,
             "command": self.request.command,
         }
         self._begin_under(self.request.budget.text)

@@ -40,8 +40,8 @@ class Told:
 
     @property
     def gpu_hour_price(self) -> float:
-        """Dollars: on record where they are an objective."""
-        return float(self.header.get("gpu_hour_price", GPU_HOUR_PRICE))
+        """Dollars: of the search where they are an objective, else of its last run."""
+        return float({"gpu_hour_price": GPU_HOUR_PRICE, **self.started, **self.header}["gpu_hour_price"])
 
 
 def read_told(path: Path) -> Told:
@@ -117,7 +117,7 @@ def _result_so_far(journal: Told, search: Search) -> Row:
             for row in front
         ]
     known = {key: header[key] for key in ("dataset", "bounds", "policy", "selection")}
-    started = {key: value for key, value in journal.started.items() if key != "event"}
+    started = {key: value for key, value in journal.started.items() if key not in {"event", "gpu_hour_price"}}
     return (
         told
         | known

@@ -19,7 +19,8 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, get_current_settings
 from lamps_cli import server
 from lamps_cli.server import QUIET, prefect_server, quieten_prefect, read_hub_token
 from lamps_core.errors import BadInput, LampsError
-from tests.lamps_command import environment, family, wait_for_end
+from tests.lamps_command import environment, family, lamps, start_lamps, wait_for_end
+from tests.prefect_server import PrefectServer
 from tests.searches import eventually
 
 if TYPE_CHECKING:
@@ -216,6 +217,32 @@ def test_a_temporary_server_ends_with_a_command_that_is_killed(tmp_path: Path) -
     command.kill()
     command.communicate()
     wait_for_end(processes)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_campaign_goes_on_without_its_server_and_one_that_stays_away_is_told_at_the_end(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "server").mkdir()
+    mine = PrefectServer(tmp_path / "server")
+    mine.start()
+    arguments = ("campaign", "--datasets", str(topics_csv), "--input-col", "phrase", "--target-col", "topic")
+    more = ("--models", "zoo-small", "--curves", "curves", "--landmarks", "2", "--max-epochs", "2")
+    try:
+        command = start_lamps(*arguments, *more, cwd=tmp_path, prefect_url=mine.url)
+        eventually(lambda: list(tmp_path.glob("curves/*/step-*.parquet")), what="a first row")
+        mine.kill()
+        assert command.wait(timeout=400) == 1
+        told = (tmp_path / "stderr").read_text().splitlines()
+        assert told[-1].startswith(f"lamps: the Prefect server at {mine.url} does not answer any more")
+        assert "EventsWorker" not in "".join(told)
+        mine.start()
+        again = lamps(*arguments, *more, cwd=tmp_path, prefect_url=mine.url)
+    finally:
+        mine.kill()
+    assert again.returncode == 0
+    assert again.stdout.startswith("4 of 4 curves complete, 0 failed; 0 steps run")
 
 
 def listens_on(process: psutil.Process) -> set[str]:

@@ -767,7 +767,7 @@ def test_the_history_of_a_search_rises_to_its_hypervolume_and_ends_with_what_was
 def test_an_interrupted_search_tells_how_its_last_run_was_started(topics_csv: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = f"lamps search --out {out} --budget 2h"
-    first = quick_request(topics_csv, out, budget=parse_budget("2h"), command=command)
+    first = quick_request(topics_csv, out, budget=parse_budget("2h"), command=command, gpu_hour_price=7200.0)
     with SearchRun(first) as run:
         run_steps(run, 1)
     found = read_search(out)
@@ -780,6 +780,7 @@ def test_an_interrupted_search_tells_how_its_last_run_was_started(topics_csv: Pa
     page = write_report(out).read_text()
     assert "of a budget of 2 h" in page
     assert command in page
+    assert "at $7,200.00 a GPU hour" in page
     later = dataclasses.replace(first, budget=parse_budget("40steps"))
     for _ in range(2):  # what has not changed is not told again
         with SearchRun(later):
