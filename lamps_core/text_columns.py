@@ -6,6 +6,7 @@ and what is no classification task. Does not know where a table comes from nor w
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 from dataclasses import dataclass
@@ -166,23 +167,22 @@ def _letters(place: int) -> str:
 
 
 def read_labels(table: pa.Table, target: str, origin: str) -> pa.ChunkedArray:
-    """The label column as large_string, null where the label is missing."""
+    """The label column as large_string, null where the label is missing; strings are as they are written."""
     column = _column(table, target, origin)
-    kind, names = column.type, class_names(table.schema, target)
-    if names is not None and pa.types.is_integer(kind):
-        return _named_labels(column, names, origin)
-    if pa.types.is_floating(kind):
+    if pa.types.is_floating(column.type):
         try:
             column = pc.if_else(pc.is_nan(column), None, column).cast(pa.int64())
         except pa.ArrowInvalid as error:
             raise BadInput(_decimal_labels(origin, target)) from error
-    elif not (
+    kind, names = column.type, class_names(table.schema, target)
+    if names is not None and pa.types.is_integer(kind):
+        return _named_labels(column, names, origin)
+    if not (
         _is_string(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)
     ):
         raise BadInput(f"{origin}: column {target!r} holds {kind}; a label is a string or a whole number")
     labels = column.cast(pa.large_string())
-    labels = pc.if_else(pc.equal(pc.utf8_trim_whitespace(labels), ""), None, labels)
-    return _whole_numbers(labels, origin, target) if _is_string(kind) else labels
+    return pc.if_else(pc.equal(pc.utf8_trim_whitespace(labels), ""), None, labels)
 
 
 def _named_labels(column: pa.ChunkedArray, names: tuple[str, ...], origin: str) -> pa.ChunkedArray:
@@ -196,14 +196,26 @@ def _named_labels(column: pa.ChunkedArray, names: tuple[str, ...], origin: str) 
     return pa.chunked_array([pa.array(names, pa.large_string()).take(column.combine_chunks())])
 
 
-def _whole_numbers(labels: pa.ChunkedArray, origin: str, target: str) -> pa.ChunkedArray:
-    """Strings that are all numbers, as CSV has them: "1.0" is the label "1", and "0.5" is no label."""
-    distinct = pc.unique(labels).drop_null()
-    if not len(distinct) or not pc.all(pc.match_substring_regex(distinct, r"^-?\d+(\.\d*)?$")).as_py():
-        return labels
+def are_whole_numbers(rows: Rows, declared: tuple[str, ...] | None, *, target: str) -> bool:
+    """Whether the labels of the train rows are numbers, as CSV has them: "1.0" is the label "1" in every split.
+
+    Raises:
+        BadInput: they are numbers, and one is "0.5".
+    """
+    distinct = pc.unique(rows.labels)
+    if declared and set(distinct.to_pylist()) <= set(declared):
+        return False
+    if not pc.all(pc.match_substring_regex(distinct, r"^-?\d+(\.\d*)?$")).as_py():
+        return False
     if pc.any(pc.match_substring_regex(distinct, r"\.\d*[1-9]")).as_py():
-        raise BadInput(_decimal_labels(origin, target))
-    return pc.replace_substring_regex(labels, r"\.0*$", "")
+        raise BadInput(_decimal_labels(rows.origin, target))
+    return True
+
+
+def as_whole_numbers(rows: Rows) -> Rows:
+    """The rows with "1" in place of the label "1.0"."""
+    labels = pc.replace_substring_regex(rows.labels, r"^(-?\d+)\.0*$", r"\1")
+    return dataclasses.replace(rows, labels=labels)
 
 
 def _decimal_labels(origin: str, target: str) -> str:
@@ -222,7 +234,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def name_labels(rows: Rows, declared: tuple[str, ...] | None) -> tuple[str, ...]:
-    """Class names: those the dataset declares, else the labels of the train rows, sorted."""
+    """Class names: those the dataset declares where they name all labels, else the train rows' labels, sorted."""
     distinct = pc.unique(rows.labels).to_pylist()
     if not distinct:
         raise BadInput(f"{rows.origin}: no row with both a text and a label is left")
@@ -234,7 +246,7 @@ def name_labels(rows: Rows, declared: tuple[str, ...] | None) -> tuple[str, ...]
         raise BadInput(
             f"{rows.origin}: every row has a label of its own; is the target an id or a text column?"
         )
-    if declared is not None:
+    if declared and set(distinct) <= set(declared):
         return declared
     if all(re.fullmatch(r"-?\d+", label) for label in distinct):
         return tuple(sorted(distinct, key=lambda label: (int(label), label)))
@@ -245,13 +257,17 @@ def encode_labels(rows: Rows, names: tuple[str, ...], *, seen: pa.Array) -> IntA
     """Labels to places [rows] in `names`; all must be among `seen`, the labels of the train rows."""
     if not len(rows.labels):
         raise BadInput(f"{rows.origin}: no row with both a text and a label is left")
-    unseen = rows.labels.filter(pc.invert(pc.is_in(rows.labels, seen)))
-    if len(unseen):
-        counts = [(entry["values"].as_py(), entry["counts"].as_py()) for entry in pc.value_counts(unseen)][:5]
-        named = ", ".join(f"{label!r} ({count} rows)" for label, count in counts)
-        raise BadInput(
-            f"{rows.origin}: label {named} is in no training row; drop such rows or add some to train"
-        )
-    places = pc.index_in(rows.labels, pa.array(names, pa.large_string())).to_numpy()
-    encoded: IntArray = places.astype(np.int64)
+    unseen = pc.invert(pc.is_in(rows.labels, seen))
+    _refuse_labels(rows, unseen, "is in no training row; drop such rows or add some to train")
+    places = pc.index_in(rows.labels, pa.array(names, pa.large_string()))
+    _refuse_labels(rows, pc.is_null(places), f"is none of the class names {', '.join(names)}")
+    encoded: IntArray = places.to_numpy().astype(np.int64)
     return encoded
+
+
+def _refuse_labels(rows: Rows, unfit: pa.ChunkedArray, why: str) -> None:
+    labels = rows.labels.filter(unfit)
+    if len(labels):
+        counts = [(entry["values"].as_py(), entry["counts"].as_py()) for entry in pc.value_counts(labels)][:5]
+        named = ", ".join(f"{label!r} ({count} rows)" for label, count in counts)
+        raise BadInput(f"{rows.origin}: label {named} {why}")

@@ -20,7 +20,15 @@ import pyarrow.compute as pc
 
 from lamps_core.errors import BadInput
 from lamps_core.landmarks import stratified_order
-from lamps_core.text_columns import choose_layout, encode_labels, name_labels, read_labels, read_rows
+from lamps_core.text_columns import (
+    are_whole_numbers,
+    as_whole_numbers,
+    choose_layout,
+    encode_labels,
+    name_labels,
+    read_labels,
+    read_rows,
+)
 from lamps_core.text_files import FILE_KINDS, SplitSource, class_names, open_local
 from lamps_core.text_hub import open_hub
 
@@ -261,6 +269,7 @@ class _Reading:
     """What the train split settled for every split, and the notices so far."""
 
     layout: Layout
+    whole_numbers: bool
     label_names: tuple[str, ...]
     seen: pa.Array
     notices: list[str]
@@ -268,7 +277,7 @@ class _Reading:
     def read(self, table: pa.Table, *, origin: str) -> TextSplit:
         rows, dropped = read_rows(table, self.layout, origin=origin)
         self.notices.extend(dropped)
-        return self.encode(rows)
+        return self.encode(as_whole_numbers(rows) if self.whole_numbers else rows)
 
     def encode(self, rows: Rows) -> TextSplit:
         labels = encode_labels(rows, self.label_names, seen=self.seen)
@@ -319,8 +328,11 @@ def _read_train(request: DatasetRequest, plan: _Plan) -> tuple[TextSplit, _Readi
         template=request.template,
     )
     rows, dropped = read_rows(table, layout, origin=plan.train)
-    names = name_labels(rows, class_names(table.schema, layout.target))
-    reading = _Reading(layout, names, pc.unique(rows.labels), [*plan.notices, *dropped])
+    declared = class_names(table.schema, layout.target)
+    whole_numbers = are_whole_numbers(rows, declared, target=layout.target)
+    rows = as_whole_numbers(rows) if whole_numbers else rows
+    names = name_labels(rows, declared)
+    reading = _Reading(layout, whole_numbers, names, pc.unique(rows.labels), [*plan.notices, *dropped])
     return reading.encode(rows), reading
 
 

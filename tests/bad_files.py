@@ -79,6 +79,11 @@ def _write_datasets(here: Path) -> None:
     (here / "splits" / "train.csv").write_text(good, encoding="utf-8")
     topics = ["food", "weather"] * 20
     pq.write_table(pa.table({"phrase": [{"a": 1}] * 40, "topic": topics}), here / "structures.parquet")
+    names = {"topic": {"names": ["food", "weather"], "_type": "ClassLabel"}}
+    unnamed = pa.table({"phrase": ["soup"] * 40, "topic": [0.0, 1.0, 2.0, 1.0] * 10}).replace_schema_metadata(
+        {"huggingface": json.dumps({"info": {"features": names}})}
+    )
+    pq.write_table(unnamed, here / "unnamed.parquet")
     fractions = pa.table({"phrase": ["soup"] * 40, "topic": np.linspace(0.0, 1.0, 40)})
     pq.write_table(fractions, here / "fractions.parquet")
     whole = (here / "fractions.parquet").read_bytes()

@@ -51,6 +51,7 @@ DATASETS = _each(
         "Parquet that is text": ("{here}/text.parquet", "cannot be read as parquet"),
         "texts that are structures": ("{here}/structures.parquet", "column 'phrase' holds struct"),
         "labels that are fractions": ("{here}/fractions.parquet", "topic"),
+        "a label beyond the class names": ("{here}/unnamed.parquet", "label 2 is outside the 2 class names"),
         "JSON nested too deep": ("{here}/deep.json", "nested too deep"),
         "JSON Lines nested too deep": ("{here}/deep.jsonl", "nested too deep"),
         "a number too large for JSON's reader": ("{here}/huge.json", "cannot be read as json"),

@@ -4,9 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from lamps_core.errors import BadInput
+from lamps_core.text_columns import Rows, encode_labels
 from tests.text_datasets import ROWS, load, named, write_json_lines, write_parquet
 
 if TYPE_CHECKING:
@@ -147,6 +149,45 @@ def test_declared_class_names_are_kept_and_matched_by_name_in_the_test_split(tmp
     assert dataset.notices == ("train: dropped 1 rows with no label and 0 with empty text of 4",)
 
 
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        ([1.0, 0.0, 1.0, -1.0], ("no", "yes")),
+        (["yes", "no", "yes", None], ("no", "yes")),
+        (["1", "0", "1", None], ("0", "1")),
+        (["other", "no", "other", None], ("no", "other")),
+        ([True, False, True, None], ("false", "true")),
+    ],
+)
+def test_class_names_over_a_column_of_another_type_name_what_they_can(
+    tmp_path: Path, labels: Any, names: tuple[str, ...]
+) -> None:
+    columns = {"text": list("abcd"), "label": labels}
+    path = write_parquet(tmp_path / "a.parquet", columns, names=["no", "yes"])
+    dataset = load(path, test_dataset=str(path))
+    assert dataset.label_names == names
+    assert dataset.train.labels.tolist() == dataset.evaluation.labels.tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("train", "names", "test", "expected"),
+    [
+        (["1.0", "0.0", "1.0", "1"], None, [1, 0], ["1", "0"]),
+        ([1, 0, 1, 1], None, ["1.0", "0."], ["1", "0"]),
+        ([1.0, 0.0, 1.0, 1.0], None, ["1.00", "0"], ["1", "0"]),
+        (["1.0", "1", "v1", "v1"], None, ["1.0", "1"], ["1.0", "1"]),
+        ([1, 0, 1, 1], ["1.0", "1.1"], ["1.1", "1.0"], ["1.1", "1.0"]),
+    ],
+)
+def test_the_train_split_says_whether_labels_are_numbers_for_every_split(
+    tmp_path: Path, train: Any, names: list[str] | None, test: Any, expected: list[str]
+) -> None:
+    write_parquet(tmp_path / "d/train.parquet", {"text": list("abcd"), "label": train}, names=names)
+    write_parquet(tmp_path / "d/test.parquet", {"text": list("ef"), "label": test})
+    dataset = load(tmp_path / "d")
+    assert [label for _, label in named(dataset, dataset.evaluation)] == expected
+
+
 def test_rows_without_label_or_text_are_dropped_and_counted_once(tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [
         *({"text": f"kept {row}", "label": "ab"[row % 2]} for row in range(5)),
@@ -214,3 +255,9 @@ def test_a_test_label_never_seen_in_train_is_refused_with_its_count(tmp_path: Pa
     )
     with pytest.raises(BadInput, match=r"test \(b\): label 'eggs' \(2 rows\), 'oil' \(1 rows\)"):
         load(train, test_dataset=str(test))
+
+
+def test_a_label_that_no_name_stands_for_is_refused_with_its_count() -> None:
+    labels = pa.chunked_array([["yes", "1", "1"]], pa.large_string())
+    with pytest.raises(BadInput, match=r"train: label '1' \(2 rows\) is none of the class names yes, no"):
+        encode_labels(Rows("train", labels, labels), ("yes", "no"), seen=pc.unique(labels))
