@@ -37,7 +37,7 @@ _JSON_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _JSON_SPACE = re.compile(r"[ \t\n\r]*")
 _BLOCK_RECORDS = 65536  # that are held as Python objects at once
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_SHARD = re.compile(r"(?P<split>.+?)-\d+-of-\d+")
+_SHARD = re.compile(r"(?P<split>.+?)-(?P<number>\d+)-of-(?P<count>\d+)")
 
 
 @dataclass(frozen=True)
@@ -83,15 +83,36 @@ def _open_folder(folder: Path) -> SplitSource:
         raise BadInput(f"{folder}: no train or test file in this folder ({', '.join(FILE_KINDS)})")
 
     def read(split: str) -> pa.Table:
-        whole = [path for path in files[split] if not _SHARD.fullmatch(path.stem)]
-        if whole and len(files[split]) > 1:
+        shards = [shard for path in files[split] if (shard := _SHARD.fullmatch(path.stem))]
+        if len(shards) < len(files[split]) > 1:
             names = ", ".join(path.name for path in files[split])
             raise BadInput(f"{folder}: more than one file for split {split!r} ({names}); keep one")
+        if shards and (trouble := _incomplete(shards)):
+            raise BadInput(f"{folder}: shards of split {split!r}: {trouble}")
         return concatenate(
             {path.name: read_table(path) for path in files[split]}, dataset=folder.resolve().name
         )
 
     return SplitSource(name=folder.resolve().name, splits=tuple(files), read=read)
+
+
+def _incomplete(shards: Sequence[re.Match[str]]) -> str | None:
+    """Why the shards of one split are not all of it, each once."""
+    counts = sorted({int(shard["count"]) for shard in shards})
+    if len(counts) > 1:
+        return f"they are of {' and of '.join(map(str, counts))}; keep those of one count"
+    count, numbers = counts[0], [int(shard["number"]) for shard in shards]
+    for number in numbers:
+        if number >= count:
+            return f"number {number} is not below the count, {count}; remove or rename it"
+        if numbers.count(number) > 1:
+            return f"number {number} is there twice; keep one"
+    if len(numbers) == count:
+        return None
+    missing = next(number for number in range(count) if number not in numbers)
+    digits = len(shards[0]["number"])
+    name = f"{shards[0]['split']}-{missing:0{digits}}-of-{shards[0]['count']}"
+    return f"{count - len(numbers)} of {count} are missing, {name} first; add what is missing"
 
 
 def read_table(path: Path) -> pa.Table:

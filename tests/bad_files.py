@@ -77,6 +77,8 @@ def _write_datasets(here: Path) -> None:
     (here / "loop.csv").symlink_to("loop.csv")
     (here / "splits").mkdir()
     (here / "splits" / "train.csv").write_text(good, encoding="utf-8")
+    (here / "shards").mkdir()
+    (here / "shards" / "train-00000-of-00002.csv").write_text(good, encoding="utf-8")
     topics = ["food", "weather"] * 20
     pq.write_table(pa.table({"phrase": [{"a": 1}] * 40, "topic": topics}), here / "structures.parquet")
     names = {"topic": {"names": ["food", "weather"], "_type": "ClassLabel"}}

@@ -59,6 +59,7 @@ DATASETS = _each(
         "a pickle": ("{here}/rows.pkl", "cannot read .pkl"),
         "a spreadsheet": ("{here}/rows.xlsx", "cannot read .xlsx"),
         "folder without splits": ("{here}/pickled", "has no split 'train'"),
+        "folder without one of its shards": ("{here}/shards", "1 of 2 are missing, train-00001-of-00002 first"),
         "a link that leads to itself": ("{here}/loop.csv", "no such file"),
         "a pipe": ("{here}/pipe.csv", "pipe.csv"),
         "name with a line break": ("no\nsuch.csv", "no such file"),

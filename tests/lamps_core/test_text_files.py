@@ -180,6 +180,30 @@ def test_shards_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
         load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["train-00000-of-00003"], "2 of 3 are missing, train-00001-of-00003 first; add"),
+        (["train-1-of-2"], "1 of 2 are missing, train-0-of-2 first; add"),
+        (["train-0-of-9999999999"], "9999999998 of 9999999999 are missing, train-1-of-9999999999 first"),
+        (["train-0-of-2", "train-1-of-2", "train-01-of-02"], "number 1 is there twice; keep one"),
+        (["train-0-of-1", "train-0-of-2", "train-1-of-2"], "they are of 1 and of 2; keep those of one count"),
+        (
+            ["train-0-of-2", "train-1-of-2", "train-2-of-2"],
+            "number 2 is not below the count, 2; remove or rename",
+        ),
+        (["train-1-of-0"], "number 1 is not below the count, 0"),
+    ],
+)
+def test_shards_that_are_missing_or_doubled_are_refused(
+    tmp_path: Path, names: list[str], message: str
+) -> None:
+    for name in names:
+        write_json_lines(tmp_path / f"{name}.jsonl", ROWS)
+    with pytest.raises(BadInput, match=f"shards of split 'train': {message}"):
+        load(tmp_path)
+
+
 @pytest.mark.parametrize("text", ["[" * 5_000, "{" * 5_000, '\\"[' * 5_000, "\\"])
 @pytest.mark.parametrize("suffix", [".json", ".jsonl"])
 def test_brackets_inside_a_text_are_no_nesting(tmp_path: Path, text: str, suffix: str) -> None:
