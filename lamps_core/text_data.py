@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from lamps_core.text_columns import Layout, Rows
 
 TEST_SHARE = 0.2
+ON_TEST = "test"  # the selection that is the test split
 _VALIDATION_NAMES = ("validation", "dev", "valid", "val")
 
 
@@ -108,7 +109,7 @@ class TextDataset:
         test: rows kept for the end; None where `evaluation` is the test split.
         notices: what was dropped, reserved or replaced, for the user to read.
         fingerprint: SHA-256 of name, label names, selection and all rows.
-        selection: in words, what `evaluation` is.
+        selection: in words, what `evaluation` is: "test" for the test split, and for nothing else.
     """
 
     name: str
@@ -354,9 +355,10 @@ def _part_evaluation(
 ) -> tuple[TextSplit, TextSplit | None, str]:
     """The rows left to train on, those to evaluate on (None: the test split), and what they are in words."""
     if selection is None:
-        return train, None, "test"
+        return train, None, ON_TEST
     if isinstance(selection, str):
-        return train, reading.read(plan.source.read(selection), origin=selection), selection
+        words = f"the split called {selection!r}" if selection == ON_TEST else selection
+        return train, reading.read(plan.source.read(selection), origin=selection), words
     train, evaluation = reserve_rows(train, selection, seed=request.seed, purpose="selection")
     return train, evaluation, f"validation ({selection:g} of the training rows)"
 

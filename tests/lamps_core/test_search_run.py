@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import json
 import math
 import shutil
@@ -12,9 +13,11 @@ import pyarrow.dataset
 import pytest
 import torch
 
+from lamps_cli.tables import print_search
 from lamps_core.budget import parse_budget
 from lamps_core.curve_reader import curves_by_key, read_curves
 from lamps_core.errors import BadInput, StorageFailed
+from lamps_core.front_card import model_card
 from lamps_core.objectives import parse_objectives
 from lamps_core.policy_file import read_policy, write_policy
 from lamps_core.progress import SearchProgress, listener
@@ -382,6 +385,32 @@ def test_decisions_are_on_the_selection_rows_and_the_front_is_told_the_test_loss
         assert row["selection_loss"] != row["test_loss"]
     losses = [row["selection_loss"] for row in result["front"]]
     assert losses == sorted(losses)
+
+
+def test_a_split_called_test_that_only_selects_is_told_as_that_everywhere(
+    topics_csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for split in ("train", "test"):
+        shutil.copy(topics_csv, data / f"{split}.csv")
+    request = quick_request(data, tmp_path / "out", selection_split="test", models=TINY)
+    request = dataclasses.replace(
+        request, data=dataclasses.replace(request.data, test_dataset=str(topics_csv))
+    )
+    result = run_to_the_end(request)
+    print_search(result, request.out)
+    assert "decided on: the split called 'test'" in capsys.readouterr().out
+    search = read_search(request.out)
+    told = {"card": model_card("me/tiny", search.front[0], search, base=None).decode()}
+    told["report"] = html.unescape(write_report(request.out).read_text())
+    (request.out / "result.json").unlink()
+    told["report of the journal"] = html.unescape(write_report(request.out).read_text())
+    for teller, text in told.items():
+        assert "the split called 'test'" in text, teller
+        assert "compared on the test split" not in text, teller
+        assert "made on the test split" not in text, teller
+    assert read_search(request.out).front[0]["selection_loss"] == result["front"][0]["selection_loss"]
 
 
 def test_the_test_split_is_measured_once_for_each_front_model_however_often_it_is_resumed(

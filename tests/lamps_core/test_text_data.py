@@ -94,6 +94,22 @@ def test_a_named_selection_split_is_evaluated_on_and_the_test_split_kept(tmp_pat
         assert len(dataset.train) == 30
 
 
+@pytest.mark.parametrize("final", [{"test_dataset": "other.jsonl"}, {"test_split": "dev"}])
+def test_a_split_called_test_that_only_selects_is_not_told_as_the_test_split(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, final: dict[str, Any]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for split, rows in (("train", ROWS), ("test", ROWS[:4]), ("dev", ROWS[4:9])):
+        write_json_lines(tmp_path / f"d/{split}.jsonl", rows)
+    write_json_lines(tmp_path / "other.jsonl", ROWS[4:9])
+    dataset = load("d", selection_split="test", **final)
+    assert dataset.selection == "the split called 'test'"
+    assert dataset.evaluation.texts == tuple(row["text"] for row in ROWS[:4])
+    assert dataset.test is not None
+    assert dataset.test.texts == tuple(row["text"] for row in ROWS[4:9])
+    assert load("d", **final).selection == "test"
+
+
 def test_a_share_is_held_out_of_the_training_rows_for_selection(tmp_path: Path) -> None:
     write_json_lines(tmp_path / "train.jsonl", ROWS)
     write_json_lines(tmp_path / "test.jsonl", [{"text": "t", "label": "ham"}])
