@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from lamps_core.errors import BadInput, did_you_mean
+from lamps_core.errors import BadInput, did_you_mean, first_line
 from lamps_core.resources import data_path
 
 if TYPE_CHECKING:
@@ -255,6 +255,16 @@ def _read_datasets(path: Path) -> dict[str, RegisteredDataset]:
         raise BadInput(f"{path}: is nested too deep; it needs three levels") from None
     except yaml.YAMLError as error:
         raise BadInput(f"{path} is no YAML: {_yaml_reason(error)}") from error
+    except (
+        ValueError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+    ) as error:  # of the parser's own conversions
+        raise BadInput(
+            f"{path}: a value is not what it looks like ({first_line(error)}); "
+            "a text that looks like a date or a number goes in quotes"
+        ) from error
     entries = content.get("datasets") if isinstance(content, dict) else None
     if not isinstance(entries, dict) or set(content) != {"datasets"}:
         raise BadInput(

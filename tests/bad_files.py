@@ -202,6 +202,7 @@ def _write_campaigns(here: Path) -> None:
         "deep.yaml": "[" * 20_000,
         "list.yaml": "- 1\n- 2\n",
         "laughs.yaml": "\n".join([*laughs, "datasets: *a11"]) + "\n",
+        "date.yaml": f"datasets:\n  one: {{{entry}, about: 2020-13-45}}\n",
         "traversal.yaml": f"datasets:\n  ../x: {{{entry}}}\n",
     }
     for name, text in texts.items():

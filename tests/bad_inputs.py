@@ -230,6 +230,7 @@ CONFIGS = [
     Case("YAML in Latin-1", [*_CAMPAIGN, "{here}/latin1.yaml"], "latin1.yaml"),
     Case("YAML that is a list", [*_CAMPAIGN, "{here}/list.yaml"], "list.yaml"),
     Case("YAML that multiplies itself", [*_CAMPAIGN, "{here}/laughs.yaml"], "laughs.yaml"),
+    Case("YAML with a date that is none", [*_CAMPAIGN, "{here}/date.yaml"], "month must be in 1..12"),
     Case("a dataset with a path for a name", [*_CAMPAIGN, "{here}/traversal.yaml"], "../x"),
     Case("no datasets", [*_CAMPAIGN, ""], "dataset"),
     Case("campaign of a later version", [*_EXTEND, "{here}/campaigns/later"], "upgrade LAMPS"),

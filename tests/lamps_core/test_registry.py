@@ -279,6 +279,25 @@ def test_a_yaml_file_that_is_wrong_is_refused_with_file_entry_and_key(
     assert expected in error
 
 
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("2020-13-45", "month must be in 1..12"),
+        ("!!timestamp today", "no attribute"),
+        ("!!float ''", "out of range"),
+        (":".join(["1"] * 200) + ".0", "too large"),
+    ],
+)
+def test_a_value_that_is_not_what_it_looks_like_is_refused_with_the_file(
+    value: str, reason: str, tmp_path: Path
+) -> None:
+    path = yaml_file(tmp_path, "datasets:", f"  one: {{about: {value}}}")
+    error = refusal(path)
+    assert error.startswith(f"{path}: a value is not what it looks like (")
+    assert reason in error
+    assert error.endswith("; a text that looks like a date or a number goes in quotes")
+
+
 def test_a_yaml_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path / "nosuch.yaml") == f"{tmp_path}/nosuch.yaml: no such file"
     (tmp_path / "folder.yaml").mkdir()
