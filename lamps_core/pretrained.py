@@ -38,7 +38,7 @@ def load_tokenizer(location: str, *, revision: str | None, max_length: int) -> A
         max_length: the longest text asked for, in tokens.
 
     Raises:
-        CandidateFailed: it cannot be loaded, with the library's reason.
+        CandidateFailed: it cannot be loaded, with the library's reason, or leaves no room for a text.
     """
     tokenizer, config = _loaded(
         lambda: (
@@ -52,7 +52,13 @@ def load_tokenizer(location: str, *, revision: str | None, max_length: int) -> A
     if tokenizer.pad_token_id is None:
         raise CandidateFailed(f"the tokenizer of {location} has no padding, end or unknown token")
     tokenizer.padding_side = "left" if config.model_type in LEFT_PADDED else "right"
-    tokenizer.model_max_length = usable_length(config, tokenizer, max_length)
+    tokenizer.model_max_length = length = usable_length(config, tokenizer, max_length)
+    special = tokenizer.num_special_tokens_to_add()
+    if length <= special:  # the library would not cut at all
+        raise CandidateFailed(
+            f"of {length} tokens (--max-length, or what the model takes) the tokenizer's own {special} leave none for "
+            f"a text: {special + 1} or more are needed"
+        )
     return tokenizer
 
 

@@ -66,6 +66,20 @@ def test_a_model_whose_tokenizer_had_no_padding_classifies_a_batch(edited: Calla
     torch.testing.assert_close(together, torch.stack(alone), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize(("family", "special"), [("bert", 2), ("gpt2", 0), ("luke", 2)])
+def test_a_length_with_no_room_beside_the_special_tokens_is_a_failure_with_the_least_one(
+    family: str, special: int
+) -> None:
+    folder = materialise(f"zoo/{family}-tiny")
+    kept = tokenizer_in(folder, max_length=special + 1)("a very old song", truncation=True)["input_ids"]
+    assert len(kept) == special + 1
+    for too_short in range(1, special + 1):
+        with pytest.raises(
+            CandidateFailed, match=f"of {too_short} tokens .* {special + 1} or more are needed"
+        ):
+            tokenizer_in(folder, max_length=too_short)
+
+
 @pytest.mark.parametrize("family", POSITIONS_END)
 def test_the_usable_length_is_the_longest_text_that_the_model_takes(
     edited: Callable[..., Path], family: str
