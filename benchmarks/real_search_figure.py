@@ -15,8 +15,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from lamps_core.evaluation import KEY_SHARE
 from lamps_core.figure_axes import style_axes, tick_text
 from lamps_core.inline_svg import INK, MUTED, inline_svg, standalone_svg
-from lamps_core.label_layout import displayable
 from lamps_core.method_legend import WIDTH, draw_legend, legend_height, styles
+from lamps_core.report_words import displayable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,7 +8,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from lamps_cli.live import LiveDisplay, Moment, View, bar, clock_time, message_line, plain, running_table
+from lamps_cli.live import LiveDisplay, Moment, View, bar, clock_time, message_line, running_table
+from lamps_core.report_words import displayable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -34,7 +35,7 @@ def _draw(event: CampaignProgress, at: Moment) -> RenderableType:
             f"{event.spent_seconds:,.0f} s spent, {clock_time(at.elapsed)} elapsed", style="dim", no_wrap=True
         ),
     )
-    parts: list[RenderableType] = [Text.assemble(("LAMPS ", "bold"), plain(event.curves)), line]
+    parts: list[RenderableType] = [Text.assemble(("LAMPS ", "bold"), displayable(event.curves)), line]
     if event.running:
         parts.append(running_table(event.running[:room], at.now))
     counts = Text(
@@ -51,7 +52,7 @@ def _draw(event: CampaignProgress, at: Moment) -> RenderableType:
 def _lines(_: CampaignProgress | None, event: CampaignProgress, seconds: float) -> list[Text]:
     """One line for each outcome."""
     parts = [
-        f"[{clock_time(seconds)}] {plain(event.message)}",
+        f"[{clock_time(seconds)}] {displayable(event.message)}",
         f"{event.complete} of {event.pairs} curves complete, {event.failed} failed",
         f"{event.spent_seconds:,.0f} s spent",
     ]

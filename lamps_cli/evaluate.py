@@ -10,6 +10,7 @@ import click
 
 from lamps_cli.options import hub_token_option, json_option, objective_options
 from lamps_core.errors import BadInput
+from lamps_core.report_words import displayable
 
 
 @click.command(
@@ -96,7 +97,7 @@ def _run(parameters: dict[str, Any]) -> dict[str, Any]:
     with prefect_server() as wait_until_ready:
         # Every complaint about the input comes before the wait for the server.
         for notice in EvaluationRun(request).notices:
-            print(f"note: {notice}", file=sys.stderr)
+            print(f"note: {displayable(notice)}", file=sys.stderr)
         wait_until_ready()
         with evaluation_display() as display, listening(display.update):
             return flow(**parameters)

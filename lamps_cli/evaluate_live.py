@@ -8,7 +8,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from lamps_cli.live import LiveDisplay, Moment, View, bar, clock_time, message_line, plain
+from lamps_cli.live import LiveDisplay, Moment, View, bar, clock_time, message_line
+from lamps_core.report_words import displayable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -32,10 +33,10 @@ def _draw(event: EvaluationProgress, at: Moment) -> RenderableType:
     )
     if event.failed:
         line.add_row(Text(f"{event.failed} failed", style="red"))
-    parts: list[RenderableType] = [Text.assemble(("LAMPS ", "bold"), plain(event.curves)), line]
+    parts: list[RenderableType] = [Text.assemble(("LAMPS ", "bold"), displayable(event.curves)), line]
     running = Table.grid(padding=(0, 1))
     for name, share in event.running[: max(at.height - _OTHER_LINES, 3)]:
-        cells = [Text(f"  {plain(name)}", no_wrap=True, overflow="ellipsis")]
+        cells = [Text(f"  {displayable(name)}", no_wrap=True, overflow="ellipsis")]
         running.add_row(*cells, bar(share, 1.0, width=16) if share else Text(""))
     parts.append(running)
     if event.message:
@@ -48,4 +49,4 @@ def _lines(_: EvaluationProgress | None, event: EvaluationProgress, seconds: flo
     if not event.message:
         return []
     told = f"{event.done} of {event.units} units, {event.failed} failed"
-    return [Text(f"[{clock_time(seconds)}] {plain(event.message)} | {told}")]
+    return [Text(f"[{clock_time(seconds)}] {displayable(event.message)} | {told}")]

@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lamps_core.quantities import UNKNOWN, number
+from lamps_core.report_words import displayable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,7 +155,7 @@ def _draw_search(event: SearchProgress, at: Moment) -> RenderableType:
 
 def message_line(message: str) -> Text:
     """What just happened, cut to the terminal's width."""
-    return Text(plain(message), style="dim", overflow="ellipsis", no_wrap=True)
+    return Text(displayable(message), style="dim", overflow="ellipsis", no_wrap=True)
 
 
 def _can_redraw(console: Console) -> bool:
@@ -164,8 +165,8 @@ def _can_redraw(console: Console) -> bool:
 def _header(event: SearchProgress) -> Text:
     return Text.assemble(
         ("LAMPS ", "bold"),
-        plain(event.dataset),
-        (f"  {plain(event.policy)}", "dim"),
+        displayable(event.dataset),
+        (f"  {displayable(event.policy)}", "dim"),
         overflow="ellipsis",
         no_wrap=True,
     )
@@ -180,7 +181,7 @@ def _budget_line(event: SearchProgress, elapsed: float) -> Table:
     share = min(max(event.budget_share, 0.0), 1.0)
     line.add_row(
         bar(share, 1.0, width=30),
-        Text(f"{share:4.0%} of {plain(event.budget_text)}", no_wrap=True),
+        Text(f"{share:4.0%} of {displayable(event.budget_text)}", no_wrap=True),
         Text(times, style="dim", no_wrap=True),
     )
     return line
@@ -209,9 +210,9 @@ def running_table(running: tuple[RunningStep, ...], now: float) -> Table:
     table.add_column(justify="right", no_wrap=True)
     for step in running:
         table.add_row(
-            Text(f"  {plain(step.candidate)}"),
+            Text(f"  {displayable(step.candidate)}"),
             Text(f"step {step.step}", style="dim"),
-            Text(_PHASES.get(step.phase, plain(step.phase))),
+            Text(_PHASES.get(step.phase, displayable(step.phase))),
             bar(step.done, step.total, width=16),
             Text(clock_time(now - step.started_seconds), style="dim"),
         )
@@ -234,10 +235,12 @@ def _front_table(front: tuple[dict[str, object], ...], rows: int) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column(f"Front ({len(front)})", no_wrap=True, overflow="ellipsis", max_width=48)
     for name in columns:
-        table.add_column(plain(name).replace("_", " ").replace("[", r"\["), justify="right", no_wrap=True)
+        table.add_column(
+            displayable(name).replace("_", " ").replace("[", r"\["), justify="right", no_wrap=True
+        )
     for row in front[:rows]:
         table.add_row(
-            Text(plain(str(row.get("model", "")))), *(_value(name, row.get(name)) for name in columns)
+            Text(displayable(str(row.get("model", "")))), *(_value(name, row.get(name)) for name in columns)
         )
     if len(front) > rows:
         table.add_row(Text(f"… {len(front) - rows} more", style="dim"))
@@ -254,7 +257,7 @@ def _finished_lines(before: SearchProgress | None, event: SearchProgress, second
         return []  # a step that left without a result is tried again
     still = {(step.candidate, step.step) for step in event.running}
     names = [
-        f"{plain(step.candidate)} step {step.step}"
+        f"{displayable(step.candidate)} step {step.step}"
         for step in before.running
         if (step.candidate, step.step) not in still
     ]
@@ -266,7 +269,7 @@ def _finished_lines(before: SearchProgress | None, event: SearchProgress, second
 
 
 def _line(name: str, event: SearchProgress, *, seconds: float, failures: int) -> str:
-    share = f"{event.budget_share:.0%} of {plain(event.budget_text)} spent"
+    share = f"{event.budget_share:.0%} of {displayable(event.budget_text)} spent"
     parts = [
         f"[{clock_time(seconds)}] {name}",
         _NO_LIMIT.get(event.budget_text, share),
@@ -277,12 +280,7 @@ def _line(name: str, event: SearchProgress, *, seconds: float, failures: int) ->
         parts.append(f"expected: {event.expected}")
     if failures > 0:
         parts.append(f"{failures} just failed")
-    return " | ".join([*parts, plain(event.message)] if event.message else parts)
-
-
-def plain(text: str) -> str:
-    """A text with nothing in it that moves a terminal's cursor."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+    return " | ".join([*parts, displayable(event.message)] if event.message else parts)
 
 
 def _is_number(value: object) -> bool:

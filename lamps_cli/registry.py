@@ -20,6 +20,7 @@ from rich.text import Text
 from lamps_cli.options import json_option
 from lamps_core.errors import BadInput
 from lamps_core.registry import registered_datasets, registered_models
+from lamps_core.report_words import displayable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -174,7 +175,7 @@ def _add(table: Table, *cells: str) -> None:
 
 
 def _cell(text: str) -> Text:
-    return Text("".join(letter if letter.isprintable() else "\ufffd" for letter in text))
+    return Text(displayable(text))
 
 
 def _print(table: Table) -> None:

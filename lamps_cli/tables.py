@@ -1,14 +1,18 @@
-"""What a command prints at its end: tables on stdout."""
+"""What a command prints at its end: tables on stdout.
+
+Names are hostile: markup in them is not read, control characters in them do not reach the terminal.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from lamps_core.quantities import beside_bound, number
+from lamps_core.report_words import displayable, expected_gain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,29 +30,28 @@ def print_search(result: dict[str, Any], out: Path) -> None:
     """The front of a search, what it cost, and where everything lies."""
     console = Console(soft_wrap=True)
     for notice in result["notices"]:
-        console.print(f"note: {notice}", markup=False, highlight=False)
+        _say(console, f"note: {notice}")
     for failure in result["failed"]:
         line = f"failed: {failure['model']} at step {failure['step']}: {failure['error']}"
-        console.print(line, markup=False, highlight=False)
+        _say(console, line)
     complete = sum(row["complete"] for row in result["candidates"])
-    console.print(
+    _say(
+        console,
         f"{result['dataset']}: {result['steps']} steps, {result['spent_seconds']:.1f} s spent, {complete} of "
         f"{len(result['candidates'])} candidates complete, decided on: {result['selection']}",
-        markup=False,
-        highlight=False,
     )
     for row in result["candidates"]:
         if row.get("beyond"):
-            console.print(f"out of bounds: {_beyond(row, result)}", markup=False, highlight=False)
+            _say(console, f"out of bounds: {_beyond(row, result)}")
     if result.get("expected_gain") is not None:
-        console.print(_still_expected(result), markup=False, highlight=False)
+        _say(console, _still_expected(result))
     if result["front"]:
         console.print(_front(result))
     else:
-        console.print(_why_no_front(result), markup=False)
-    console.print(f"report: {out / 'report.html'}", markup=False, highlight=False)
+        _say(console, _why_no_front(result))
+    _say(console, f"report: {out / 'report.html'}")
     if result.get("pushed") == []:
-        console.print("hub: nothing to push: there is no front", markup=False, highlight=False)
+        _say(console, "hub: nothing to push: there is no front")
     print_pushed(result.get("pushed", ()))
 
 
@@ -64,8 +67,6 @@ def _beyond(row: dict[str, Any], result: dict[str, Any]) -> str:
 
 def _still_expected(result: dict[str, Any]) -> str:
     """What going on would bring, and how, where the search stopped by itself."""
-    from lamps_core.report_words import expected_gain
-
     told = f"expected of going on: {expected_gain(result['expected_gain'], result['expected_gain_seconds'])}"
     if result.get("stopped"):
         told += f"; stopped: {result['stopped']} (a smaller --stop-below or another --budget goes on)"
@@ -91,27 +92,26 @@ def _front(result: dict[str, Any]) -> Table:
     return table
 
 
-def _cell(column: str, value: Any) -> str:
-    return escape(str(value)) if column in {"model", "path"} else number(column, value)
+def _cell(column: str, value: Any) -> str | Text:
+    return _text(str(value)) if column in {"model", "path"} else number(column, value)
 
 
 def print_campaign(result: dict[str, Any]) -> None:
     """What a campaign came to, and where everything lies."""
     console = Console(soft_wrap=True)
     for notice in result["notices"]:
-        console.print(f"note: {notice}", markup=False, highlight=False)
+        _say(console, f"note: {notice}")
     for row in result["failed"]:
         line = f"failed: {row['model']} on {row['dataset']} at step {row['step']}: {row['error']}"
-        console.print(line, markup=False, highlight=False)
-    console.print(
+        _say(console, line)
+    _say(
+        console,
         f"{result['complete']} of {result['pairs']} curves complete, {len(result['failed'])} failed; "
         f"{result['steps']} steps run, {result['spent_seconds']:.1f} s spent",
-        markup=False,
-        highlight=False,
     )
-    console.print(f"curves: {result['curves']}", markup=False, highlight=False)
+    _say(console, f"curves: {result['curves']}")
     if "report" in result:
-        console.print(f"report: {result['report']}", markup=False, highlight=False)
+        _say(console, f"report: {result['report']}")
     if "policy" in result:
         _print_extension(console, result["policy"])
     print_pushed(result.get("pushed", ()))
@@ -121,7 +121,7 @@ def _print_extension(console: Console, told: dict[str, Any]) -> None:
     """What became of the policy that a new candidate was added to."""
     state = f"now knows {', '.join(told['added'])}" if told["added"] else "left as it is"
     for line in (f"policy: {told['policy']}: {state}", *told["words"]):
-        console.print(line, markup=False, highlight=False)
+        _say(console, line)
 
 
 def print_evaluation(result: dict[str, Any]) -> None:
@@ -137,11 +137,11 @@ def print_evaluation(result: dict[str, Any]) -> None:
     for row in method_rows(result):
         cells = ("hours", "dollars", "first", "datasets")
         spread = ("\n".join(part for part in row[cell] if part) for cell in ("reduction", "oracle", "regret"))
-        table.add_row(escape(row["name"]), *spread, *(row[cell] for cell in cells))
+        table.add_row(_text(row["name"]), *spread, *(row[cell] for cell in cells))
     console.print(table)
     for line in (*result["words"], *(f"note: {notice}" for notice in result["notices"])):
-        console.print(line, markup=False, highlight=False)
-    console.print(f"report: {result['report']}", markup=False, highlight=False)
+        _say(console, line)
+    _say(console, f"report: {result['report']}")
 
 
 def print_policy(result: dict[str, Any]) -> None:
@@ -149,13 +149,12 @@ def print_policy(result: dict[str, Any]) -> None:
     console = Console(soft_wrap=True)
     score = result["validation_score"]
     judged = "" if score is None else f", score on datasets kept out {score:.3f}"
-    console.print(
+    _say(
+        console,
         f"{result['algorithm']} on {len(result['datasets'])} datasets, {result['candidates']} candidates: "
         f"{result['seconds']:.0f} s{judged}",
-        markup=False,
-        highlight=False,
     )
-    console.print(f"policy: {result['policy']}", markup=False, highlight=False)
+    _say(console, f"policy: {result['policy']}")
     print_pushed(result.get("pushed", ()))
 
 
@@ -165,7 +164,7 @@ def print_pushed(rows: Iterable[dict[str, Any]]) -> None:
     for row in rows:
         seen = "private" if row["private"] else "public"
         line = f"hub: {row['url']} ({seen}, {row['revision']} at {row['commit'][:8]})"
-        console.print(line, markup=False, highlight=False)
+        _say(console, line)
 
 
 def print_plan(plan: dict[str, Any]) -> None:
@@ -176,14 +175,14 @@ def print_plan(plan: dict[str, Any]) -> None:
         table.add_column(column, justify=justify)
     for row in plan["to_run"]:
         cells = (row["model"], row["dataset"], str(row["seed"]), str(row["next_step"]), str(row["gpus"]))
-        table.add_row(*(escape(cell) for cell in cells), _hours(row["hours"]))
+        table.add_row(*map(_text, cells), _hours(row["hours"]))
     if plan["to_run"]:
         console.print(table)
     for row in plan["does_not_fit"]:
         line = f"not run: {row['model']} on {row['dataset']}: {row['reason']}"
-        console.print(line, markup=False, highlight=False)
+        _say(console, line)
     for line in _plan_lines(plan):
-        console.print(line, markup=False, highlight=False)
+        _say(console, line)
 
 
 def _plan_lines(plan: dict[str, Any]) -> list[str]:
@@ -225,5 +224,13 @@ def print_checks(checks: Sequence[Check]) -> None:
     for column in ("", "check", "found", "mend"):
         table.add_column(column)
     for check in checks:
-        table.add_row(MARKS[check.ok], escape(check.name), escape(check.found), escape(check.mend))
+        table.add_row(MARKS[check.ok], *map(_text, (check.name, check.found, check.mend)))
     Console(soft_wrap=False).print(table)
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(_text(line))
+
+
+def _text(text: str) -> Text:
+    return Text(displayable(text))

@@ -8,7 +8,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from lamps_cli.live import LiveDisplay, Moment, View, bar, clock_time, plain
+from lamps_cli.live import LiveDisplay, Moment, View, bar, clock_time
+from lamps_core.report_words import displayable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -34,14 +35,14 @@ def _draw(event: TrainingProgress, at: Moment) -> RenderableType:
     )
     title = Text.assemble(
         ("LAMPS ", "bold"),
-        plain(event.policy),
-        (f"  {plain(event.algorithm)} on {event.datasets} datasets", "dim"),
+        displayable(event.policy),
+        (f"  {displayable(event.algorithm)} on {event.datasets} datasets", "dim"),
         overflow="ellipsis",
         no_wrap=True,
     )
     scalars = Table.grid(padding=(0, 2))
     for name, value in list(event.scalars.items())[: max(at.height - 3, 1)]:
-        scalars.add_row(Text(plain(name).replace("_", " "), style="dim"), Text(_number(value)))
+        scalars.add_row(Text(displayable(name).replace("_", " "), style="dim"), Text(_number(value)))
     return Group(title, line, scalars)
 
 
@@ -49,7 +50,9 @@ def _lines(before: TrainingProgress | None, event: TrainingProgress, seconds: fl
     """A line whenever another twentieth is done."""
     if before is not None and int(LINES * before.share_done) == int(LINES * event.share_done):
         return []
-    told = [f"{plain(name).replace('_', ' ')} {_number(value)}" for name, value in event.scalars.items()]
+    told = [
+        f"{displayable(name).replace('_', ' ')} {_number(value)}" for name, value in event.scalars.items()
+    ]
     return [Text(" | ".join([f"[{clock_time(seconds)}] {event.share_done:.0%}", *told]))]
 
 

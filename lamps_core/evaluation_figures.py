@@ -17,8 +17,9 @@ from lamps_core.evaluation_summary import reached_seconds
 from lamps_core.evaluation_unit import REWARD, STEPS
 from lamps_core.figure_axes import places, style_axes, tick_text
 from lamps_core.inline_svg import CARD, GRID, INK, MUTED, inline_svg
-from lamps_core.label_layout import displayable, shortened
+from lamps_core.label_layout import shortened
 from lamps_core.method_legend import WIDTH, Style, draw_legend, legend_height, styles
+from lamps_core.report_words import displayable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Literal
 from lamps_core.figure_axes import RIGHT, blank, place, places, scale, scale_steps
 from lamps_core.figure_labels import Label, Pixel, label_points, name_in_column, name_line_ends, pixel, stairs
 from lamps_core.inline_svg import CARD, FAINT, FRONT_COLOURS, MUTED, inline_svg
-from lamps_core.label_layout import displayable, shortened
+from lamps_core.label_layout import shortened
+from lamps_core.report_words import displayable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

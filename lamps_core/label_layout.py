@@ -10,6 +10,8 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lamps_core.report_words import displayable
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -56,15 +58,6 @@ class Box:
 def box_around(point: tuple[float, float], radius: float) -> Box:
     """Return the square around a point."""
     return Box(point[0] - radius, point[1] - radius, point[0] + radius, point[1] + radius)
-
-
-def displayable(name: str) -> str:
-    """Replace what cannot be shown, such as control characters and marks that turn text around.
-
-    >>> displayable("a\x1b[2Jb")
-    'a\ufffd[2Jb'
-    """
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
 
 
 def shortened(name: str, letters: int = 32) -> str:

@@ -16,7 +16,7 @@ import jinja2
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from lamps_core.label_layout import displayable
+from lamps_core.report_words import displayable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

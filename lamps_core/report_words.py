@@ -1,4 +1,4 @@
-"""How a report says times and counts: the words and formats that all pages share, beside those of `quantities`."""
+"""How reports and commands say names, times and counts: what they all share, beside `quantities`."""
 
 from __future__ import annotations
 
@@ -52,3 +52,12 @@ def counted(count: int, noun: str) -> str:
     ('1 curve', '1,200 curves')
     """
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def displayable(name: str) -> str:
+    """Replace what cannot be shown, such as control characters and marks that turn text around.
+
+    >>> displayable("a\x1b[2Jb")
+    'a\ufffd[2Jb'
+    """
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.label_layout import displayable
 from lamps_core.objectives import MAXIMISED, dollars, turned
 from lamps_core.quantities import UNKNOWN, number, parameters, title
-from lamps_core.report_words import duration
+from lamps_core.report_words import displayable, duration
 from lamps_core.search_history import minimised
 from lamps_core.search_reasons import reason
 

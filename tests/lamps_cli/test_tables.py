@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lamps_cli.tables import print_campaign, print_search
+from lamps_cli.tables import print_campaign, print_checks, print_plan, print_search
+from lamps_core.doctor import Check
 
 if TYPE_CHECKING:
     import pytest
@@ -62,3 +63,40 @@ def test_a_fingerprint_says_what_became_of_the_policy(capsys: pytest.CaptureFixt
     assert "policy: p.zip: now knows zoo/new" in lines
     assert "policy: p.zip: left as it is" in lines
     assert {"a full retraining would change nothing", "it is universal"} <= set(lines)
+
+
+HOSTILE = "org/[bold red]model[/]\x1b[2J\u202e"
+
+
+def test_hostile_names_of_files_are_shown_as_they_are_written_and_control_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model = {"model": HOSTILE, "complete": True, "test_loss": 0.5, "accuracy": 0.9, "path": HOSTILE}
+    failed = {"model": HOSTILE, "dataset": HOSTILE, "step": 0, "error": HOSTILE}
+    pushed = {"url": HOSTILE, "private": True, "revision": HOSTILE, "commit": "0" * 8}
+    common = {"notices": [HOSTILE], "failed": [failed], "steps": 9, "spent_seconds": 8.0, "pushed": [pushed]}
+    print_search(
+        common
+        | {
+            "dataset": HOSTILE,
+            "selection": HOSTILE,
+            "objectives": ["test_loss"],
+            "bounds": [0.1],
+            "candidates": [model | {"beyond": ["test_loss"]}],
+            "front": [model],
+        },
+        Path("runs"),
+    )
+    extended = {"policy": HOSTILE, "added": [HOSTILE], "words": [HOSTILE]}
+    print_campaign(
+        common | {"complete": 1, "pairs": 1, "curves": HOSTILE, "report": HOSTILE, "policy": extended}
+    )
+    row = {"model": HOSTILE, "dataset": HOSTILE, "reason": HOSTILE, "seed": 0, "next_step": 0, "gpus": 1}
+    cost = {"speed_from_steps": 1, "dollars": None, "device_hours": 1.0, "wall_hours": 1.0, "rented": None}
+    plan = {"asked": 2, "done": 0, "slots": 1, "device": HOSTILE, "disk_shortage": HOSTILE}
+    disk = {"disk_bytes": {"downloads": 0, "checkpoints": 0}}
+    print_plan(plan | cost | disk | {"to_run": [row | {"hours": 1.0}], "does_not_fit": [row]})
+    print_checks([Check(HOSTILE, False, HOSTILE, HOSTILE)])
+    told = capsys.readouterr().out
+    assert not {"\x1b", "\u202e"} & set(told)
+    assert told.count("org/[bold red]model[/]\ufffd[2J\ufffd") > 20
