@@ -100,9 +100,16 @@ def did_you_mean(name: str, known: Iterable[str], *, most: int = 1) -> str:
     return f" (did you mean {' or '.join(close)}?)" if close else ""
 
 
-def first_line(error: Exception) -> str:
-    """What an error of a library says, as one line of at most 200 characters; its type where it says nothing."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, as one line of at most 300 characters; its type where it says nothing.
+
+    No URL in it tells a password.
+    """
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    if not lines:
+        return type(error).__name__
+    told = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return without_credentials(told)[:300]
 
 
 def without_credentials(text: str) -> str:

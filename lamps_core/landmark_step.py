@@ -98,14 +98,14 @@ class CandidateRun:
         before = self._tune.micro_batch_size if self._tune is not None else 1
         if self._ranks.several and before > 1:  # the others wait inside a pass of the model, for ever
             print(f"out of memory at micro-batch {before}: all processes begin anew")
-            raise ShortOfMemory(pretrained.first_line(error), before) from error
+            raise ShortOfMemory(pretrained.typed_line(error), before) from error
         self._tune, self._tuned_step = None, -1
         error.__traceback__ = None  # its frames hold the tensors that did not fit
         gc.collect()
         _empty_device_cache()
         if before == 1:
             raise CandidateFailed(
-                f"out of memory with one row at a time: {pretrained.first_line(error)}"
+                f"out of memory with one row at a time: {pretrained.typed_line(error)}"
             ) from None
         print(f"out of memory at micro-batch {before}: trying {before // 2}")
         return before // 2

@@ -13,7 +13,7 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from lamps_core.errors import CandidateFailed, without_credentials
+from lamps_core.errors import CandidateFailed, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,20 +142,17 @@ def _loaded(load: Any, what: str) -> Any:
             raise
         gated = "gated repo" in str(error).lower() or type(error).__name__ == "GatedRepoError"
         mend = "; accept its licence on the hub and set HF_TOKEN" if gated else ""
-        raise CandidateFailed(f"the {what} cannot be loaded: {first_line(error)}{mend}") from error
+        raise CandidateFailed(f"the {what} cannot be loaded: {typed_line(error)}{mend}") from error
     except Exception as error:  # their own kinds, derived from Exception alone
         if type(error).__module__.partition(".")[0] not in LOADING_LIBRARIES:
             raise
-        raise CandidateFailed(f"the {what} cannot be loaded: {first_line(error)}") from error
+        raise CandidateFailed(f"the {what} cannot be loaded: {typed_line(error)}") from error
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text, or its type where it says nothing; no URL in it tells a password."""
-    lines = [line.strip() for line in str(error).strip().splitlines()]
-    if not lines:
-        return type(error).__name__
-    told = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
-    return f"{type(error).__name__}: {without_credentials(told)[:300]}"
+def typed_line(error: BaseException) -> str:
+    """The type of an error and the first line of its text, or the type alone where it says nothing."""
+    name, told = type(error).__name__, first_line(error)
+    return name if told == name else f"{name}: {told}"
 
 
 OUT_OF_MEMORY_SIGNS = (

@@ -60,7 +60,7 @@ def _load(repository: str, configs: str | None) -> dict[str, Any]:
         with _cache_only() if trouble else contextlib.nullcontext():
             return _load_configurations(repository, configs)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError, httpx.HTTPError) as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        reason = without_credentials(" ".join(str(error).split()))[:300] or type(error).__name__
         raise BadInput(trouble or _does_not_load(repository, reason)) from error
 
 

@@ -158,9 +158,8 @@ class Tracking:
 
     def _give_up(self, name: str, error: Exception) -> None:
         self._names.remove(name)
-        words = without_credentials(first_line(error))
         told = "mend it, then run the same command again, and what is missing is told"
-        self._failed(f"--track {name} was given up ({words}): {told}")
+        self._failed(f"--track {name} was given up ({first_line(error)}): {told}")
 
     def _tell_one(
         self, name: str, key: CurveKey, rows: list[dict[str, Any]], settings: Row, *, ended: bool

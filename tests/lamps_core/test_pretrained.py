@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from lamps_core.errors import CandidateFailed
-from lamps_core.pretrained import first_line, is_out_of_memory, load_model, load_tokenizer, usable_length
+from lamps_core.pretrained import is_out_of_memory, load_model, load_tokenizer, typed_line, usable_length
 from lamps_core.zoo import materialise
 
 if TYPE_CHECKING:
@@ -321,6 +321,6 @@ def test_memory_that_runs_out_while_loading_is_told_as_such(edited: Callable[...
 
 
 def test_a_mirrors_password_is_in_no_reason_of_a_failure() -> None:
-    told = first_line(OSError("We couldn't connect to 'http://ada:s3cret@mirror.example' to load the files"))
+    told = typed_line(OSError("We couldn't connect to 'http://ada:s3cret@mirror.example' to load the files"))
     assert "mirror.example" in told
     assert "s3cret" not in told

@@ -86,8 +86,11 @@ def test_a_name_that_is_no_hub_id_is_refused(name: str) -> None:
 # --- The hub: the real client in a process of its own, against a server on this machine
 
 
+COMMIT = "0" * 40
 ANSWERS: dict[str, tuple[int, dict[str, str], dict[str, Any]]] = {
     "/api/datasets/org/refused": (403, {"X-Error-Code": "GatedRepo"}, {}),
+    "/api/datasets/org/forbidden": (200, {}, {"_id": "1", "id": "org/forbidden", "sha": COMMIT}),
+    f"/api/datasets/org/forbidden/revision/{COMMIT}": (403, {}, {}),
     "/api/datasets/org/gated": (200, {}, {"_id": "1", "id": "org/gated", "gated": "auto"}),
     "/api/datasets/org/gated/auth-check": (403, {"X-Error-Code": "GatedRepo"}, {}),
 }
@@ -105,6 +108,12 @@ def endpoint() -> Iterator[str]:
                 self.send_header("Content-Length", str(len(json.dumps(body))))
                 self.end_headers()
                 self.wfile.write(json.dumps(body).encode())
+
+        def do_HEAD(self) -> None:
+            self.send_response(404)
+            self.send_header("X-Error-Code", "EntryNotFound")
+            self.send_header("X-Repo-Commit", COMMIT)
+            self.end_headers()
 
         def log_message(self, format: str, *args: Any) -> None:
             pass
@@ -153,6 +162,15 @@ def test_a_dataset_the_hub_does_not_give_is_one_line_with_the_mend(tmp_path: Pat
         assert f"'org/{name}' is gated: accept its licence" in line
         assert "set HF_TOKEN" in line
     assert done.stderr == ""
+
+
+def test_a_mirrors_password_is_in_no_reason_why_a_dataset_does_not_load(
+    tmp_path: Path, endpoint: str
+) -> None:
+    done = opened(tmp_path, endpoint.replace("//", "//ada:s3cret@"), "org/forbidden")
+    assert f"Cannot access content at: {endpoint}/api" in done.stdout
+    assert len(done.stdout.splitlines()) == 1
+    assert "s3cret" not in done.stdout + done.stderr
 
 
 def test_an_unreachable_hub_is_asked_once_and_without_noise(tmp_path: Path) -> None:
