@@ -289,8 +289,8 @@ def load_text_dataset(request: DatasetRequest) -> TextDataset:
     """Read, label and split a dataset.
 
     Rows without a label or with nothing but white space as text are dropped, with a notice. Label names are
-    the dataset's own where it declares them, else the distinct labels of the train split, sorted (as numbers
-    if all are whole numbers). Without a labelled test or validation split, 20 % of the training rows are
+    the dataset's own where it declares one for each label, else the distinct labels of the train split, sorted
+    (as numbers if all are whole numbers). Without a labelled test or validation split, 20 % of the training rows are
     reserved, stratified by class and seeded.
 
     Raises:
