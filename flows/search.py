@@ -18,7 +18,7 @@ from flows.artifacts import ProgressArtifact, show_table
 from flows.dead_runs import crash_dead_runs
 from flows.form import Positive, Price, listed
 from lamps_core.budget import GPU_HOUR_PRICE, parse_budget
-from lamps_core.errors import BadInput, BudgetSpent, Interrupted, LampsError, StorageFailed
+from lamps_core.errors import BadInput, BudgetSpent, HubFailed, Interrupted, LampsError, StorageFailed
 from lamps_core.hub_access import check_push
 from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from lamps_core.policies import DEFAULT_POLICY
@@ -239,7 +239,8 @@ def _outcome(run: SearchRun, action: Action, future: PrefectFuture[dict[str, Any
         return Outcome(kind="cut", candidate=name, step=step, seconds=seconds)
     except Exception as error:
         told = str(error) if isinstance(error, LampsError) else f"{type(error).__name__}: {error}"
-        return Outcome(kind="failed", candidate=name, step=step, seconds=seconds, error=told)
+        passing = isinstance(error, HubFailed)
+        return Outcome(kind="failed", candidate=name, step=step, seconds=seconds, error=told, passing=passing)
     return Outcome(kind="step", candidate=name, step=step, seconds=seconds, record=record)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 HUB_TIMEOUT_SECONDS = 5.0
 PUSH_OPTION = "--push-to-hub"
+XET = "CAS Client Error"  # in what the client of Xet storage says where that does not answer
 # A mirror that keeps repositories and no accounts; the hub, which is strict with those who ask often.
 _NOT_TOLD = frozenset({404, 405, 429, 501})
 _GATED = "it is gated: accept its terms on its page of the hub, and set HF_TOKEN to a token of the account that did"
@@ -136,6 +137,25 @@ def hub_error(error: Exception, what: str, endpoint: str) -> LampsError:
         type(cause).__module__ == "builtins"
     )
     return HubFailed(f"{what}: {endpoint} does not answer, or broke off ({type(cause).__name__}{mend})")
+
+
+def passing_fault(error: Exception, what: str) -> HubFailed | None:
+    """What to raise in the place of a library's error, if the hub failed or gave no answer, which may pass.
+
+    Args:
+        error: of whatever read from the hub, or from a file.
+        what: as of `hub_error`.
+    """
+    fault = next((one for one in _causes(error) if isinstance(one, Exception) and _of_the_hub(one)), None)
+    told = None if fault is None else hub_error(fault, what, hub_api().endpoint)
+    return told if isinstance(told, HubFailed) else None
+
+
+def _of_the_hub(error: Exception) -> bool:
+    """Whether an error is an answer of the hub, or that there was none."""
+    # By its name: the client is built on httpx, or, in later versions, on httpx2.
+    silent = any(kind.__name__ == "TransportError" for kind in type(error).__mro__)
+    return _status(error) is not None or silent or (isinstance(error, RuntimeError) and XET in str(error))
 
 
 def _answered(status: int, error: BaseException, what: str, endpoint: str) -> LampsError:

@@ -14,6 +14,7 @@ import transformers
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from lamps_core.errors import CandidateFailed, first_line
+from lamps_core.hub_access import passing_fault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,8 @@ OFFSET_POSITIONS = frozenset(
      "longformer", "data2vec-text", "xmod", "ibert", "esm"}
 )  # fmt: skip
 LEFT_PADDED = frozenset({"xlnet"})
-# An error of theirs while a model loads is about that model, whatever its type.
+# An error of these types, or one of these libraries' own, while a model loads is about that model.
+LOADING_ERRORS = (OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError, AttributeError)
 LOADING_LIBRARIES = frozenset({"builtins", "huggingface_hub", "safetensors", "safetensors_rust"})
 
 
@@ -39,6 +41,7 @@ def load_tokenizer(location: str, *, revision: str | None, max_length: int) -> A
 
     Raises:
         CandidateFailed: it cannot be loaded, with the library's reason, or leaves no room for a text.
+        HubFailed: the hub failed or gave no answer.
     """
     tokenizer, config = _loaded(
         lambda: (
@@ -84,6 +87,7 @@ def load_model(
 
     Raises:
         CandidateFailed: it cannot be loaded, with the library's reason, or its weights are of another model.
+        HubFailed: the hub failed or gave no answer.
     """
     transformers.set_seed(seed)
     names = dict(enumerate(label_names))
@@ -137,16 +141,22 @@ def _refuse_random_body(model: Any, report: dict[str, Any]) -> None:
 def _loaded(load: Any, what: str) -> Any:
     try:
         return load()
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError, AttributeError) as error:
+    except Exception as error:
         if is_out_of_memory(error):
+            raise
+        told = f"the {what} cannot be loaded"
+        passing = passing_fault(error, told)
+        if passing is not None:
+            raise passing from error
+        if not isinstance(error, LOADING_ERRORS) and _library(error) not in LOADING_LIBRARIES:
             raise
         gated = "gated repo" in str(error).lower() or type(error).__name__ == "GatedRepoError"
         mend = "; accept its licence on the hub and set HF_TOKEN" if gated else ""
-        raise CandidateFailed(f"the {what} cannot be loaded: {typed_line(error)}{mend}") from error
-    except Exception as error:  # their own kinds, derived from Exception alone
-        if type(error).__module__.partition(".")[0] not in LOADING_LIBRARIES:
-            raise
-        raise CandidateFailed(f"the {what} cannot be loaded: {typed_line(error)}") from error
+        raise CandidateFailed(f"{told}: {typed_line(error)}{mend}") from error
+
+
+def _library(error: Exception) -> str:
+    return type(error).__module__.partition(".")[0]
 
 
 def typed_line(error: BaseException) -> str:

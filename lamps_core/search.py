@@ -44,6 +44,7 @@ class Outcome:
         seconds: what it cost: `step_seconds` of a step that was done, and the seconds of attempts that died.
         record: the step's row, of a step that was done.
         error: why, of a failed one.
+        passing: whether the next run is to try a failed one anew: the reason may have passed by then.
     """
 
     kind: Literal["step", "failed", "cut"]
@@ -52,6 +53,7 @@ class Outcome:
     seconds: float
     record: dict[str, Any] | None = None
     error: str | None = None
+    passing: bool = False
 
 
 @dataclass
@@ -62,6 +64,7 @@ class CandidateState:
         rows: the records of its steps, step 0 first.
         curve: the minimised objectives after each of them, NaN where unknown.
         error: why it failed, if it did; at `failed_step`, after `failed_seconds`.
+        passing: whether it failed for a reason that may pass.
         running: whether a step is in flight.
     """
 
@@ -71,6 +74,7 @@ class CandidateState:
     error: str | None = None
     failed_step: int | None = None
     failed_seconds: float = 0.0
+    passing: bool = False
     running: bool = False
 
     @property
@@ -82,6 +86,11 @@ class CandidateState:
     def next_step(self) -> int:
         """The first step it has no record of."""
         return len(self.rows)
+
+    def forget_passing_failure(self) -> None:
+        """Go on, if what it failed for may have passed; what that took stays spent."""
+        if self.passing:
+            self.error, self.failed_step, self.failed_seconds, self.passing = None, None, 0.0, False
 
     @property
     def losses(self) -> tuple[float, ...]:
@@ -151,6 +160,7 @@ class Search:
             ValueError: it cannot have been.
         """
         candidate = self.candidates[action.candidate]
+        candidate.forget_passing_failure()
         if action.step != candidate.next_step or candidate.complete or candidate.error is not None:
             raise ValueError(f"step {action.step} of {action.candidate} cannot have begun")
         candidate.running = True
@@ -159,6 +169,7 @@ class Search:
         """Take in what came of an action, asked for in this run or in one before it."""
         candidate = self.candidates[outcome.candidate]
         candidate.running = False
+        candidate.forget_passing_failure()
         self.spent_seconds += outcome.seconds
         if outcome.kind == "cut":
             self._cut = True
@@ -170,15 +181,17 @@ class Search:
             candidate.curve.append(self.values(candidate))
         else:
             candidate.error, candidate.failed_step = outcome.error, outcome.step
-            candidate.failed_seconds = outcome.seconds
+            candidate.failed_seconds, candidate.passing = outcome.seconds, outcome.passing
 
     def resume(self) -> None:
         """Go on after earlier runs: what cut them is the end of their budget, not of this one's.
 
         What they left in flight is asked for again before anything is decided: its outcome belongs to the decision.
+        What failed for a passing reason is a candidate as any other.
         """
         self._cut = False
         for state in self.candidates.values():
+            state.forget_passing_failure()
             if state.running:
                 self._interrupted.append(state.name)
                 state.running = False

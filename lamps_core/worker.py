@@ -23,7 +23,7 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.errors import CandidateFailed, ShortOfMemory
+from lamps_core.errors import CandidateFailed, HubFailed, ShortOfMemory
 from lamps_core.files import held
 from lamps_core.steps import ExportRequest, StepRequest
 from lamps_core.storage import unusable_storage
@@ -156,6 +156,8 @@ def _failure(error: Exception, message: dict[str, Any]) -> dict[str, Any]:
         return {"kind": "storage", "reason": storage}
     if isinstance(error, CandidateFailed):
         return {"kind": "failed", "reason": str(error)}
+    if isinstance(error, HubFailed):
+        return {"kind": "hub", "reason": str(error)}
     if isinstance(error, ShortOfMemory):
         return {"kind": "short", "reason": error.reason, "micro_batch_size": error.micro_batch_size}
     raise error

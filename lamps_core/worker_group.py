@@ -26,7 +26,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from lamps_core import worker
-from lamps_core.errors import BudgetSpent, CandidateFailed, ShortOfMemory, StorageFailed, WorkerDied
+from lamps_core.errors import (
+    BudgetSpent,
+    CandidateFailed,
+    HubFailed,
+    ShortOfMemory,
+    StorageFailed,
+    WorkerDied,
+)
 from lamps_core.files import safe_name
 
 if TYPE_CHECKING:
@@ -164,7 +171,8 @@ class WorkerGroup:
             The record of the first one's answer.
 
         Raises:
-            CandidateFailed, ShortOfMemory, StorageFailed: one says so. Kill the group: others may wait for ever.
+            CandidateFailed, HubFailed, ShortOfMemory, StorageFailed: one says so. Kill the group: others may wait
+                for ever.
             WorkerDied: one of them ended without an answer, or it took too long.
             BudgetSpent: stopped by `watch`.
         """
@@ -213,6 +221,8 @@ def _raise_failure(answer: dict[str, Any]) -> None:
         raise CandidateFailed(answer["reason"])
     if answer["kind"] == "storage":
         raise StorageFailed(answer["reason"])
+    if answer["kind"] == "hub":
+        raise HubFailed(answer["reason"])
     if answer["kind"] == "short":
         raise ShortOfMemory(answer["reason"], answer["micro_batch_size"])
 

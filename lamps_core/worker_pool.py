@@ -135,6 +135,7 @@ class WorkerPool:
 
         Raises:
             CandidateFailed: the step can never be done, or needs more devices than there are.
+            HubFailed: the hub failed or gave no answer while the model was loaded.
             StorageFailed: the disk is full or read-only.
             WorkerDied: the worker ended without an answer, or hung.
             BudgetSpent: stopped by `remaining_seconds`.
@@ -148,7 +149,7 @@ class WorkerPool:
         """Save a complete candidate; returns what its export measured.
 
         Raises:
-            CandidateFailed, StorageFailed, WorkerDied, Interrupted: as for `run_step`.
+            CandidateFailed, HubFailed, StorageFailed, WorkerDied, Interrupted: as for `run_step`.
         """
         message = {"do": "export", "request": asdict(request)}
         return self._run(message, request.last, Watch())

@@ -10,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 
 from lamps_core.campaign_step import Keep, run_and_keep
-from lamps_core.errors import LampsError, WorkerDied
+from lamps_core.errors import HubFailed, LampsError, WorkerDied
 from lamps_core.execution import execution_of
 from lamps_core.steps import ExportRequest, StepRequest
 from tasks.secrets import use_hub_token
@@ -27,8 +27,8 @@ SLOT = "GPU"  # the Dask resource that a worker has one of for each step it may 
 
 
 def worth_retrying(error: object) -> bool:
-    """A dead worker may live the next time; a candidate that failed for a reason will fail again."""
-    return isinstance(error, WorkerDied) or not isinstance(error, LampsError)
+    """A dead worker may live the next time, and the hub answer; what failed for a reason of its own will again."""
+    return isinstance(error, WorkerDied | HubFailed) or not isinstance(error, LampsError)
 
 
 def worth_another_try(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
@@ -64,6 +64,7 @@ def fine_tune_step(
 
     Raises:
         CandidateFailed: it can never be done; not retried.
+        HubFailed: the hub failed or gave no answer; retried with back-off.
         StorageFailed: a disk is full or read-only; not retried.
         WorkerDied: its process died; retried with back-off.
         BudgetSpent: it was stopped when the budget ran out; not retried.
@@ -91,6 +92,7 @@ def export_model(request: ExportRequest) -> dict[str, Any]:
 
     Raises:
         CandidateFailed: its checkpoint is gone; not retried.
+        HubFailed: the hub failed or gave no answer; retried with back-off.
         WorkerDied: its process died; retried with back-off.
     """
     return execution_of(request.last.slots_of).export(request)

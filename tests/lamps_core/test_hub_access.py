@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import huggingface_hub.constants
 import pytest
+from huggingface_hub import HfApi
 
 from lamps_core.errors import BadInput, HubFailed, LampsError, PushFailed
-from lamps_core.hub_access import check_push, hub_error
+from lamps_core.hub_access import check_push, hub_error, passing_fault
 from lamps_core.hub_download import find
 from lamps_core.policies import shipped_policy
+from tests.dask_cluster import free_port
 from tests.hub_repositories import Account
 from tests.hub_server import TOKEN, HubServer
 from tests.hub_user import push, used_hub
@@ -174,6 +176,36 @@ def test_a_file_of_this_machine_that_cannot_be_read_is_not_the_hubs_failure(tmp_
         told = hub_error(error, "push to ada/best", "https://hub.example")
         assert isinstance(told, BadInput)
         assert str(told) == f"push to ada/best: {model} cannot be used (No such file or directory)"
+
+
+def error_of_asking(endpoint: str) -> Exception:
+    try:
+        HfApi(endpoint).model_info("ada/bert")
+    except Exception as error:
+        return error
+    raise AssertionError("it answered")
+
+
+def test_a_hub_that_fails_or_is_silent_may_be_asked_again_whatever_a_library_made_of_it(
+    hub: HubServer,
+) -> None:
+    told: dict[int, HubFailed | None] = {}
+    for hub.down in (401, 403, 404, 429, 500, 503):
+        error = ValueError("the configuration does not load")
+        error.__cause__ = error_of_asking(hub.endpoint)
+        told[hub.down] = passing_fault(error, "the model cannot be loaded")
+    assert {status for status, fault in told.items() if fault} == {429, 500, 503}
+    assert str(told[429]) == f"the model cannot be loaded: {hub.endpoint} answered 429"
+    silent = error_of_asking(f"http://127.0.0.1:{free_port()}")
+    in_xet = (
+        "Task error: File reconstruction error: CAS Client Error: Request middleware error: error sending"
+    )
+    for cause in (silent, RuntimeError(in_xet)):
+        wrapped = OSError("We couldn't connect to the hub to load the files")
+        wrapped.__context__ = cause
+        fault = passing_fault(wrapped, "the model cannot be loaded")
+        assert f"does not answer, or broke off ({type(cause).__name__}" in str(fault)
+    assert passing_fault(OSError("model.safetensors is damaged"), "the model cannot be loaded") is None
 
 
 def test_a_failed_push_comes_back_from_another_process_with_its_result() -> None:

@@ -10,15 +10,21 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
-from lamps_core.errors import CandidateFailed
+from lamps_core.errors import CandidateFailed, HubFailed
 from lamps_core.pretrained import is_out_of_memory, load_model, load_tokenizer, typed_line, usable_length
 from lamps_core.zoo import materialise
+from tests.hub_user import used_hub
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tests.hub_server import HubServer
+
+hub = used_hub
+
 LABELS = ("food", "music", "weather")
+TRIES_OF_A_FILE = 3  # by transformers, at most
 POSITIONS_END = [
     "bert",
     "roberta",
@@ -294,6 +300,49 @@ def test_code_in_a_candidates_folder_is_never_run(edited: Callable[..., Path], m
         except CandidateFailed:
             assert model_type == "of-its-own"
     assert not trace.exists()
+
+
+# --- The hub -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def on_the_hub(hub: HubServer) -> HubServer:
+    files = {path.name: path.read_bytes() for path in materialise("zoo/bert-tiny").iterdir()}
+    hub.add("model", "ada/bert", files)
+    return hub
+
+
+def load_from_the_hub() -> None:
+    load_tokenizer("ada/bert", revision=None, max_length=32)
+    load_model("ada/bert", revision=None, label_names=LABELS, pad_token_id=1, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("file", "what"),
+    [
+        ("/config.json", "tokenizer or configuration"),
+        ("/tokenizer.json", "tokenizer or configuration"),
+        ("/model.safetensors", "model"),
+    ],
+)
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_hub_that_fails_while_a_model_loads_may_be_asked_again(
+    on_the_hub: HubServer, file: str, what: str, status: int
+) -> None:
+    on_the_hub.failing += TRIES_OF_A_FILE * [("GET", file, status)]
+    with pytest.raises(HubFailed) as failed:
+        load_from_the_hub()
+    assert str(failed.value) == f"the {what} cannot be loaded: {on_the_hub.endpoint} answered {status}"
+    on_the_hub.failing.clear()
+    load_from_the_hub()
+
+
+def test_what_the_hub_refuses_is_a_failure_of_the_candidate(on_the_hub: HubServer) -> None:
+    with pytest.raises(CandidateFailed, match=r"cannot be loaded: .*not a valid model identifier"):
+        load_tokenizer("ada/none", revision=None, max_length=32)
+    on_the_hub.failing += TRIES_OF_A_FILE * [("GET", "/config.json", 403)]
+    with pytest.raises(CandidateFailed, match=r"cannot be loaded: OSError: .*Forbidden"):
+        load_from_the_hub()
 
 
 # --- Memory ------------------------------------------------------------------------------------------------

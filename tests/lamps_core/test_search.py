@@ -395,6 +395,31 @@ def test_a_step_that_cannot_have_begun_is_refused_and_one_that_was_told_is_not_a
     assert search.ask() is None
 
 
+def test_what_failed_for_a_passing_reason_is_tried_anew_by_the_next_run_and_only_by_it() -> None:
+    fates = {"a": Fate((2.0, 1.0)), "b": Fate((2.0, 1.0))}
+    search = World(fates).search()
+    passing = Outcome(kind="failed", candidate="a", step=0, seconds=4.0, error="no answer", passing=True)
+    lasting = Outcome(kind="failed", candidate="b", step=0, seconds=1.0, error="not loadable")
+    assert [search.ask(), search.ask()] == [Action("a", 0), Action("b", 0)]
+    for outcome in (passing, lasting):
+        search.tell(outcome)
+    assert search.ask() is None
+    told = [passing, lasting]
+    for _ in range(2):  # the run after the next goes on with what the next one made of it
+        search = World(fates).search()
+        for outcome in told:
+            if outcome.kind == "step":
+                search.begin(Action(outcome.candidate, outcome.step))
+            search.tell(outcome)
+        search.resume()
+        action = search.ask()
+        assert action == Action("a", len(told) - 2)
+        told.append(fates["a"].outcome(action))
+    search.tell(told[-1])
+    assert [state.error for state in search.candidates.values()] == [None, "not loadable"]
+    assert search.spent_seconds == sum(outcome.seconds for outcome in told)
+
+
 @given(worlds)
 def test_without_a_forecaster_or_before_all_are_evaluated_nobody_knows_what_is_to_be_won(
     world: World,

@@ -449,6 +449,27 @@ def test_broken_candidates_are_recorded_failures_and_the_search_goes_on(
     assert run_to_the_end(request) == result
 
 
+def test_a_candidate_that_the_hub_did_not_give_is_tried_anew_by_the_next_run_and_by_the_one_after_a_death(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    request = quick_request(topics_csv, tmp_path / "out", models=TINY)
+    with SearchRun(request) as run:
+        action, _ = run.ask() or pytest.fail("nothing to do")
+        silent = Outcome(
+            kind="failed", candidate=TINY, step=action.step, seconds=2.5, error="no answer", passing=True
+        )
+        run.tell(silent)
+        assert run.ask() is None
+        assert [row["error"] for row in run.finish()["failed"]] == ["no answer"]
+    with SearchRun(request) as run:
+        assert run_steps(run, 1) == 1
+        assert read_search(request.out).failed == ()
+    result = run_to_the_end(request)
+    assert result["failed"] == []
+    assert [row["steps"] for row in result["candidates"]] == [STEPS_EACH]
+    assert result["lost_seconds"] >= 2.5
+
+
 def test_a_candidate_past_its_bound_is_said_to_be_stopped_and_is_not_on_the_front(
     topics_csv: Path, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -28,6 +29,8 @@ from lamps_core.steps import ExportRequest
 from lamps_core.text_data import TextDataset, TextSplit
 from lamps_core.worker_group import environments
 from lamps_core.worker_pool import DeviceSlot, WorkerPool
+from lamps_core.zoo import materialise
+from tests.hub_server import serve_hub_server
 from tests.lamps_core.conftest import CPU
 from tests.searches import eventually, nan_model
 
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lamps_core.checkpoint import Checkpoint
+    from lamps_core.steps import StepRequest
     from tests.lamps_core.conftest import Topics
 
 TINY = "zoo/bert-tiny"
@@ -419,6 +423,19 @@ def test_a_worker_of_a_group_sees_the_devices_of_all() -> None:
     assert first["MASTER_PORT"] == second["MASTER_PORT"]
 
 
+def run_a_step(request: StepRequest, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A step in a process of its own, with an environment of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", A_STEP, json.dumps(asdict(request))],
+        env=os.environ | environment,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
 @pytest.mark.slow
 def test_a_lone_worker_does_not_wait_for_the_processes_of_a_launcher(topics: Topics) -> None:
     of_torchrun = {
@@ -428,16 +445,25 @@ def test_a_lone_worker_does_not_wait_for_the_processes_of_a_launcher(topics: Top
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": "9",
     }
-    ran = subprocess.run(
-        [sys.executable, "-c", A_STEP, json.dumps(asdict(topics.request()))],
-        env=os.environ | of_torchrun,
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    ran = run_a_step(topics.request(), **of_torchrun)
     assert ran.stdout == "step 0\n", ran.stderr
+
+
+def test_a_worker_for_which_the_hub_failed_says_so_and_the_step_can_be_done_once_it_answers(
+    topics: Topics, tmp_path: Path
+) -> None:
+    request = dataclasses.replace(topics.request(candidate=TINY), name="ada/bert", location="ada/bert")
+    with serve_hub_server() as hub:
+        files = {path.name: path.read_bytes() for path in materialise(TINY).iterdir()}
+        hub.add("model", "ada/bert", files)
+        hub.failing.append(("GET", "/model.safetensors", 503))
+        user = {
+            "HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0",
+            "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "*", "no_proxy": "*",
+        }  # fmt: skip
+        ran = [run_a_step(request, **user) for _ in range(2)]
+    assert f"HubFailed: the model cannot be loaded: {hub.endpoint} answered 503\n" in ran[0].stderr
+    assert ran[1].stdout == "step 0\n", ran[1].stderr
 
 
 # --- Slots -------------------------------------------------------------------------------------------------

@@ -8,7 +8,15 @@ import pytest
 from prefect.client.schemas.objects import TaskRun
 from prefect.states import Failed
 
-from lamps_core.errors import BadInput, BudgetSpent, CandidateFailed, Interrupted, LampsError, WorkerDied
+from lamps_core.errors import (
+    BadInput,
+    BudgetSpent,
+    CandidateFailed,
+    HubFailed,
+    Interrupted,
+    LampsError,
+    WorkerDied,
+)
 from lamps_core.search import Outcome
 from lamps_core.search_run import SearchRun
 from tasks.landmark_step import RETRIES, export_model, fine_tune_step, worth_another_try
@@ -22,6 +30,7 @@ if TYPE_CHECKING:
     ("error", "again"),
     [
         (WorkerDied("killed by SIGKILL"), True),
+        (HubFailed("the hub answered 503"), True),
         (OSError("Input/output error"), True),
         (RuntimeError("anything else"), True),
         (CandidateFailed("cannot be loaded"), False),
