@@ -54,7 +54,7 @@ class CandidateRun:
         self._threads = threads
         self._progress = progress
         self._tune: FineTune | None = None
-        self._tuned_step = -1
+        self._committed: dict[str, Any] | None = None  # record of the step that `_tune` is the state after
         self._splits: dict[str, TokenisedSplit] = {}
         self._tokenizer: Any = None
         self._label_names: tuple[str, ...] = ()
@@ -99,10 +99,8 @@ class CandidateRun:
         if self._ranks.several and before > 1:  # the others wait inside a pass of the model, for ever
             print(f"out of memory at micro-batch {before}: all processes begin anew")
             raise ShortOfMemory(pretrained.typed_line(error), before) from error
-        self._tune, self._tuned_step = None, -1
         error.__traceback__ = None  # its frames hold the tensors that did not fit
-        gc.collect()
-        _empty_device_cache()
+        self._let_go()
         if before == 1:
             raise CandidateFailed(
                 f"out of memory with one row at a time: {pretrained.typed_line(error)}"
@@ -137,7 +135,7 @@ class CandidateRun:
             row = checkpoint.commit_checkpoint(folder, request.step, save=save, record=record)
         else:
             save(None)
-        self._tuned_step = request.step
+        self._committed = row
         return row
 
     def _trained(
@@ -181,8 +179,12 @@ class CandidateRun:
         newest: Checkpoint | None,
         micro_batch: int | None,
     ) -> FineTune:
-        if self._tune is not None and self._tuned_step == request.step - 1:
-            return self._tune
+        warm = self._goes_on_from(newest)
+        self._committed = None  # until this step is: one that fails leaves the weights of none
+        if self._tune is not None:
+            if warm:
+                return self._tune
+            self._let_go()
         self._progress("load", 0, 0)
         self._load_tokens(request, settings, ("train", "evaluation"))
         found = newest is not None and newest.has_model
@@ -200,6 +202,16 @@ class CandidateRun:
         self._fit(tune, settings, micro_batch)
         self._tune = tune
         return tune
+
+    def _goes_on_from(self, newest: Checkpoint | None) -> bool:
+        """Whether what is held is the state after the newest checkpoint: another process may have made it anew."""
+        same = newest is not None and newest.record == self._committed
+        return bool(self._ranks.agree(int(same)))
+
+    def _let_go(self) -> None:
+        self._tune = None
+        gc.collect()
+        _empty_device_cache()
 
     def _model(self, location: str, revision: str | None, *, seed: int) -> Any:
         model = pretrained.load_model(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from lamps_core import pretrained
+from lamps_core import pretrained, training
 from lamps_core.checkpoint import newest_checkpoint
 from lamps_core.curve_reader import read_curves
 from lamps_core.curves import write_curve
@@ -20,13 +21,13 @@ from lamps_core.settings import FineTuningSettings
 from lamps_core.steps import ExportRequest
 from lamps_core.text_data import DatasetRequest, load_text_dataset
 from tests.flushes import Flushes
+from tests.lamps_core.conftest import Topics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from lamps_core.checkpoint import Checkpoint
-    from tests.lamps_core.conftest import Topics
 
 FAMILIES = ["bert", "distilbert", "roberta", "albert", "gpt2", "opt", "llama", "luke"]
 
@@ -97,6 +98,40 @@ def test_a_curve_of_fresh_workers_is_bit_by_bit_that_of_one_warm_worker(
     assert equal_bits(*optimizers)
     assert [told for told in warm.told if told[0] == "load"] == [("load", 0, 0)]
     assert [told for told in cold.told if told[0] == "load"] == [("load", 0, 0)] * 5
+
+
+@pytest.mark.parametrize("made_anew", [{"learning_rate": 1e-5}, {"seed": 1}], ids=["rate", "seed"])
+def test_a_worker_still_warm_of_a_curve_that_was_made_anew_elsewhere_goes_on_with_the_new_one(
+    new_topics: Callable[..., Topics], made_anew: dict[str, Any]
+) -> None:
+    topics = new_topics("work")
+    warm = Run(topics, learning_rate=1e-2)
+    warm.steps(2)
+    shutil.rmtree(topics.request().checkpoint_folder)
+    other = Run(topics, **made_anew)
+    other.steps(2)
+    shutil.copytree(topics.work, new_topics("copy").work, dirs_exist_ok=True)
+    cold = Run(Topics(topics.work.with_name("copy"), topics.dataset), **made_anew)
+    cold.records, warm.records, warm.asked = other.records[:], other.records[:], made_anew
+    assert warm.step()["test_loss"] == cold.step()["test_loss"]
+    assert equal_bits(warm.weights, cold.weights)
+    assert [told for told in warm.told if told[0] == "load"] == [("load", 0, 0)] * 2
+
+
+def test_a_step_that_failed_leaves_nothing_to_go_on_with(
+    new_topics: Callable[..., Topics], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, run = Run(new_topics("whole")), Run(new_topics("work"))
+    whole.steps(3)
+    run.steps(2)
+    evaluate = training.evaluate
+    monkeypatch.setattr(training, "evaluate", lambda *_, **__: torch.ones(2, 3) @ torch.ones(2, 3))
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        run.step()
+    monkeypatch.setattr(training, "evaluate", evaluate)
+    run.step()
+    assert run.losses == whole.losses
+    assert [told for told in run.told if told[0] == "load"] == [("load", 0, 0)] * 2
 
 
 def test_another_seed_is_another_curve(new_topics: Callable[..., Topics]) -> None:
