@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from lamps_core.curves import MEASURED_COLUMNS, CurveKey
 from lamps_core.errors import BadInput, first_line, without_credentials
 from lamps_core.files import safe_name, write_json
+from lamps_core.worker import leave_ranks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -225,8 +226,12 @@ def _prepare(folder: Path) -> list[str]:
     """
     from accelerate import PartialState
 
-    # accelerate's trackers ask it which process this is; a GPU is none of their business
-    PartialState(cpu=True)
+    # accelerate's trackers ask it which process this is; a GPU is none of their business, nor is whoever launched it
+    ranks = leave_ranks()
+    try:
+        PartialState(cpu=True)
+    finally:
+        os.environ.update(ranks)
     defaults = {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_LOGGING_LEVEL": "WARNING",

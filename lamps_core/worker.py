@@ -34,7 +34,12 @@ if TYPE_CHECKING:
 
 # What torch and accelerate read to join other processes. A worker that is alone must see none of them, whatever
 # launcher started LAMPS.
-RANK_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+RANK_VARIABLES = (
+    "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",
+    "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS",
+    "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE",
+    "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_SIZE",
+)  # fmt: skip
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 PROGRESS_SECONDS = 0.2  # at most five progress messages a second
 
@@ -51,8 +56,7 @@ def main(connection: Connection, environment: dict[str, str], options: dict[str,
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_parent()
-    for name in RANK_VARIABLES:
-        os.environ.pop(name, None)
+    leave_ranks()
     os.environ.update(environment)
     _redirect_output(Path(options["log"]))
     if options["memory_limit_bytes"] is not None:
@@ -64,6 +68,15 @@ def main(connection: Connection, environment: dict[str, str], options: dict[str,
         except (EOFError, OSError):
             return
         worker.answer(json.loads(message))
+
+
+def leave_ranks() -> dict[str, str]:
+    """Make this process one that is alone, whatever launched it.
+
+    Returns:
+        What its environment said.
+    """
+    return {name: os.environ.pop(name) for name in RANK_VARIABLES if name in os.environ}
 
 
 def _die_with_parent() -> None:

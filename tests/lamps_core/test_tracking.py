@@ -7,6 +7,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from accelerate import PartialState
 
 from lamps_core.curves import CurveKey
 from lamps_core.errors import BadInput
@@ -134,6 +135,17 @@ def test_trackers_that_cannot_begin_are_given_up(tmp_path: Path, monkeypatch: py
     assert [words.split(":")[0] for words in troubles] == [
         f"--track {name} was given up (no trackers in {tmp_path.name})" for name in ("mlflow", "tensorboard")
     ]
+
+
+def test_trackers_join_no_processes_of_whatever_launched_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PartialState, "_shared_state", {})
+    monkeypatch.setenv("PMI_SIZE", "2")
+    monkeypatch.setenv("PMI_RANK", "1")
+    assert told(tmp_path, range(4), ("tensorboard",)) == []
+    assert len(tensorboard_scalars(tmp_path / "tensorboard" / "lamps-news" / TITLE, "test_loss")) == 4
+    assert (os.environ["PMI_SIZE"], os.environ["PMI_RANK"]) == ("2", "1")
 
 
 def test_no_tracker_writes_nothing(tmp_path: Path) -> None:

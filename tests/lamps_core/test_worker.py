@@ -1,14 +1,18 @@
-"""What a worker process answers when its disk is full or read-only."""
+"""What a worker process answers when its disk is full or read-only, and what it is kept from."""
 
 from __future__ import annotations
 
+import inspect
+import re
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from accelerate.utils import environment
 
 from lamps_core.errors import StorageFailed
+from lamps_core.worker import RANK_VARIABLES
 from lamps_core.worker_pool import DeviceSlot, WorkerPool
 from tests.lamps_core.conftest import Topics
 from tests.small_disk import mounted
@@ -16,6 +20,11 @@ from tests.small_disk import mounted
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+def test_every_variable_by_which_accelerate_joins_other_processes_is_kept_from_a_worker() -> None:
+    read = re.findall(r'"([A-Z0-9_]+)"', inspect.getsource(environment.get_cpu_distributed_information))
+    assert {"RANK", "PMI_SIZE"} < set(read) <= set(RANK_VARIABLES)
 
 
 @pytest.fixture

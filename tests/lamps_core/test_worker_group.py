@@ -437,15 +437,20 @@ def run_a_step(request: StepRequest, **environment: str) -> subprocess.Completed
 
 
 @pytest.mark.slow
-def test_a_lone_worker_does_not_wait_for_the_processes_of_a_launcher(topics: Topics) -> None:
-    of_torchrun = {
-        "WORLD_SIZE": "8",
-        "RANK": "3",
-        "LOCAL_RANK": "3",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": "9",
-    }
-    ran = run_a_step(topics.request(), **of_torchrun)
+@pytest.mark.parametrize(
+    ("size", "rank"),
+    [
+        ("WORLD_SIZE", "RANK"),
+        ("PMI_SIZE", "PMI_RANK"),  # of Slurm's srun
+        ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+        ("MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK"),
+    ],
+)
+def test_a_lone_worker_does_not_wait_for_the_processes_of_a_launcher(
+    topics: Topics, size: str, rank: str
+) -> None:
+    told = {size: "8", rank: "3", "LOCAL_RANK": "3", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "9"}
+    ran = run_a_step(topics.request(), **told)
     assert ran.stdout == "step 0\n", ran.stderr
 
 
