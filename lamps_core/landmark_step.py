@@ -211,7 +211,7 @@ class CandidateRun:
     def _let_go(self) -> None:
         self._tune = None
         gc.collect()
-        _empty_device_cache()
+        _clear_device()
 
     def _model(self, location: str, revision: str | None, *, seed: int) -> Any:
         model = pretrained.load_model(
@@ -331,6 +331,8 @@ def _synchronise_device() -> None:
         torch.cuda.synchronize()
 
 
-def _empty_device_cache() -> None:
-    if torch.cuda.is_available():
+def _clear_device() -> None:
+    """Give back what is free; the peak of memory is not that of what was there before."""
+    if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()

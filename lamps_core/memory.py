@@ -57,7 +57,8 @@ def largest_micro_batch(
 
 
 def micro_batch_for(tune: FineTune, split: TokenisedSplit, *, batch_size: int) -> int | None:
-    """`largest_micro_batch` of this model on its GPU; its weights and optimiser are left as they were."""
+    """`largest_micro_batch` of this model on its GPU; weights, optimiser and peak memory are left as they were."""
+    peak_before = tune.peak_bytes
     longest = np.argsort(-split.lengths, kind="stable")[:batch_size]
     parameters = sum(parameter.numel() for parameter in tune.model.parameters())
     free_bytes, _ = torch.cuda.mem_get_info(tune.device)
@@ -78,4 +79,6 @@ def micro_batch_for(tune: FineTune, split: TokenisedSplit, *, batch_size: int) -
         return torch.cuda.max_memory_allocated(tune.device)
 
     tune.model.train()
-    return largest_micro_batch(peak_bytes, batch_size=batch_size, limit_bytes=limit)
+    found = largest_micro_batch(peak_bytes, batch_size=batch_size, limit_bytes=limit)
+    tune.forget_attempt(peak_before)
+    return found

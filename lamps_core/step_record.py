@@ -28,7 +28,7 @@ def measured(result: Evaluation) -> dict[str, Any]:
 def facts(tune: FineTune, request: StepRequest, settings: FineTuningSettings) -> dict[str, Any]:
     """What is known of a step besides what it measured; memory is that of the device that took the most."""
     cuda, ranks = tune.device.type == "cuda", tune.ranks
-    peak = torch.cuda.max_memory_allocated() if cuda else _peak_resident_bytes()
+    peak = tune.peak_bytes if cuda else _peak_resident_bytes()
     cpu = f"cpu x{torch.get_num_threads()}"
     return {
         "model": request.name,

@@ -51,6 +51,7 @@ class FineTune:
         pad_left: whether padding goes before the text (XLNet).
         micro_batch_size: rows in one forward pass of training, on each device.
         evaluation_tokens: padded tokens in one forward pass of evaluation, on each device.
+        earlier_peak_bytes: `peak_bytes` when the GPU's own figure was last set back.
     """
 
     model: Any
@@ -61,6 +62,24 @@ class FineTune:
     pad_left: bool
     micro_batch_size: int
     evaluation_tokens: int
+    earlier_peak_bytes: int = 0
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most memory of the GPU that was allocated, but for what ran out of it; 0 on a CPU."""
+        if self.device.type != "cuda":
+            return 0
+        return max(self.earlier_peak_bytes, torch.cuda.max_memory_allocated(self.device))
+
+    def forget_attempt(self, peak_before: int) -> None:
+        """Leave out of `peak_bytes` an attempt that ran out of memory.
+
+        Args:
+            peak_before: what it was when the attempt began.
+        """
+        self.earlier_peak_bytes = peak_before
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
 
     @property
     def device(self) -> torch.device:
@@ -247,6 +266,7 @@ def evaluate(
     Raises:
         CandidateFailed: the loss is not a number.
     """
+    peak_before = tune.peak_bytes
     while True:
         try:
             return _evaluate(tune, split, progress)
@@ -254,6 +274,7 @@ def evaluate(
             one_row = tune.evaluation_tokens < 2 * int(split.lengths.max())
             if tune.ranks.several or one_row or not is_out_of_memory(error):
                 raise
+        tune.forget_attempt(peak_before)
         tune.evaluation_tokens //= 2
 
 
