@@ -277,8 +277,9 @@ class CampaignRun:
                 if state.failure is not None and key in self._asked and key not in planned
             }
             self.campaign = Campaign(plan.pairs)
+            anew = {pair.key for pair in plan.pairs if pair.anew}
             for key in self._asked:
-                if (state := self._states.get(key)) is not None:
+                if (state := self._states.get(key)) is not None and key not in anew:
                     self._tracking.tell(key, state.rows, self._settings(key), ended=state.complete)
             stack.push(lambda *error: self._tracking.close(in_haste=any(error)))
             yield plan
@@ -304,6 +305,7 @@ class CampaignRun:
         for pair in plan.pairs:
             if pair.anew:
                 drop_checkpoint(self._checkpoints(pair.key))
+                self._tracking.forget(pair.key)
 
     def _drop_spent(self, dataset: str, seed: int) -> None:
         """Delete checkpoints of complete curves: a run that was killed after a last row left its own."""

@@ -115,6 +115,15 @@ class Tracking:
         told = [dict(row) for row in rows]
         self._queue.put(lambda: self._tell_all(key, told, settings, ended=ended))
 
+    def forget(self, key: CurveKey) -> None:
+        """Begin a run of its own with the next rows of a curve that is made anew; call it before any is told.
+
+        Args:
+            key: names the curve.
+        """
+        for name in PACKAGES:  # of a tracker that has no part in this life, the next one may
+            self._state_file(name, key).unlink(missing_ok=True)
+
     def close(self, *, in_haste: bool = False) -> None:
         """Wait until everything is told, for a minute at most.
 
@@ -257,7 +266,10 @@ def _started(name: str, key: CurveKey, run: _Run, folder: Path, configuration: d
     make = LOGGER_TYPE_TO_CLASS[name]
     first = run.steps == 0
     if name == "tensorboard":
-        tracker = make(safe_name(title), str(folder / "tensorboard" / project))
+        place = str(folder / "tensorboard" / project)
+        tracker = make(
+            safe_name(title), place, purge_step=run.steps
+        )  # of a curve that was given up, it shows none
     elif name == "mlflow":
         tracker = make(project, _mlflow_artifacts(folder), run_id=run.id, run_name=title)
     else:

@@ -24,6 +24,7 @@ from lamps_core.text_data import DatasetRequest
 from lamps_core.worker_pool import DeviceSlot
 from tests.campaigns import facts
 from tests.searches import BETTER, QUICK, STEPS_EACH, TINY
+from tests.tracker_records import in_single_precision, mlflow_client, tensorboard_scalars
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,6 +90,28 @@ def test_a_curve_without_its_checkpoint_is_made_again(topics_csv: Path, tmp_path
     run_steps(request, limit=3)
     shutil.rmtree(tmp_path / "curves" / ".lamps" / "work")
     assert run_steps(request).steps == STEPS_EACH
+
+
+def test_a_curve_that_is_made_again_is_told_to_trackers_as_a_run_of_its_own(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    request = request_of(topics_csv, tmp_path / "curves", track=("mlflow", "tensorboard"))
+    run_steps(request, limit=3)
+    before = CurveStore(tmp_path / "curves").states()[TOPICS].rows
+    shutil.rmtree(tmp_path / "curves" / ".lamps" / "work")
+    assert run_steps(request).result()["notices"] == []
+    rows = CurveStore(tmp_path / "curves").states()[TOPICS].rows
+    trackers = tmp_path / "curves" / ".lamps" / "trackers"
+    client = mlflow_client(trackers)
+    runs = client.search_runs([client.get_experiment_by_name("lamps-topics").experiment_id])
+    found = [
+        [one.value for one in client.get_metric_history(run.info.run_id, "train_seconds")] for run in runs
+    ]
+    assert sorted(found) == sorted([[row["train_seconds"] for row in curve] for curve in (before, rows)])
+    scalars = tensorboard_scalars(
+        trackers / "tensorboard" / "lamps-topics" / "zoo--bert-tiny", "train_seconds"
+    )
+    assert scalars == in_single_precision([(row["step"], row["train_seconds"]) for row in rows])
 
 
 def test_a_campaign_stopped_before_its_first_row_goes_on(topics_csv: Path, tmp_path: Path) -> None:

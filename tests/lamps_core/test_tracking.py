@@ -95,6 +95,22 @@ def test_what_one_life_told_the_next_does_not_tell_again(tmp_path: Path) -> None
     assert [one["_step"] for one in wandb_rows(tmp_path, KEY.model, "lamps-news")] == [0, 1, 2, 3]
 
 
+def test_a_curve_that_is_made_anew_is_a_run_of_its_own(tmp_path: Path) -> None:
+    assert told(tmp_path, range(3)) == []
+    Tracking((), tmp_path).forget(KEY)  # a life without trackers forgets for those of the next one
+    assert told(tmp_path, range(4)) == []
+    client = mlflow_client(tmp_path)
+    runs = client.search_runs([client.get_experiment_by_name("lamps-news").experiment_id])
+    steps = [[one.step for one in client.get_metric_history(run.info.run_id, "test_loss")] for run in runs]
+    assert sorted(steps) == [[0, 1, 2], [0, 1, 2, 3]]
+    assert {run.data.metrics["train_seconds_so_far"] for run in runs} == {6.0, 12.0}
+    scalars = tensorboard_scalars(tmp_path / "tensorboard" / "lamps-news" / TITLE, "train_seconds_so_far")
+    assert scalars == [(0, 0.0), (1, 2.0), (2, 6.0), (3, 12.0)]
+    rows = wandb_rows(tmp_path, KEY.model, "lamps-news")
+    assert [one["_step"] for one in rows] == [0, 1, 2, 0, 1, 2, 3]
+    assert len({file.name.rpartition("-")[2] for file in (tmp_path / "wandb").glob("offline-run-*")}) == 2
+
+
 def test_a_tracker_that_is_gone_is_given_up_and_told_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
