@@ -33,6 +33,7 @@ from lamps_core.errors import (
     ShortOfMemory,
     StorageFailed,
     WorkerDied,
+    without_credentials,
 )
 from lamps_core.files import safe_name
 
@@ -123,7 +124,8 @@ class _Process:
         self.process.join(timeout=5)
         how = how_it_ended(self.process.exitcode)
         lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
-        return f"{how}; last line of {self.log.name}: {lines[-1][:200] if lines else '(nothing)'}"
+        last = without_credentials(lines[-1])[:200] if lines else "(nothing)"
+        return f"{how}; last line of {self.log.name}: {last}"
 
 
 class WorkerGroup:

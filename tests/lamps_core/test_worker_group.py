@@ -471,6 +471,18 @@ def test_a_worker_for_which_the_hub_failed_says_so_and_the_step_can_be_done_once
     assert ran[1].stdout == "step 0\n", ran[1].stderr
 
 
+def test_a_mirrors_password_is_in_no_reason_of_a_workers_end(pool: WorkerPool, topics: Topics) -> None:
+    def told(message: dict[str, Any]) -> None:
+        log = topics.work / "logs" / "zoo--bert-tiny.log"
+        log.write_text("ConnectError: http://ada:s3cret@mirror.example/api does not answer\n")
+        os.kill(pids(pool)[0], signal.SIGKILL)
+
+    with pytest.raises(WorkerDied) as died:
+        pool.run_step(topics.request(), progress=told)
+    assert "last line of zoo--bert-tiny.log: ConnectError: http://mirror.example/api" in str(died.value)
+    assert "s3cret" not in str(died.value)
+
+
 # --- Slots -------------------------------------------------------------------------------------------------
 
 
