@@ -20,7 +20,7 @@ from lamps_core import execution
 from lamps_core.campaign_plan import Machine
 from lamps_core.devices import devices_here
 from lamps_core.errors import BadInput, Interrupted, LampsError
-from lamps_core.worker_pool import campaign_slots, check_parallel
+from lamps_core.worker_pool import campaign_slots, check_parallel, check_step_timeout
 from tasks.landmark_step import SLOT, fine_tune_step
 
 if TYPE_CHECKING:
@@ -294,8 +294,7 @@ def check_engine(
     Raises:
         BadInput: options that do not go together, or a scheduler's address that cannot be used.
     """
-    if step_timeout is not None and not step_timeout > 0:
-        raise BadInput(f"--step-timeout must be more than zero, not {step_timeout:g}")
+    check_step_timeout(step_timeout)
     if engine == "dask":
         if not scheduler:
             raise BadInput("--engine dask needs the scheduler's address: --scheduler tcp://HOST:8786")

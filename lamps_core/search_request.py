@@ -17,7 +17,7 @@ from lamps_core.journal import JOURNAL, read_journal
 from lamps_core.policies import DEFAULT_POLICY, policy_found
 from lamps_core.policy_file import priced, read_policy
 from lamps_core.settings import FineTuningSettings
-from lamps_core.worker_pool import check_parallel
+from lamps_core.worker_pool import check_parallel, check_step_timeout
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -68,8 +68,7 @@ def check_request(request: SearchRequest) -> None:
         BadInput: says which.
     """
     check_parallel(request.parallel)
-    if request.step_timeout_seconds is not None and not request.step_timeout_seconds > 0:
-        raise BadInput(f"--step-timeout must be more than zero, not {request.step_timeout_seconds:g}")
+    check_step_timeout(request.step_timeout_seconds)
     out, data = request.out, request.data
     try:
         if out.exists() and not out.is_dir():

@@ -58,6 +58,16 @@ def check_parallel(parallel: int | None) -> None:
         raise BadInput(f"--parallel must be at most {MOST_SLOTS}, not {parallel}: each is a process")
 
 
+def check_step_timeout(seconds: float | None) -> None:
+    """Refuse a deadline that no step could meet.
+
+    Raises:
+        BadInput: it is not more than zero.
+    """
+    if seconds is not None and not seconds > 0:
+        raise BadInput(f"--step-timeout must be more than zero, not {seconds:g}")
+
+
 def device_slots(parallel: int | None = None) -> tuple[DeviceSlot, ...]:
     """The slots of this machine: its GPUs, else CPU slots that share the cores.
 
