@@ -12,8 +12,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lamps_core.candidates import HUB_THREADS, HUB_TIMEOUT_SECONDS, WEIGHT_FILES
+from lamps_core.candidates import HUB_THREADS, WEIGHT_FILES
 from lamps_core.fit import DoesNotFit, devices_needed, memory_figures
+from lamps_core.hub_access import HUB_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -26,6 +26,7 @@ import yaml
 
 from lamps_core.errors import BadInput, without_credentials
 from lamps_core.files import MODEL_FILES
+from lamps_core.hub_access import HUB_TIMEOUT_SECONDS
 from lamps_core.registry import registered_models
 from lamps_core.resources import data_path
 from lamps_core.zoo import PREFIX, materialise, zoo_entry, zoo_names
@@ -33,7 +34,6 @@ from lamps_core.zoo import PREFIX, materialise, zoo_entry, zoo_names
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-HUB_TIMEOUT_SECONDS = 5.0
 HUB_THREADS = 8
 
 TOKENIZER_FILES: tuple[frozenset[str], ...] = (

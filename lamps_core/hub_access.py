@@ -146,12 +146,12 @@ def passing_fault(error: Exception, what: str) -> HubFailed | None:
         error: of whatever read from the hub, or from a file.
         what: as of `hub_error`.
     """
-    fault = next((one for one in _causes(error) if isinstance(one, Exception) and _of_the_hub(one)), None)
+    fault = next((one for one in _causes(error) if isinstance(one, Exception) and of_the_hub(one)), None)
     told = None if fault is None else hub_error(fault, what, hub_api().endpoint)
     return told if isinstance(told, HubFailed) else None
 
 
-def _of_the_hub(error: Exception) -> bool:
+def of_the_hub(error: Exception) -> bool:
     """Whether an error is an answer of the hub, or that there was none."""
     # By its name: the client is built on httpx, or, in later versions, on httpx2.
     silent = any(kind.__name__ == "TransportError" for kind in type(error).__mro__)

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.errors import BadInput, without_credentials
+from lamps_core.hub_access import HUB_TIMEOUT_SECONDS, of_the_hub
 from lamps_core.text_files import SplitSource, concatenate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-HUB_TIMEOUT_SECONDS = 5.0
 
 # Without a slash, the library would take a name such as "csv" for a reader and look for files where we stand.
 _HUB_ID = re.compile(r"(?P<repository>[^:]*/[^:]+)(?::(?P<configs>[^:]+))?")
@@ -53,13 +52,15 @@ def _load(repository: str, configs: str | None) -> dict[str, Any]:
     """Configuration -> `datasets.DatasetDict`."""
     # Imported here: it takes seconds, and local files do not need it.
     import datasets
-    import httpx
 
     trouble = _hub_trouble(repository)
     try:
         with _cache_only() if trouble else contextlib.nullcontext():
             return _load_configurations(repository, configs)
-    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError, httpx.HTTPError) as error:
+    except Exception as error:
+        of_the_library = (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError)
+        if not (isinstance(error, of_the_library) or of_the_hub(error)):
+            raise
         reason = without_credentials(" ".join(str(error).split()))[:300] or type(error).__name__
         raise BadInput(trouble or _does_not_load(repository, reason)) from error
 
