@@ -23,6 +23,7 @@ from lamps_core.evaluation_unit import TrainingLimits
 from lamps_core.evaluation_worker import UnitWorkers, register, unregister
 from lamps_core.hub_download import curves_to_read
 from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
+from lamps_core.quantities import UNKNOWN
 from tasks.evaluation import evaluate_unit
 from tasks.secrets import choose_hub_token
 
@@ -174,10 +175,11 @@ def summary_table(result: dict[str, Any]) -> str:
         "| --- | ---: | ---: | ---: | ---: |",
     ]
     for row in result["summary"]:
+        ratio = row["oracle_ratio_at_0.98"]
         cells = (
             row["method"].replace("|", "\\|"),
             f"{row['reduction_at_0.98']:.1%}",
-            f"{row['oracle_ratio_at_0.98']:.2f}",
+            UNKNOWN if ratio is None else f"{ratio:.2f}",
             f"{row['regret_auc']:.3f}",
             f"{row['hours_to_0.98']:,.2f}",
         )

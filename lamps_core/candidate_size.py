@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lamps_core.candidates import HUB_THREADS, HUB_TIMEOUT_SECONDS
+from lamps_core.candidates import HUB_THREADS
+from lamps_core.hub_access import HUB_TIMEOUT_SECONDS
 from lamps_core.registry import registered_models
 
 if TYPE_CHECKING:

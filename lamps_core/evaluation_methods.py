@@ -154,7 +154,4 @@ def _told_of_seen(contender: Contender, tasks: Sequence[Task]) -> str | None:
         return None
     if len(seen) == len(datasets):
         return f"{contender.name} was trained on every dataset here: its figures say nothing of new ones"
-    return (
-        f"{contender.name} was trained on {', '.join(seen)}: it is judged on the other "
-        f"{len(datasets) - len(seen)} of {len(datasets)} datasets"
-    )
+    return f"{contender.name} was trained on {', '.join(seen)}, or on data of the same name: it is also judged without"

@@ -21,7 +21,7 @@ from lamps_core.evaluation_summary import (
 from lamps_core.files import write_atomically
 from lamps_core.inline_svg import standalone_svg
 from lamps_core.page import render_page
-from lamps_core.quantities import number, title
+from lamps_core.quantities import UNKNOWN, number, title
 from lamps_core.report_words import counted
 
 if TYPE_CHECKING:
@@ -113,14 +113,24 @@ def method_rows(result: Row) -> list[Row]:
             "first": "\u2013"
             if row["seen"] or row["method"] in REFERENCES
             else str(len(wins.get(row["method"], []))),
-            "datasets": str(row["datasets"]) + (" (seen)" if row["seen"] else ""),
+            "datasets": str(row["datasets"]) + _seen(row),
         }
         for row in result["summary"]
     ]
 
 
-def _with_interval(mean: float, interval: list[float] | None, form: str) -> tuple[str, str]:
+def _seen(row: Row) -> str:
+    """How many of a method's datasets it was trained on."""
+    unseen = row.get("unseen")
+    if unseen:
+        return f" ({row['datasets'] - unseen['datasets']} seen)"
+    return " (seen)" if row["seen"] else ""
+
+
+def _with_interval(mean: float | None, interval: list[float] | None, form: str) -> tuple[str, str]:
     """The mean, and its interval or nothing."""
+    if mean is None:
+        return UNKNOWN, ""
     ends = [form.format(end) for end in interval or ()]
     return form.format(mean), " to ".join(ends)
 
@@ -139,7 +149,7 @@ def _wins(result: Row) -> list[Row]:
                 "first": ", ".join(winners) or "\u2013",
                 "hours": hours_told(methods[winners[0]] / 3600) if winners else "\u2013",
                 "second": f"{order[0]} ({hours_told(methods[order[0]] / 3600)} h)" if order else "\u2013",
-                "oracle": hours_told(oracle[dataset] / 3600),
+                "oracle": hours_told(oracle[dataset] / 3600) if dataset in oracle else UNKNOWN,
             }
         )
     return rows

@@ -17,11 +17,10 @@ from lamps_core import __version__
 from lamps_core.budget import GPU_HOUR_PRICE, check_price
 from lamps_core.campaign_folder import locked
 from lamps_core.errors import BadInput, LampsError, StorageFailed
-from lamps_core.evaluation import KEY_SHARE
 from lamps_core.evaluation_methods import contenders
 from lamps_core.evaluation_record import RESULT, write_evaluation
 from lamps_core.evaluation_report import write_pages
-from lamps_core.evaluation_summary import KEY, ORACLE, in_words, summarise
+from lamps_core.evaluation_summary import KEY, ORACLE, ORACLE_SECONDS, in_words, summarise
 from lamps_core.evaluation_unit import TrainingLimits, Unit
 from lamps_core.files import write_json
 from lamps_core.fingerprints import curves_fingerprint, objectives_fingerprint
@@ -289,13 +288,13 @@ class EvaluationRun:
         """What `evaluation.json` holds: the rows in the order of the methods, datasets and repeats."""
         place = {one.name: index for index, one in enumerate(self.contenders)}
         rows = [row for part in self.parts.values() for row in part["rows"]]
-        oracle = {
-            (row["dataset"], row["repeat"]): row["seconds_to"][KEY] for row in rows if row["method"] == ORACLE
+        oracle = {  # where it failed, nothing is said of it
+            (row["dataset"], row["repeat"]): {ORACLE_SECONDS: row["seconds_to"][KEY]}
+            for row in rows
+            if row["method"] == ORACLE
         }
         folds = [
-            row | {f"oracle_seconds_to_{KEY_SHARE}": oracle.get((row["dataset"], row["repeat"]))}
-            for row in rows
-            if row["method"] in place
+            row | oracle.get((row["dataset"], row["repeat"]), {}) for row in rows if row["method"] in place
         ]
         folds.sort(key=lambda row: (place[row["method"]], row["dataset"], row["repeat"]))
         price = self.request.gpu_hour_price

@@ -4,7 +4,8 @@ Owns what a null counts as and which rows count. Pure functions of the rows; kno
 
 A method that never reaches a share counts as one that ran everything: its seconds are those of the exhaustive
 search. This holds for the reduction (the contract), the ratio to the Oracle, the hours and who is first.
-Rows marked `seen` (a policy on a dataset it was trained on) count only for a policy that saw all datasets.
+Rows marked `seen` (a policy on a dataset it was trained on) count in the means (the contract), which are told
+without them as well, and not in who is first.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from lamps_core.evaluation import KEY_SHARE
 from lamps_core.report_words import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import numpy.typing as npt
 
@@ -28,14 +29,9 @@ ORACLE = "oracle"
 # The one knows the answer; the other is what all are measured against, in an order that is an accident of names.
 REFERENCES = frozenset({ORACLE, "exhaustive"})
 KEY = str(KEY_SHARE)
+ORACLE_SECONDS = f"oracle_seconds_to_{KEY}"  # of a fold row
 BARS = ("cheapest", "portfolio")  # that a trained policy has to beat, or it has no users
 _LEAST = 1e-9  # of the exhaustive cost: a search that reached everything for nothing has no ratio
-
-
-def counting(rows: Sequence[Row], method: str) -> list[Row]:
-    """The rows of a method that its summary is made of."""
-    of_method = [row for row in rows if row["method"] == method]
-    return [row for row in of_method if not row.get("seen")] or of_method
 
 
 def reached_seconds(row: Row) -> float:
@@ -49,15 +45,28 @@ def reduction(row: Row) -> float:
     return 1.0 - reached_seconds(row) / float(row["exhaustive_seconds"])
 
 
-def oracle_ratio(row: Row) -> float:
-    """Seconds to 98 % over the Oracle's on the same curves; both at least a billionth of everything."""
-    least = _LEAST * float(row["exhaustive_seconds"])
-    return max(reached_seconds(row), least) / max(oracle_seconds(row), least)
+def oracle_ratio(rows: Sequence[Row]) -> float | None:
+    """Seconds to 98 % over the Oracle's on the same curves, the geometric mean; None where the Oracle is on none.
+
+    Both are at least a billionth of everything.
+    """
+    ratios = []
+    for row in rows:
+        least = _LEAST * float(row["exhaustive_seconds"])
+        oracle = oracle_seconds(row)
+        if oracle is not None:
+            ratios.append(np.log(max(reached_seconds(row), least) / max(oracle, least)))
+    return float(np.exp(np.mean(ratios))) if ratios else None
 
 
-def oracle_seconds(row: Row) -> float:
-    """Seconds that the Oracle takes to 98 % on the same curves; those of everything where nobody can reach it."""
-    seconds = row["oracle_seconds_to_0.98"]
+def oracle_seconds(row: Row) -> float | None:
+    """Seconds that the Oracle takes to 98 % on the same curves; those of everything where nobody can reach it.
+
+    None where it failed, and nobody knows.
+    """
+    if ORACLE_SECONDS not in row:
+        return None
+    seconds = row[ORACLE_SECONDS]
     return float(row["exhaustive_seconds"] if seconds is None else seconds)
 
 
@@ -65,46 +74,65 @@ def summarise(rows: Sequence[Row], *, gpu_hour_price: float) -> list[Row]:
     """One row a method, in the order in which they first appear.
 
     Args:
-        rows: fold rows, with `oracle_seconds_to_0.98`.
+        rows: fold rows, with `oracle_seconds_to_0.98` where the Oracle did not fail.
         gpu_hour_price: dollars.
 
     Returns:
         The contract's keys; means of the regret, of hours and dollars to 98 %, and of an exhaustive search's
-        on the same folds; 95 % intervals over repeats, None where the repeats cannot differ.
+        on the same folds; 95 % intervals over repeats, None where the repeats cannot differ; whether the method
+        saw every dataset and, where it saw some, the contract's keys over the others, `unseen`.
     """
     methods = dict.fromkeys(row["method"] for row in rows)
-    return [_method(counting(rows, method), method, gpu_hour_price) for method in methods]
+    return [
+        _method([row for row in rows if row["method"] == method], method, gpu_hour_price)
+        for method in methods
+    ]
 
 
 def _method(rows: Sequence[Row], method: str, price: float) -> Row:
-    reductions = _by_repeat(rows, [reduction(row) for row in rows])
-    ratios = _by_repeat(rows, [float(np.log(oracle_ratio(row))) for row in rows])
+    reductions = _by_repeat(rows, _mean_reduction)
+    ratios = [ratio for ratio in _by_repeat(rows, oracle_ratio) if ratio is not None]
+    ratio_interval = interval(np.log(ratios))
+    unseen = [row for row in rows if not row.get("seen")]
     hours = float(np.mean([reached_seconds(row) for row in rows])) / 3600
     everything = float(np.mean([row["exhaustive_seconds"] for row in rows])) / 3600
-    ratio_interval = interval(ratios)
     return {
         "method": method,
-        "reduction_at_0.98": float(np.mean([reduction(row) for row in rows])),
-        "oracle_ratio_at_0.98": float(np.exp(np.mean([np.log(oracle_ratio(row)) for row in rows]))),
+        "reduction_at_0.98": _mean_reduction(rows),
+        "oracle_ratio_at_0.98": oracle_ratio(rows),
         "reduction_interval": _within_one(interval(reductions)),
         "oracle_ratio_interval": [float(np.exp(end)) for end in ratio_interval] if ratio_interval else None,
-        "regret_auc": float(np.mean([row["regret_auc"] for row in rows])),
-        "regret_auc_interval": _within_one(interval(_by_repeat(rows, [row["regret_auc"] for row in rows]))),
+        "regret_auc": _mean_regret(rows),
+        "regret_auc_interval": _within_one(interval(_by_repeat(rows, _mean_regret))),
         "hours_to_0.98": hours,
         "dollars_to_0.98": hours * price,
         "exhaustive_hours": everything,
         "exhaustive_dollars": everything * price,
         "datasets": len({row["dataset"] for row in rows}),
         "never_reached_0.98": sum(row["seconds_to"][KEY] is None for row in rows),
-        "seen": any(row.get("seen", False) for row in rows),
+        "seen": not unseen,
+        "unseen": {
+            "datasets": len({row["dataset"] for row in unseen}),
+            "reduction_at_0.98": _mean_reduction(unseen),
+            "oracle_ratio_at_0.98": oracle_ratio(unseen),
+        }
+        if unseen and len(unseen) < len(rows)
+        else None,
     }
 
 
-def _by_repeat(rows: Sequence[Row], values: Sequence[float]) -> FloatArray:
-    """(repeats,) the mean over the folds of each repeat."""
+def _mean_reduction(rows: Sequence[Row]) -> float:
+    return float(np.mean([reduction(row) for row in rows]))
+
+
+def _mean_regret(rows: Sequence[Row]) -> float:
+    return float(np.mean([row["regret_auc"] for row in rows]))
+
+
+def _by_repeat(rows: Sequence[Row], mean: Callable[[Sequence[Row]], Any]) -> list[Any]:
+    """Of each repeat, the mean over its folds."""
     repeats = sorted({row["repeat"] for row in rows})
-    grouped = ([v for row, v in zip(rows, values, strict=True) if row["repeat"] == r] for r in repeats)
-    return np.array([np.mean(group) for group in grouped])
+    return [mean([row for row in rows if row["repeat"] == repeat]) for repeat in repeats]
 
 
 def interval(values: npt.ArrayLike) -> list[float] | None:
@@ -148,10 +176,15 @@ def mean_seconds(rows: Iterable[Row]) -> dict[str, dict[str, float]]:
 
 
 def mean_oracle_seconds(rows: Iterable[Row]) -> dict[str, float]:
-    """Dataset -> seconds that the Oracle takes to 98 %, the mean over repeats; whether or not it was asked for."""
+    """Dataset -> seconds that the Oracle takes to 98 %, the mean over repeats; whether or not it was asked for.
+
+    A dataset on which it failed is left out.
+    """
     found: dict[str, dict[int, float]] = {}
     for row in rows:
-        found.setdefault(row["dataset"], {})[row["repeat"]] = oracle_seconds(row)
+        seconds = oracle_seconds(row)
+        if seconds is not None:
+            found.setdefault(row["dataset"], {})[row["repeat"]] = seconds
     return {dataset: float(np.mean(list(repeats.values()))) for dataset, repeats in found.items()}
 
 
@@ -180,6 +213,7 @@ def in_words(rows: Sequence[Row], *, learned: Iterable[str], gpu_hour_price: flo
     """
     told = [_firsts(rows)]
     told += [line for method in learned for line in _against_bars(rows, method)]
+    told += [_without_seen(row) for row in summarise(rows, gpu_hour_price=gpu_hour_price)]
     told += [_dollars(rows, gpu_hour_price)]
     return [line for line in told if line]
 
@@ -204,6 +238,18 @@ def _against_bars(rows: Sequence[Row], method: str) -> list[str]:
             faster = sum(methods[method] < methods[bar] for methods in both)
             parts.append(f"faster than {bar} on {faster} of {counted(len(both), 'dataset')}")
     return [f"{method} is {' and '.join(parts)}."] if parts else []
+
+
+def _without_seen(summary: Row) -> str:
+    unseen = summary["unseen"]
+    if unseen is None:
+        return ""
+    ratio = unseen["oracle_ratio_at_0.98"]
+    times = "" if ratio is None else f", at {ratio:.2f} times the Oracle's time"
+    return (
+        f"On the {unseen['datasets']} of {counted(summary['datasets'], 'dataset')} that {summary['method']} was not "
+        f"trained on, it takes {unseen['reduction_at_0.98']:.1%} less than an exhaustive search{times}."
+    )
 
 
 def _dollars(rows: Sequence[Row], price: float) -> str:

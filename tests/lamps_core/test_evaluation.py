@@ -135,12 +135,29 @@ def test_an_interval_is_over_the_means_of_the_repeats() -> None:
     assert interval([0.5]) is None
 
 
-def test_seen_datasets_count_only_where_there_are_no_others() -> None:
+def test_means_are_over_all_folds_and_told_without_the_seen_ones_as_well() -> None:
     rows = [row("x", "p", 1.0, seen=True), row("y", "p", 60.0), row("x", "q", 2.0, seen=True)]
     p, q = summarise(rows, gpu_hour_price=1.0)
-    assert (p["reduction_at_0.98"], p["seen"], p["datasets"]) == (pytest.approx(0.4), False, 1)
-    assert (q["reduction_at_0.98"], q["seen"]) == (pytest.approx(0.98), True)
+    assert (p["reduction_at_0.98"], p["seen"], p["datasets"]) == (pytest.approx((0.99 + 0.4) / 2), False, 2)
+    assert p["unseen"] == {
+        "datasets": 1,
+        "reduction_at_0.98": pytest.approx(0.4),
+        "oracle_ratio_at_0.98": pytest.approx(12.0),
+    }
+    assert (q["reduction_at_0.98"], q["seen"], q["unseen"]) == (pytest.approx(0.98), True, None)
     assert first_on(rows) == {"p": ["y"]}
+    told = in_words(rows, learned=["p"], gpu_hour_price=1.0)
+    assert any("1 of 2 datasets that p was not trained on, it takes 40.0% less" in line for line in told)
+
+
+def test_where_the_oracle_failed_nothing_is_compared_to_it() -> None:
+    rows = [row("x", "p", 10.0), row("y", "p", 20.0), row("y", "q", 20.0)]
+    for one in rows[1:]:
+        del one["oracle_seconds_to_0.98"]
+    p, q = summarise(rows, gpu_hour_price=1.0)
+    assert p["oracle_ratio_at_0.98"] == pytest.approx(2.0)
+    assert (q["oracle_ratio_at_0.98"], q["oracle_ratio_interval"]) == (None, None)
+    assert mean_oracle_seconds(rows) == {"x": 5.0}
 
 
 def test_the_oracles_seconds_are_a_mean_over_repeats_whoever_was_compared() -> None:
