@@ -18,7 +18,7 @@ from flows.artifacts import ProgressArtifact, show_table
 from flows.dead_runs import crash_dead_runs
 from flows.form import Positive, Price, listed
 from lamps_core.budget import GPU_HOUR_PRICE, parse_budget
-from lamps_core.errors import BadInput, BudgetSpent, HubFailed, Interrupted, LampsError, StorageFailed
+from lamps_core.errors import BadInput, BudgetSpent, Interrupted, LampsError, StorageFailed
 from lamps_core.hub_access import check_push
 from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from lamps_core.policies import DEFAULT_POLICY
@@ -30,7 +30,7 @@ from lamps_core.stopping import STOP_BELOW
 from lamps_core.text_data import DatasetRequest
 from lamps_core.tracking import parse_trackers
 from tasks.hub import with_push
-from tasks.landmark_step import export_model, fine_tune_step
+from tasks.landmark_step import export_model, fine_tune_step, worth_retrying
 from tasks.secrets import choose_hub_token
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ def _outcome(run: SearchRun, action: Action, future: PrefectFuture[dict[str, Any
         return Outcome(kind="cut", candidate=name, step=step, seconds=seconds)
     except Exception as error:
         told = str(error) if isinstance(error, LampsError) else f"{type(error).__name__}: {error}"
-        passing = isinstance(error, HubFailed)
+        passing = worth_retrying(error)
         return Outcome(kind="failed", candidate=name, step=step, seconds=seconds, error=told, passing=passing)
     return Outcome(kind="step", candidate=name, step=step, seconds=seconds, record=record)
 

@@ -28,7 +28,7 @@ MARKS = {True: "[green]ok[/]", False: "[red]fails[/]", None: "[yellow]note[/]"}
 
 def print_search(result: dict[str, Any], out: Path) -> None:
     """The front of a search, what it cost, and where everything lies."""
-    console = Console(soft_wrap=True)
+    console = _console()
     for notice in result["notices"]:
         _say(console, f"note: {notice}")
     for failure in result["failed"]:
@@ -55,6 +55,13 @@ def print_search(result: dict[str, Any], out: Path) -> None:
     print_pushed(result.get("pushed", ()))
 
 
+def _console() -> Console:
+    """For tables: what does not fit a line is wrapped, on lines that are not too short to be read."""
+    console = Console(soft_wrap=True)
+    console.width = max(console.width, 100)
+    return console
+
+
 def _beyond(row: dict[str, Any], result: dict[str, Any]) -> str:
     """A candidate, and what of it is beyond which bound."""
     told = [
@@ -79,6 +86,8 @@ def _why_no_front(result: dict[str, Any]) -> str:
         return (
             "No front: every candidate is beyond a bound, or failed. Loosen --bound, or try other --models."
         )
+    if any(row["complete"] for row in result["candidates"]):
+        return "No complete candidate is within the bounds: loosen --bound, or go on with a larger --budget."
     return "No candidate is complete yet: run again with a larger --budget to go on."
 
 
@@ -86,7 +95,7 @@ def _front(result: dict[str, Any]) -> Table:
     columns = ["model", *dict.fromkeys([*result["objectives"], "test_loss", "accuracy"]), "path"]
     table = Table(title="Front: no other complete candidate is better on every objective")
     for column in columns:
-        table.add_column(column, justify="left" if column in {"model", "path"} else "right")
+        table.add_column(column, justify="left" if column in {"model", "path"} else "right", overflow="fold")
     for row in result["front"]:
         table.add_row(*(_cell(column, row[column]) for column in columns))
     return table
@@ -128,8 +137,7 @@ def print_evaluation(result: dict[str, Any]) -> None:
     """What each method comes to, who wins where, and where everything lies."""
     from lamps_core.evaluation_report import method_rows
 
-    console = Console(soft_wrap=True)
-    console.width = max(console.width, 100)  # what does not fit a line is better wrapped than cut
+    console = _console()
     table = Table(title="Time to 98 % of the hypervolume, means over held-out datasets and repeats")
     table.add_column("method", overflow="fold", min_width=10)
     for column in ("reduction", "x oracle", "regret", "hours", "dollars", "first on", "datasets"):

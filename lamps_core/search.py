@@ -231,12 +231,12 @@ class Search:
         return self._prospect[1]
 
     def stopped(self) -> bool:
-        """Whether too little is still to be won for the budget `auto`; a first complete candidate always is enough.
+        """Whether too little is still to be won for the budget `auto`; one candidate on the front always is enough.
 
         Follows from the outcomes alone. One that was running may change it, and the search goes on.
         """
         rule = self.budget.stop
-        if rule is None or not self.complete() or not any(map(self._may_run, self.candidates.values())):
+        if rule is None or not self.front() or not any(map(self._may_run, self.candidates.values())):
             return False
         prospect = self.prospect()
         return prospect is not None and rule.met(prospect, self.spent_seconds)

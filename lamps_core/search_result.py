@@ -134,6 +134,8 @@ def _candidate_row(search: Search, state: CandidateState) -> dict[str, Any]:
 def _empty_hypervolume(search: Search) -> list[str]:
     """What to know where the hypervolume is 0: of one complete candidate, or of objectives in which all are equal."""
     states = search.complete()
+    if states and not search.front():
+        return []  # none is within the bounds, which is said of each
     if len(states) == 1 and search.hypervolume() == 0.0:
         return [
             f"{states[0].name} alone is complete: it is its own reference point, and the hypervolume is 0"

@@ -75,6 +75,17 @@ def test_a_search_is_a_completed_flow_run_with_a_named_task_a_step_and_its_front
     assert artifacts["progress"].data == 100.0
 
 
+def test_candidates_whose_workers_died_are_tried_again_by_the_next_run(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    short = parameters(topics_csv, tmp_path / "out", models=TINY, step_timeout=1e-3)
+    with pytest.raises(LampsError, match="every candidate failed"):
+        search(**short)
+    result = search(**parameters(topics_csv, tmp_path / "out", models=TINY))
+    assert result["failed"] == []
+    assert [row["model"] for row in result["front"]] == [TINY]
+
+
 def test_a_killed_worker_is_retried_and_the_result_is_as_if_it_had_lived(
     topics_csv: Path, tmp_path: Path, plain: dict[str, Any]
 ) -> None:

@@ -46,6 +46,42 @@ def test_a_search_without_a_front_says_that_nothing_is_pushed(capsys: pytest.Cap
     assert capsys.readouterr().out.endswith("\nhub: nothing to push: there is no front\n")
 
 
+def test_a_search_without_a_front_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    done: dict[str, Any] = {"model": "a", "complete": True, "test_loss": 0.5, "beyond": ["test_loss"]}
+    result: dict[str, Any] = {
+        "dataset": "reviews", "notices": [], "failed": [], "steps": 1, "spent_seconds": 8.0, "selection": "test",
+        "objectives": ["test_loss"], "bounds": [0.2], "candidates": [done], "front": [],
+    }  # fmt: skip
+    begun = {"model": "b", "complete": False, "test_loss": 0.9}
+    for candidates, told in (
+        ([done], "every candidate is beyond a bound"),
+        ([done, begun], "No complete candidate is within the bounds: loosen --bound"),
+        ([begun], "No candidate is complete yet"),
+    ):
+        print_search(result | {"candidates": candidates}, Path("runs"))
+        assert told in capsys.readouterr().out
+
+
+def test_names_and_places_of_a_front_are_never_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"model": "organisation/a-rather-long-name-of-a-model", "test_loss": 0.5, "accuracy": 0.9}
+    row |= {
+        "train_seconds": 1.0,
+        "parameters": 4_000,
+        "path": "models/organisation--a-rather-long-name-of-a-model",
+    }
+    result: dict[str, Any] = {
+        "dataset": "reviews", "notices": [], "failed": [], "steps": 1, "spent_seconds": 8.0, "selection": "test",
+        "objectives": ["test_loss", "train_seconds", "parameters"], "bounds": [None] * 3, "candidates": [],
+        "front": [row],
+    }  # fmt: skip
+    print_search(result, Path("runs"))
+    told = capsys.readouterr().out
+    assert "\u2026" not in told
+    columns = [line.split("\u2502") for line in told.splitlines() if "\u2502" in line]
+    assert "".join(cells[1].strip() for cells in columns) == row["model"]
+    assert "".join(cells[-2].strip() for cells in columns) == row["path"]
+
+
 def test_a_fingerprint_says_what_became_of_the_policy(capsys: pytest.CaptureFixture[str]) -> None:
     result: dict[str, Any] = {
         "failed": [],

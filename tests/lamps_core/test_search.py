@@ -262,7 +262,7 @@ def stopping_search(world: World, threshold: str) -> Search:
 
 
 @given(worlds, st.sampled_from(["1%", "100%", "1000%", "90000%/h", "200000%/h"]))
-def test_auto_starts_nothing_while_too_little_is_to_be_won_and_never_ends_without_a_complete_candidate(
+def test_auto_starts_nothing_while_too_little_is_to_be_won_and_never_ends_without_a_front(
     world: World, threshold: str
 ) -> None:
     drive = Drive(replace(world, budget=None, cuts=0))
@@ -276,11 +276,11 @@ def test_auto_starts_nothing_while_too_little_is_to_be_won_and_never_ends_withou
         left = drive.search.observation()
         best = np.max(0.5 ** left.steps[left.mask | left.pending], initial=0.0)
         worth = best / (1.0 + best) * 3600 * (1.0 if rule.per_hour else drive.search.spent_seconds / 3600)
-        if drive.search.complete() and worth < rule.share * (1 - 1e-9):
+        if drive.search.front() and worth < rule.share * (1 - 1e-9):
             assert all(action.step == 0 for action in drive.asked[started:])
     if drive.search.observation().mask.any():
         assert drive.search.stopped()
-        assert drive.search.complete()
+        assert drive.search.front()
     again = stopping_search(world, threshold)  # what was told is all it takes to stop alike
     for outcome in drive.told:
         again.tell(outcome)

@@ -470,6 +470,15 @@ def test_a_candidate_that_the_hub_did_not_give_is_tried_anew_by_the_next_run_and
     assert result["lost_seconds"] >= 2.5
 
 
+def test_a_complete_candidate_beyond_its_bound_is_no_reference_point(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    objectives = parse_objectives(OBJECTIVES, bounds=["test_loss=1e-9"])
+    result = run_to_the_end(quick_request(topics_csv, tmp_path / "out", models=TINY, objectives=objectives))
+    assert (result["front"], result["hypervolume"]) == ([], 0.0)
+    assert not [notice for notice in result["notices"] if "hypervolume" in notice]
+
+
 def test_a_candidate_past_its_bound_is_said_to_be_stopped_and_is_not_on_the_front(
     topics_csv: Path, tmp_path: Path
 ) -> None:
