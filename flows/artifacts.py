@@ -35,9 +35,8 @@ class ProgressArtifact:
     def update(self, percent: float, *, description: str | None = None) -> None:
         """Show how far the run is, unless that was done a moment ago."""
         if time.monotonic() > self._next_at:
-            with temporary_settings(
-                {PREFECT_CLIENT_MAX_RETRIES: 0}
-            ):  # nobody waits a minute for a progress bar
+            # Nobody waits a minute for a progress bar.
+            with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
                 self.finish(percent, description=description)
             self._next_at = time.monotonic() + UPDATE_SECONDS
 

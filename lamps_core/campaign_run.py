@@ -166,13 +166,16 @@ class CampaignRun:
 
         Raises:
             BadInput: names both.
+            StorageFailed: nobody can look into the one before.
         """
         before, now = self._work_root(self._known.work), self._work_root(self._record.work)
         if before == now:
             return
         for key in self._states:
             pair = self._missing(key)
-            if pair is not None and pair.anew and newest_shared_step(_checkpoints(before, key)) is not None:
+            with storage_failures(before):
+                there = newest_shared_step(_checkpoints(before, key)) is not None
+            if there and pair is not None and pair.anew:
                 raise BadInput(
                     f"--work {self.request.work}: the checkpoint of {_named(key)} is in {before} and not in {now}: "
                     "leave --work out, or move the one folder to the other"

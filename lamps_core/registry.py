@@ -255,12 +255,7 @@ def _read_datasets(path: Path) -> dict[str, RegisteredDataset]:
         raise BadInput(f"{path}: is nested too deep; it needs three levels") from None
     except yaml.YAMLError as error:
         raise BadInput(f"{path} is no YAML: {_yaml_reason(error)}") from error
-    except (
-        ValueError,
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-    ) as error:  # of the parser's own conversions
+    except (ValueError, ArithmeticError, AttributeError, LookupError) as error:  # of the parser's conversions
         raise BadInput(
             f"{path}: a value is not what it looks like ({first_line(error)}); "
             "a text that looks like a date or a number goes in quotes"

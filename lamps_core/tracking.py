@@ -267,9 +267,8 @@ def _started(name: str, key: CurveKey, run: _Run, folder: Path, configuration: d
     first = run.steps == 0
     if name == "tensorboard":
         place = str(folder / "tensorboard" / project)
-        tracker = make(
-            safe_name(title), place, purge_step=run.steps
-        )  # of a curve that was given up, it shows none
+        # Of a curve that was given up, none shows.
+        tracker = make(safe_name(title), place, purge_step=run.steps)
     elif name == "mlflow":
         tracker = make(project, _mlflow_artifacts(folder), run_id=run.id, run_name=title)
     else:
