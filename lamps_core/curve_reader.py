@@ -112,6 +112,23 @@ def curves_by_key(table: pa.Table) -> dict[CurveKey, Curve]:
     return curves
 
 
+def refuse_empty(table: pa.Table, place: Any) -> None:
+    """Refuse a table without a curve, such as of a campaign none of whose candidates could be trained.
+
+    Args:
+        table: as `read_curves` returns it.
+        place: what to call it.
+
+    Raises:
+        BadInput: it has no row.
+    """
+    if not len(table):
+        raise BadInput(
+            f"{place}: holds no curve: every row is of status failed, or there is none: "
+            "run the campaign with other candidates, or give other curves"
+        )
+
+
 def curve_files(folder: Any) -> tuple[Any, ...]:
     """The Parquet files of a folder that hold curves, sorted; none where there is no folder.
 

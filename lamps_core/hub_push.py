@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from lamps_core.candidates import model_flaw
-from lamps_core.curve_reader import read_curves
+from lamps_core.curve_reader import read_curves, refuse_empty
 from lamps_core.curves import curves_parquet
 from lamps_core.curves_card import CURVES_FILE, CURVES_TAG, curves_card
 from lamps_core.errors import BadInput
@@ -170,6 +170,7 @@ def _base(folder: Path, candidate: str) -> str | None:
 
 def _curves(path: Any, target: str) -> Upload:
     rows = read_curves(path)
+    refuse_empty(rows, path)
     for column in ("dataset", "model"):
         for name in rows[column].unique().to_pylist():
             if name.startswith(("/", "~", "\\")):

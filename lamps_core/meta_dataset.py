@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lamps_core import front
-from lamps_core.curve_reader import curves_by_key, read_curves
+from lamps_core.curve_reader import curves_by_key, read_curves, refuse_empty
 from lamps_core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -148,8 +148,9 @@ def read_tasks(folder: Path, objectives: Sequence[Objective]) -> tuple[Task, ...
         objectives: what is minimised.
 
     Raises:
-        BadInput: as `curve_reader.read_curves`; an objective that is null on a complete row; a dataset in
-            which no candidate is complete, that mixes sources, or whose candidates span no hypervolume.
+        BadInput: as `curve_reader.read_curves`; no curve at all; an objective that is null on a complete row;
+            a dataset in which no candidate is complete, that mixes sources, or whose candidates span no
+            hypervolume.
     """
     return tasks_of(read_curves(folder), objectives, place=str(folder))
 
@@ -162,6 +163,7 @@ def tasks_of(table: pa.Table, objectives: Sequence[Objective], *, place: str = "
         objectives: what is minimised.
         place: what to call the table in errors.
     """
+    refuse_empty(table, place)
     grouped: dict[tuple[str, int], list[Curve]] = {}
     for key, curve in curves_by_key(table).items():
         grouped.setdefault((key.dataset, key.seed), []).append(curve)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
-from lamps_core.curves import write_curve
+from lamps_core.curves import CURVE_SCHEMA, write_curve
 from lamps_core.meta_dataset import Task, read_tasks
 from lamps_core.objectives import parse_objectives
 
@@ -55,6 +56,19 @@ def write_meta_dataset(folder: Path, rows: list[dict[str, Any]]) -> Path:
         curves[row["dataset"], row["model"], row["seed"]].append(row)
     for curve in curves.values():
         write_curve(folder, curve)
+    return folder
+
+
+def write_failures(folder: Path, models: Sequence[str]) -> Path:
+    """What a campaign leaves of which every one of these models failed; with none of them, a file without a row."""
+    rows = [
+        {"dataset": "d", "model": model, "seed": 0, "step": 0, "source": "measured", "status": "failed"}
+        for model in models
+    ]
+    write_meta_dataset(folder, rows)
+    if not rows:
+        folder.mkdir(parents=True, exist_ok=True)
+        pq.write_table(CURVE_SCHEMA.empty_table(), folder / "curves.parquet")
     return folder
 
 

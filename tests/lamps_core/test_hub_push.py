@@ -24,7 +24,7 @@ from lamps_core.pretrained import load_model, load_tokenizer
 from lamps_core.settings import FineTuningSettings
 from tests.hub_server import TOKEN
 from tests.hub_user import push, used_hub
-from tests.meta_datasets import family_rows, write_meta_dataset
+from tests.meta_datasets import family_rows, write_failures, write_meta_dataset
 from tests.searches import BETTER, TINY, quick_request, run_to_the_end
 
 if TYPE_CHECKING:
@@ -253,6 +253,13 @@ def test_a_model_named_by_a_path_is_not_shown_to_the_hub(hub: HubServer, tmp_pat
     rows = [row | {"model": f"/home/ada/{row['model']}"} for row in family_rows(2, 2, steps=2)]
     with pytest.raises(BadInput, match="is a path of this machine: rename it"):
         uploads_of(str(write_meta_dataset(tmp_path / "curves", rows)), "ada/curves")
+
+
+@pytest.mark.parametrize("failed", [True, False])
+def test_curves_that_all_failed_do_not_take_the_place_of_good_ones(tmp_path: Path, failed: bool) -> None:
+    place = write_failures(tmp_path / "curves", ["a", "b"] if failed else [])
+    with pytest.raises(BadInput, match=rf"{place}: holds no curve: every row is of status failed"):
+        uploads_of(str(place), "ada/curves")
 
 
 def test_a_policy_comes_back_equal_from_a_folder_or_a_zip(hub: HubServer, tmp_path: Path) -> None:

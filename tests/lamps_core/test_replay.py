@@ -16,7 +16,7 @@ from lamps_core.policies import POLICIES, load_policy
 from lamps_core.policy_training.batched_search import BatchedSearch
 from lamps_core.policy_training.task_batch import candidates_of, stack
 from lamps_core.replay import ReplayedSearch, replay, zero_shot_clock
-from tests.meta_datasets import curve_rows, made_task, write_meta_dataset
+from tests.meta_datasets import curve_rows, made_task, write_failures, write_meta_dataset
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -279,3 +279,10 @@ def test_curves_that_cannot_be_searched_are_refused_by_name(
     write_meta_dataset(tmp_path, rows)
     with pytest.raises(BadInput, match=said):
         read_tasks(tmp_path, objectives)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("failed", [True, False])
+def test_a_place_without_a_curve_is_refused_by_its_name(tmp_path: Path, failed: bool) -> None:
+    write_failures(tmp_path, ["a", "b"] if failed else [])
+    with pytest.raises(BadInput, match=rf"{tmp_path}: holds no curve: every row is of status failed"):
+        read_tasks(tmp_path, OBJECTIVES)
