@@ -140,33 +140,44 @@ class Task:
         return self.step_seconds[:, 1:].sum(axis=1)
 
 
-def read_tasks(folder: Path, objectives: Sequence[Objective]) -> tuple[Task, ...]:
+def read_tasks(
+    folder: Path, objectives: Sequence[Objective], *, datasets: Collection[str] | None = None
+) -> tuple[Task, ...]:
     """The tasks of a meta-dataset, by dataset and seed.
 
     Args:
         folder: of curves, or one file of them; a candidate that lacks a curve on a dataset is no candidate there.
         objectives: what is minimised.
+        datasets: no other is looked at; None for all.
 
     Raises:
         BadInput: as `curve_reader.read_curves`; no curve at all; an objective that is null on a complete row;
             a dataset in which no candidate is complete, that mixes sources, or whose candidates span no
             hypervolume.
     """
-    return tasks_of(read_curves(folder), objectives, place=str(folder))
+    return tasks_of(read_curves(folder), objectives, place=str(folder), datasets=datasets)
 
 
-def tasks_of(table: pa.Table, objectives: Sequence[Objective], *, place: str = "curves") -> tuple[Task, ...]:
+def tasks_of(
+    table: pa.Table,
+    objectives: Sequence[Objective],
+    *,
+    place: str = "curves",
+    datasets: Collection[str] | None = None,
+) -> tuple[Task, ...]:
     """The tasks of a table of curves; see `read_tasks`.
 
     Args:
         table: in the curve schema.
         objectives: what is minimised.
         place: what to call the table in errors.
+        datasets: no other is looked at; None for all.
     """
     refuse_empty(table, place)
     grouped: dict[tuple[str, int], list[Curve]] = {}
     for key, curve in curves_by_key(table).items():
-        grouped.setdefault((key.dataset, key.seed), []).append(curve)
+        if datasets is None or key.dataset in datasets:
+            grouped.setdefault((key.dataset, key.seed), []).append(curve)
     return tuple(
         _task(f"{place}: dataset {dataset!r}, seed {seed}", curves, tuple(objectives))
         for (dataset, seed), curves in sorted(grouped.items())

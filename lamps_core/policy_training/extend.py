@@ -136,13 +136,14 @@ class Extension:
     def _tasks(self, names: Collection[str]) -> tuple[Task, ...]:
         """The datasets that the policy was trained on, of these candidates alone."""
         card, place = self.file.card, f"--policy {self.request.policy}"
-        found = read_tasks(self.request.curves, objectives_of(card, place=place))
+        objectives = objectives_of(card, place=place)
+        found = read_tasks(self.request.curves, objectives, datasets=card.datasets)
         if missing := sorted(set(card.datasets) - {task.dataset for task in found}):
             raise BadInput(
                 f"{place}: was trained on the dataset {missing[0]}, which {self.request.curves} lacks: "
                 "give the curves that it was trained on, or train another with lamps train-policy"
             )
-        return tuple(task.of(names) for task in found if task.dataset in card.datasets)
+        return tuple(task.of(names) for task in found)
 
     def _known_tasks(self) -> tuple[Task, ...]:
         """What the policy was trained on.

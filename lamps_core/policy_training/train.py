@@ -13,10 +13,11 @@ import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lamps_core.curve_reader import read_curves, refuse_empty
 from lamps_core.errors import BadInput, no_such
 from lamps_core.files import make_folder, refuse_unwritable, write_json
 from lamps_core.fingerprints import curves_fingerprint
-from lamps_core.meta_dataset import read_tasks
+from lamps_core.meta_dataset import tasks_of
 from lamps_core.objectives import parse_objectives
 from lamps_core.policy_file import CARD, read_policy, write_policy
 from lamps_core.policy_training.algorithms import DEFAULT_ALGORITHM, algorithm
@@ -89,7 +90,7 @@ class Training:
             bounds=[one.column for one in request.objectives if one.bound is not None],
         )
         check_out(request.out)
-        self.tasks = _without(read_tasks(request.curves, request.objectives), request.exclude)
+        self.tasks = _tasks(request)
         self._warm_start = read_policy(request.warm_start) if request.warm_start else None
         self.folder = request.out.absolute().parent / f".{request.out.name}.training"
         self._identity = self._facts()
@@ -181,20 +182,22 @@ class Training:
         }
 
 
-def _without(tasks: tuple[Task, ...], exclude: tuple[str, ...]) -> tuple[Task, ...]:
-    """The tasks of the other datasets.
+def _tasks(request: TrainingRequest) -> tuple[Task, ...]:
+    """The tasks of the datasets that are not left out; what is wrong with one of the others is no matter.
 
     Raises:
-        BadInput: a dataset that is not there, or none is left.
+        BadInput: a dataset to leave out that is not there, or none is left; as `meta_dataset.read_tasks`.
     """
-    known = sorted({task.dataset for task in tasks})
-    for name in exclude:
+    table, place = read_curves(request.curves), str(request.curves)
+    refuse_empty(table, place)
+    known = sorted(table["dataset"].unique().to_pylist())
+    for name in request.exclude:
         if name not in known:
             raise no_such("--exclude-dataset", name, "dataset", known)
-    left = tuple(task for task in tasks if task.dataset not in exclude)
+    left = set(known) - set(request.exclude)
     if not left:
         raise BadInput("--exclude-dataset leaves no dataset to train on")
-    return left
+    return tasks_of(table, request.objectives, place=place, datasets=left)
 
 
 def _check_limits(request: TrainingRequest) -> None:

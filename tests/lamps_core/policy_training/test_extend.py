@@ -23,7 +23,7 @@ from lamps_core.policy_training.forecast import extend, when_complete
 from lamps_core.policy_training.pool_training import grown
 from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.replay import ReplayedSearch, replay
-from tests.meta_datasets import family_rows, write_meta_dataset
+from tests.meta_datasets import curve_rows, family_rows, write_meta_dataset
 
 if TYPE_CHECKING:
     from lamps_core.meta_dataset import Task
@@ -272,6 +272,13 @@ def test_what_does_not_fit_is_refused_before_anything_runs(
     policy = saved(tmp_path / "policy.zip", file)
     with pytest.raises(BadInput, match=complaint):
         Extension(request(made, policy, **changes))
+
+
+def test_a_dataset_begun_since_then_keeps_no_candidate_from_being_added(made: Made, tmp_path: Path) -> None:
+    begun = curve_rows("begun", NEW, losses=[2.0, 1.0], complete=False)
+    curves = write_meta_dataset(tmp_path / "curves", made.rows + begun)
+    policy = saved(tmp_path / "policy.zip", made.forecast)
+    assert Extension(request(made, policy, curves=curves)).run()["added"] == [NEW]
 
 
 def test_a_candidate_that_is_complete_nowhere_teaches_nothing(made: Made, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from lamps_core.policy_training.algorithms import algorithm, algorithms
 from lamps_core.policy_training.train import Training, TrainingRequest
 from lamps_core.progress import TrainingProgress, listening
 from lamps_core.replay import ReplayedSearch, replay
-from tests.meta_datasets import family_rows, write_meta_dataset
+from tests.meta_datasets import curve_rows, family_rows, write_failures, write_meta_dataset
 
 QUICK = {"rollout_steps": 16, "episodes_each": 2, "epochs": 2, "minibatch_size": 32, "widths": [8]}
 
@@ -70,6 +70,30 @@ def test_a_policy_is_written_searches_and_leaves_nothing_beside_it(
 
 def test_datasets_can_be_left_out(policy: PolicyFile) -> None:
     assert policy.card.datasets == ("dataset-0", "dataset-1", "dataset-3")
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Curves of which those of one dataset were begun, and none is complete."""
+    rows = [*family_rows(2, 4), *curve_rows("begun", "candidate-00", losses=[2.0, 1.0], complete=False)]
+    return write_meta_dataset(tmp_path_factory.mktemp("begun"), rows)
+
+
+def test_a_dataset_that_cannot_be_trained_on_can_be_left_out(begun: Path, tmp_path: Path) -> None:
+    request = TrainingRequest(curves=begun, out=tmp_path / "policy")
+    with pytest.raises(BadInput, match="dataset 'begun', seed 0: no curve is complete"):
+        Training(request)
+    tasks = Training(replace(request, exclude=("begun",))).tasks
+    assert [task.dataset for task in tasks] == ["dataset-0", "dataset-1"]
+    with pytest.raises(BadInput, match=r"no such dataset; .* \(there are begun, dataset-0, dataset-1\)"):
+        Training(replace(request, exclude=("began",)))
+
+
+def test_where_every_candidate_failed_no_dataset_that_is_left_out_is_blamed(tmp_path: Path) -> None:
+    failed = write_failures(tmp_path / "curves", ["a"])
+    for exclude in ((), ("d",)):
+        with pytest.raises(BadInput, match="holds no curve"):
+            Training(TrainingRequest(curves=failed, out=tmp_path / "policy", exclude=exclude))
 
 
 def test_a_loaded_policy_takes_its_candidates_in_any_order(policy: PolicyFile, curves: Path) -> None:
