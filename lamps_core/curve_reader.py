@@ -45,8 +45,8 @@ def read_curves(folder_or_file: Path) -> pa.Table:
     """Read and check learning curves; failed rows are left out (see `read_failures`).
 
     Takes files that hold only the required columns, in any order, in nested folders or in partitions
-    (`dataset=trec/model=...`), of types that can be converted without loss; other columns are left out, as
-    are files and folders whose name starts with `.` or `_`. NaN in an optional column is a null.
+    (`dataset=trec/model=...` below the folder), of types that can be converted without loss; other columns
+    are left out, as are files and folders whose name starts with `.` or `_`. NaN in an optional column is a null.
 
     Args:
         folder_or_file: a meta-dataset, or one file of it.
@@ -197,7 +197,7 @@ def _read(folder_or_file: Any) -> CurveRows:
             files = _files_to_read(folder_or_file)
             for path in files:
                 if path not in tables:
-                    gone = _read_into(tables, path) or gone
+                    gone = _read_into(tables, path, folder_or_file) or gone
         except FileNotFoundError as error:
             gone = error.filename or folder_or_file
         if gone is None:
@@ -207,10 +207,10 @@ def _read(folder_or_file: Any) -> CurveRows:
     )
 
 
-def _read_into(tables: dict[Any, pa.Table], path: Any) -> Any:
+def _read_into(tables: dict[Any, pa.Table], path: Any, given: Any) -> Any:
     """Add a file's table; the path if the file is gone."""
     try:
-        tables[path] = _read_file(path)
+        tables[path] = _read_file(path, given)
     except FileNotFoundError:
         return path
     return None
@@ -227,8 +227,8 @@ def _files_to_read(folder_or_file: Any) -> tuple[Any, ...]:
     return found
 
 
-def _read_file(path: Any) -> pa.Table:
-    """Every column of the schema as its type; a null may be anywhere yet."""
+def _read_file(path: Any, given: Any) -> pa.Table:
+    """Every column of the schema as its type, of a file of the folder or file given; a null may be anywhere yet."""
     try:
         with _opened(path) as file:
             _check_version(path, file.schema_arrow.metadata or {})
@@ -242,7 +242,7 @@ def _read_file(path: Any) -> pa.Table:
     except (pa.ArrowException, OSError) as error:
         raise BadInput(f"{path}: cannot be read as Parquet: {first_line(error)}") from None
     found = {name: table[name] for name in known}
-    for name, value in _partition(path).items():
+    for name, value in _partition(path, given).items():
         found.setdefault(name, pa.chunked_array([pa.repeat(pa.scalar(value, pa.string()), len(table))]))
     if missing := [name for name in _REQUIRED_COLUMNS if name not in found]:
         raise BadInput(f"{path}: required column {', '.join(missing)} is missing")
@@ -270,9 +270,13 @@ def _opened(path: Any) -> pq.ParquetFile:
     return pq.ParquetFile(path if is_local(path) else pa.BufferReader(path.read_bytes()))
 
 
-def _partition(path: Path) -> dict[str, str | None]:
-    """What the folders of a path say, as Hive and pyarrow write it: `dataset=trec/model=org%2Fname`."""
-    said = (part.partition("=") for part in path.absolute().parent.parts if "=" in part)
+def _partition(path: Any, given: Any) -> dict[str, str | None]:
+    """What the folders below the one given say, as Hive and pyarrow write it: `dataset=trec/model=org%2Fname`.
+
+    Of a file given by itself all folders above it count: nothing tells where its meta-dataset begins.
+    """
+    inside = path.absolute() if path == given else path.relative_to(given)
+    said = (part.partition("=") for part in inside.parent.parts if "=" in part)
     return {
         name: None if value == "__HIVE_DEFAULT_PARTITION__" else unquote(value)
         for name, _, value in said

@@ -262,6 +262,14 @@ def test_partitions_as_pyarrow_writes_them_are_read(tmp_path: Path) -> None:
     assert list(curves_by_key(read_curves(part))) == [keys[0]]
 
 
+def test_what_the_folders_above_a_meta_dataset_are_called_is_no_part_of_it(tmp_path: Path) -> None:
+    place = tmp_path / "gpus=8" / "status=x" / "curves"
+    save(place / "model=org%2Fmodel" / "a.parquet", pa.Table.from_pylist(curve()).drop_columns("model"))
+    read = read_curves(place)
+    assert set(read["model"].to_pylist()) == {KEY.model}
+    assert read["gpus"].null_count == read["status"].null_count == 4
+
+
 def test_a_curve_may_be_spread_over_files(tmp_path: Path) -> None:
     for index, row in enumerate(curve()[::-1]):
         save(tmp_path / f"{index}.parquet", [row])
