@@ -69,6 +69,21 @@ class PolicyCard:
     observation: int = OBSERVATION_VERSION
     lamps_version: str = __version__
 
+    def check_kind(self, kind: Kind, *, place: str) -> None:
+        """Raise if the card does not say of what kind the algorithm's policies are.
+
+        Args:
+            kind: that the algorithm trains.
+            place: what to call the policy.
+
+        Raises:
+            BadInput: it is of another kind.
+        """
+        if self.kind != kind:
+            raise BadInput(
+                f"{place}: its card is of kind {self.kind}, and {self.algorithm} trains {kind}: train it again"
+            )
+
     def check_fits(self, candidates: Sequence[str], objectives: Sequence[Objective], *, place: str) -> None:
         """Raise if the policy was not made for these candidates or objectives.
 

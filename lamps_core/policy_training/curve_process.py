@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lamps_core.meta_dataset import BoolArray, FloatArray, IntArray
 
 FACTORS = 3
+TERMS = 5  # with an amplitude and a length scale each
 HALF_WAY = 0.5  # progress from which errors are counted apart
 STAGES = 3  # only evaluated, begun, half-way
 FREEDOM = 20.0  # observations' worth of belief in the learned amplitudes
@@ -87,7 +88,7 @@ class CurveProcess:
         effect: (m, L + 1) of each candidate, shrunk towards 0.
         factors: (m, FACTORS) loadings.
         cost_scale: (1,) standard deviation of the logarithm of the expected cost of an epoch.
-        kernel: (5, 3) as `curve_learning.START`.
+        kernel: (TERMS, 3) as `curve_learning.START`.
         noise: (2,) as `curve_learning.START_NOISE`.
         errors: (STAGES, levels) quantiles of (complete value - mean) / deviation by stage.
     """
@@ -104,6 +105,24 @@ class CurveProcess:
     def arrays(self) -> dict[str, FloatArray]:
         """Everything learned, by name."""
         return {one.name: getattr(self, one.name) for one in fields(self)}
+
+    def shapes(self, candidates: int) -> dict[str, tuple[int, ...]]:
+        """What the shape of each array is to be, given as many entries and levels as there are.
+
+        Args:
+            candidates: m.
+        """
+        entries = max(2, self.progress.size)  # evaluated, and complete
+        return {
+            "progress": (entries,),
+            "profile": (entries,),
+            "effect": (candidates, entries),
+            "factors": (candidates, FACTORS),
+            "cost_scale": (1,),
+            "kernel": (TERMS, 3),
+            "noise": (2,),
+            "errors": (STAGES, max(1, self.errors.size // STAGES)),
+        }
 
     @one_thread()
     def forecast(

@@ -168,6 +168,7 @@ def _simulated(seed: int) -> Sequence[Task]:
 
 def load(file: PolicyFile, *, name: str, objectives: Sequence[Objective]) -> UniversalPolicy:
     """The policy of a file; see `algorithms.Load`."""
+    file.card.check_kind("universal", place=name)
     forecasters = {
         number: CurveForecaster(_networks(file, number, name), grows_with_size=grows)
         for number, grows in GROWS_WITH_SIZE.items()

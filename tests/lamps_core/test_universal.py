@@ -396,6 +396,12 @@ def test_weights_of_another_shape_are_refused(trained: PolicyFile) -> None:
             algorithm(UNIVERSAL).load(missing, name="broken")
 
 
+def test_a_card_of_another_kind_is_refused(trained: PolicyFile) -> None:
+    file = PolicyFile(replace(trained.card, kind="pool"), trained.weights)
+    with pytest.raises(BadInput, match="broken: its card is of kind pool, and universal trains universal"):
+        algorithm(UNIVERSAL).load(file, name="broken")
+
+
 def test_a_warm_start_is_refused(trained: PolicyFile) -> None:
     run = TrainingRun(settings=SMALL, warm_start=trained)
     with pytest.raises(BadInput, match="--warm-start is for distral, ppo, not for universal"):

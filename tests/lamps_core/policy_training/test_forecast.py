@@ -12,6 +12,7 @@ from lamps_core.objectives import parse_objectives
 from lamps_core.policies import load_policy
 from lamps_core.policies.forecast import Followed, ForecastPolicy
 from lamps_core.policy_file import PolicyFile, read_policy, write_policy
+from lamps_core.policy_training.curve_process import CurveProcess
 from lamps_core.policy_training.forecast import load, train
 from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.replay import ReplayedSearch, replay
@@ -167,6 +168,55 @@ def test_weights_of_something_else_are_refused(trained: PolicyFile) -> None:
     )
     with pytest.raises(BadInput, match="are not of its candidates"):
         load(fewer, name="mine")
+
+
+@pytest.mark.parametrize("number", ["test_loss", "curve_seconds"])
+@pytest.mark.parametrize("name", [one.name for one in dataclasses.fields(CurveProcess)])
+def test_an_array_of_any_other_shape_is_refused_before_a_step_is_decided(
+    trained: PolicyFile, number: str, name: str
+) -> None:
+    key = f"{number}.{name}"
+    array = trained.weights[key]
+    for other in (array[:-1], array[..., :-1], np.vstack([array, array]), array[..., :0], array.sum()):
+        if other.shape == array.shape:
+            continue
+        broken = dataclasses.replace(trained, weights={**trained.weights, key: np.array(other)})
+        with pytest.raises(BadInput, match=rf"^mine: its weights.*{number}.*: train it again$"):
+            load(broken, name="mine")
+
+
+def test_errors_of_another_number_of_levels_are_refused(trained: PolicyFile) -> None:
+    for number in ("test_loss", "train_seconds", "curve_seconds"):
+        fewer = {f"{number}.errors": trained.weights[f"{number}.errors"][:, :3]}
+        with pytest.raises(BadInput, match="count their errors at different numbers of levels"):
+            load(dataclasses.replace(trained, weights={**trained.weights, **fewer}), name="mine")
+
+
+def test_weights_in_single_precision_decide_as_well(tasks: tuple[Task, ...], trained: PolicyFile) -> None:
+    single = {name: array.astype(np.float32) for name, array in trained.weights.items()}
+    policy = load(dataclasses.replace(trained, weights=single), name="mine")
+    assert replay(tasks[0], policy).share[-1] == pytest.approx(1.0)
+
+
+def test_a_card_that_does_not_follow_an_objective_is_refused(trained: PolicyFile) -> None:
+    followed = {name: told for name, told in trained.card.network["followed"].items() if name != "test_loss"}
+    card = dataclasses.replace(trained.card, network={"followed": followed})
+    with pytest.raises(BadInput, match="mine: its card does not say how test_loss goes on: train it again"):
+        load(dataclasses.replace(trained, card=card), name="mine")
+
+
+def test_a_card_of_another_kind_is_refused(trained: PolicyFile) -> None:
+    card = dataclasses.replace(trained.card, kind="universal")
+    with pytest.raises(BadInput, match="mine: its card is of kind universal, and forecast trains pool"):
+        load(dataclasses.replace(trained, card=card), name="mine")
+
+
+def test_an_objective_that_changed_along_no_curve_is_known_from_the_first_row_on(tmp_path: Path) -> None:
+    rows = [{**row, "peak_memory_bytes": row["parameters"]} for row in family_rows(4, 8)]
+    objectives = parse_objectives("test_loss,peak_memory_bytes")
+    tasks = read_tasks(write_meta_dataset(tmp_path, rows), objectives)
+    policy = load(train(tasks[1:], seed=0, run=TrainingRun()), name="forecast")
+    assert replay(tasks[0], policy).share[-1] == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(("name", "sign"), [("train_seconds", 1.0), ("eval_rows_per_second", -1.0)])
