@@ -197,9 +197,9 @@ def _task(place: str, curves: list[Curve], objectives: tuple[Objective, ...]) ->
     unknown = complete[:, None] & np.isnan(values[np.arange(len(rows)), rows - 1])
     if unknown.any():
         candidate, objective = np.argwhere(unknown)[0]
+        along = values[candidate, : rows[candidate], objective]
         raise BadInput(
-            f"{place}, model {curves[candidate].key.model!r}, step {rows[candidate] - 1}: "
-            f"{objectives[objective].column} is null in a complete row, and an objective"
+            f"{place}, model {curves[candidate].key.model!r}, {_null_in(along, objectives[objective])}"
         )
     task = Task(
         dataset=curves[0].key.dataset,
@@ -219,6 +219,17 @@ def _task(place: str, curves: list[Curve], objectives: tuple[Objective, ...]) ->
     )
     _check_usable(place, task)
     return task
+
+
+def _null_in(along: FloatArray, objective: Objective) -> str:
+    """At which step of a complete curve an objective is null, in words, of its values after each step."""
+    if objective.aggregate == "last":
+        return f"step {len(along) - 1}: {objective.column} is null in a complete row, and an objective"
+    first = int(np.isnan(along).argmax())  # a null makes unknown whatever is counted from it on
+    counted = "summed" if objective.aggregate == "sum" else "the most"
+    return (
+        f"step {first}: {objective.column} is null, and an objective that is {counted} over a complete curve"
+    )
 
 
 def _check_usable(place: str, task: Task) -> None:

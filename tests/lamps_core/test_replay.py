@@ -281,6 +281,22 @@ def test_curves_that_cannot_be_searched_are_refused_by_name(
         read_tasks(tmp_path, objectives)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("objective", "said"),
+    [
+        ("cpu_seconds", "step 0: cpu_seconds is null, and an objective that is summed over a complete curve"),
+        ("peak_memory_bytes", "step 0: peak_memory_bytes is null, and an objective that is the most over a"),
+        ("accuracy", "step 2: accuracy is null in a complete row, and an objective"),
+    ],
+)
+def test_the_step_at_which_an_objective_is_null_is_named(tmp_path: Path, objective: str, said: str) -> None:
+    rows = curve_rows("d", "a", losses=[2.0, 1.5, 1.0]) + curve_rows("d", "b", losses=[2.0, 1.0, 0.9])
+    null_at = 2 if objective == "accuracy" else 0
+    told = [{**row, objective: None if row["step"] == null_at else 7} for row in rows]
+    with pytest.raises(BadInput, match=f"model 'a', {said}"):
+        read_tasks(write_meta_dataset(tmp_path, told), parse_objectives(f"test_loss,{objective}"))
+
+
 @pytest.mark.parametrize("failed", [True, False])
 def test_a_place_without_a_curve_is_refused_by_its_name(tmp_path: Path, failed: bool) -> None:
     write_failures(tmp_path, ["a", "b"] if failed else [])
