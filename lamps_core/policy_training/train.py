@@ -178,7 +178,7 @@ class Training:
             "objectives": [one.identity for one in self.request.objectives],
             "seed": self.request.seed,
             "settings": dict(self.request.settings),
-            "warm start": None if self._warm_start is None else self._warm_start.card.meta_dataset,
+            "warm start": None if self._warm_start is None else self._warm_start.digest(),
         }
 
 

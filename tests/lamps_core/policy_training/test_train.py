@@ -210,11 +210,8 @@ def test_a_place_that_is_taken_is_left_alone(curves: Path, tmp_path: Path) -> No
         Training(asked(curves, tmp_path / "policy.zip" / "policy"))
 
 
-def test_an_interrupted_training_goes_on_only_as_it_was_asked_for(
-    curves: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(training_run, "CHECKPOINT_SECONDS", 0.0)
-    request = asked(curves, tmp_path / "policy")
+def interrupted(request: TrainingRequest) -> None:
+    """A training that was given up at some time after its first checkpoint."""
 
     def interrupt(event: TrainingProgress) -> None:
         if event.share_done > 0.6:
@@ -223,6 +220,14 @@ def test_an_interrupted_training_goes_on_only_as_it_was_asked_for(
     training = Training(request)
     with pytest.raises(KeyboardInterrupt), listening(interrupt), training.opened():
         training.run()
+
+
+def test_an_interrupted_training_goes_on_only_as_it_was_asked_for(
+    curves: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_run, "CHECKPOINT_SECONDS", 0.0)
+    request = asked(curves, tmp_path / "policy")
+    interrupted(request)
     assert not (tmp_path / "policy").exists()
     larger = [row | {"parameters": 2 * row["parameters"]} for row in family_rows(4, 6)]
     sized = write_meta_dataset(tmp_path / "sized", larger)
@@ -234,6 +239,21 @@ def test_an_interrupted_training_goes_on_only_as_it_was_asked_for(
             Training(replace(request, **change))
     assert trained(replace(request, steps=300))["settings"]["environment_steps"] >= 300
     assert sorted(path.name for path in tmp_path.iterdir()) == ["policy", "sized"]
+
+
+def test_an_interrupted_training_goes_on_only_from_the_policy_that_it_began_with(
+    curves: Path, policy: PolicyFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_run, "CHECKPOINT_SECONDS", 0.0)
+    other = {name: array + 1 for name, array in policy.weights.items()}
+    write_policy(tmp_path / "first.zip", policy)
+    write_policy(tmp_path / "other.zip", replace(policy, weights=other))
+    request = asked(curves, tmp_path / "policy", warm_start=tmp_path / "first.zip")
+    interrupted(request)
+    with pytest.raises(BadInput, match="interrupted training with other warm start"):
+        Training(replace(request, warm_start=tmp_path / "other.zip"))
+    (tmp_path / "first.zip").rename(tmp_path / "moved.zip")
+    trained(replace(request, warm_start=tmp_path / "moved.zip"))
 
 
 def test_two_trainings_of_one_policy_do_not_mix(curves: Path, tmp_path: Path) -> None:
