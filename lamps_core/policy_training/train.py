@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.curve_reader import read_curves, refuse_empty
-from lamps_core.errors import BadInput, no_such
+from lamps_core.errors import BadInput, first_line, no_such
 from lamps_core.files import make_folder, refuse_unwritable, write_json
 from lamps_core.fingerprints import curves_fingerprint
 from lamps_core.meta_dataset import tasks_of
@@ -95,7 +95,7 @@ class Training:
         self.folder = request.out.absolute().parent / f".{request.out.name}.training"
         self._identity = self._facts()
         if (self.folder / CHECKPOINT).exists():
-            _check_same(self.folder, json.loads((self.folder / REQUEST).read_text()), self._identity)
+            _check_same(self.folder, _asked_before(self.folder), self._identity)
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
@@ -218,6 +218,24 @@ def check_out(out: Path) -> None:
     if out.is_file():
         raise BadInput(f"--out {out}: is there already: name another place, or delete it")
     refuse_unwritable(out.absolute().parent, f"--out {out}")
+
+
+def _asked_before(folder: Path) -> dict[str, Any]:
+    """What the interrupted training of a folder was asked for.
+
+    Raises:
+        BadInput: that is not on record, such as after a crash of the machine.
+    """
+    path = folder / REQUEST
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("it holds no JSON object")
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadInput(
+            f"{path} is missing or damaged ({first_line(error)}): delete the folder {folder}, or choose another --out"
+        ) from None
+    return found
 
 
 def _check_same(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:

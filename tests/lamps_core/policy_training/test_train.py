@@ -17,7 +17,7 @@ from lamps_core.objectives import parse_objectives
 from lamps_core.policy_file import PolicyFile, read_policy, write_policy
 from lamps_core.policy_training import training_run
 from lamps_core.policy_training.algorithms import algorithm, algorithms
-from lamps_core.policy_training.train import Training, TrainingRequest
+from lamps_core.policy_training.train import REQUEST, Training, TrainingRequest
 from lamps_core.progress import TrainingProgress, listening
 from lamps_core.replay import ReplayedSearch, replay
 from tests.meta_datasets import curve_rows, family_rows, write_failures, write_meta_dataset
@@ -254,6 +254,21 @@ def test_an_interrupted_training_goes_on_only_from_the_policy_that_it_began_with
         Training(replace(request, warm_start=tmp_path / "other.zip"))
     (tmp_path / "first.zip").rename(tmp_path / "moved.zip")
     trained(replace(request, warm_start=tmp_path / "moved.zip"))
+
+
+@pytest.mark.parametrize("told", ["", "{", "[]", None])
+def test_an_interrupted_training_that_lost_its_request_says_what_to_delete(
+    curves: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str | None
+) -> None:
+    monkeypatch.setattr(training_run, "CHECKPOINT_SECONDS", 0.0)
+    request = asked(curves, tmp_path / "policy")
+    interrupted(request)
+    folder = tmp_path / ".policy.training"
+    (folder / REQUEST).unlink()
+    if told is not None:
+        (folder / REQUEST).write_text(told)
+    with pytest.raises(BadInput, match=rf"{REQUEST}.* delete the folder {folder}, or choose another --out$"):
+        Training(request)
 
 
 def test_two_trainings_of_one_policy_do_not_mix(curves: Path, tmp_path: Path) -> None:
