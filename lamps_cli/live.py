@@ -247,28 +247,25 @@ def _front_table(front: tuple[dict[str, object], ...], rows: int) -> Table:
     return table
 
 
-def _finished_lines(before: SearchProgress | None, event: SearchProgress, seconds: float) -> list[Text]:
-    """One line for each step that ended since the event before."""
-    if before is None:
-        resumed = [f"{event.steps_done} steps on record"] if event.steps_done else []
-        return [Text(_line(name, event, seconds=seconds, failures=0)) for name in resumed]
-    finished = event.steps_done - before.steps_done  # the failed ones among them
-    if finished <= 0:
-        return []  # a step that left without a result is tried again
-    still = {(step.candidate, step.step) for step in event.running}
-    names = [
-        f"{displayable(step.candidate)} step {step.step}"
-        for step in before.running
-        if (step.candidate, step.step) not in still
+def _ended_lines(before: SearchProgress | None, event: SearchProgress, seconds: float) -> list[Text]:
+    """One line for each step that ended since the event before, and one for those of earlier runs."""
+    if before is None and not event.ended:
+        on_record = [f"{event.steps_done} steps on record"] if event.steps_done else []
+        return [_line(name, event, seconds=seconds) for name in on_record]
+    told = 0 if before is None else len(before.ended)
+    return [
+        _line(
+            f"{displayable(one.candidate)} step {one.step}",
+            event,
+            *["1 just failed"] * one.failed,
+            displayable(one.message),
+            seconds=seconds,
+        )
+        for one in event.ended[told:]
     ]
-    unseen = finished - len(names)
-    if unseen > 0:
-        names.append(f"{unseen} more" if names else f"{unseen} step{'s' * (unseen > 1)}")
-    failures = event.failed - before.failed
-    return [Text(_line(name, event, seconds=seconds, failures=failures)) for name in names]
 
 
-def _line(name: str, event: SearchProgress, *, seconds: float, failures: int) -> str:
+def _line(name: str, event: SearchProgress, *more: str, seconds: float) -> Text:
     share = f"{event.budget_share:.0%} of {displayable(event.budget_text)} spent"
     parts = [
         f"[{clock_time(seconds)}] {name}",
@@ -278,9 +275,7 @@ def _line(name: str, event: SearchProgress, *, seconds: float, failures: int) ->
     ]
     if event.expected:
         parts.append(f"expected: {event.expected}")
-    if failures > 0:
-        parts.append(f"{failures} just failed")
-    return " | ".join([*parts, displayable(event.message)] if event.message else parts)
+    return Text(" | ".join([*parts, *more]))
 
 
 def _is_number(value: object) -> bool:
@@ -298,4 +293,4 @@ def clock_time(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-SEARCH = View(_draw_search, _finished_lines)
+SEARCH = View(_draw_search, _ended_lines)

@@ -42,6 +42,23 @@ class RunningStep:
 
 
 @dataclass(frozen=True)
+class EndedStep:
+    """What came of a landmark step.
+
+    Attributes:
+        candidate: its name.
+        step: the landmark step.
+        failed: whether its candidate cannot go on.
+        message: the same and more, for a person.
+    """
+
+    candidate: str
+    step: int
+    failed: bool
+    message: str
+
+
+@dataclass(frozen=True)
 class SearchProgress:
     """A search at one moment.
 
@@ -57,7 +74,7 @@ class SearchProgress:
         complete: how many met their stopping criterion.
         failed: how many ended in an error.
         front: rows as in `result.json`'s front, the best of the first objective first.
-        message: what just happened, for a person; empty where nothing needs saying.
+        ended: the steps that ended in this run, oldest first; all but what runs and what it takes is as of the last.
         expected: what is still to be won, for a person; empty where that is unknown.
     """
 
@@ -72,8 +89,13 @@ class SearchProgress:
     complete: int
     failed: int
     front: tuple[dict[str, object], ...]
-    message: str = ""
+    ended: tuple[EndedStep, ...] = ()
     expected: str = ""
+
+    @property
+    def message(self) -> str:
+        """What just happened, for a person; empty where nothing needs saying."""
+        return self.ended[-1].message if self.ended else ""
 
 
 @dataclass(frozen=True)

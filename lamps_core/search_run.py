@@ -7,6 +7,7 @@ Everything of a search but what starts its steps: `ask` says what to run, a flow
 from __future__ import annotations
 
 import shutil
+import threading
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from lamps_core.files import drop_drafts, write_json
 from lamps_core.journal import JOURNAL, Journal
 from lamps_core.policies import load_forecaster, load_policy
 from lamps_core.prepared_data import save_prepared
-from lamps_core.progress import RunningStep, SearchProgress, listener, publish
+from lamps_core.progress import EndedStep, RunningStep, SearchProgress, listener, publish
 from lamps_core.report_words import duration, expected_gain
 from lamps_core.search import Action, CandidateState, Outcome, Search
 from lamps_core.search_request import check_request, policy_asked, search_identity
@@ -74,7 +75,7 @@ class SearchRun:
             landmarks=request.settings.landmarks,
         )
         self.slots = tuple(slots or device_slots(request.parallel))
-        self._message = ""
+        self._telling = threading.Lock()
         self._tested: dict[str, dict[str, Any]] = {}
         self._notices: list[str] = []
         self._budget_begun, self._spent_before = "", (0.0, 0)
@@ -125,8 +126,7 @@ class SearchRun:
         save_prepared(self.dataset, work / "data")
         for state in self.search.candidates.values():
             self._write_curve(state)
-        self._front_rows = self._teller.front_rows(self.search)
-        self._expected = self._expected_words()
+        self._standing = self._standing_after()
 
     def _retell(self, event: dict[str, Any]) -> None:
         """Take in one line of the journal."""
@@ -246,9 +246,7 @@ class SearchRun:
         with self._keeping():
             self._write_curve(state)
         self._track(state)
-        self._front_rows = self._teller.front_rows(self.search)
-        self._expected = self._expected_words()
-        self._message = describe(outcome)
+        self._standing = self._standing_after(*self._standing.ended, ended_step(outcome))
         self.publish()
 
     def seconds_of(self, action: Action) -> float:
@@ -272,26 +270,36 @@ class SearchRun:
 
     def progress(self) -> SearchProgress:
         """The state of the search now, for a display."""
-        search, running = self.search, dict(self.execution.running)
+        standing, running = self._standing, dict(self.execution.running)
         spent = self.execution.used_seconds()
+        return replace(
+            standing,
+            budget_share=self.search.budget.share(spent, standing.steps_done),
+            spent_seconds=spent,
+            running=tuple(
+                RunningStep(name, step, told["phase"], told["done"], told["total"], started)
+                for (_, name, _, step), (started, told) in running.items()
+            ),
+        )
+
+    def _standing_after(self, *ended: EndedStep) -> SearchProgress:
+        """What only an outcome changes, all of it at once: threads that publish meanwhile tell the one before."""
+        search = self.search
         states = list(search.candidates.values())
         return SearchProgress(
             dataset=self.dataset.name,
             policy=search.policy.name,
             budget_text=self.request.budget.text,
-            budget_share=search.budget.share(spent, search.steps),
-            spent_seconds=spent,
+            budget_share=search.budget.share(search.spent_seconds, search.steps),
+            spent_seconds=search.spent_seconds,
             steps_done=search.steps,
-            running=tuple(
-                RunningStep(name, step, told["phase"], told["done"], told["total"], started)
-                for (_, name, _, step), (started, told) in running.items()
-            ),
+            running=(),
             candidates=len(states),
             complete=sum(state.complete for state in states),
             failed=sum(state.error is not None for state in states),
-            front=self._front_rows,
-            message=self._message,
-            expected=self._expected,
+            front=self._teller.front_rows(search),
+            ended=ended,
+            expected=self._expected_words(),
         )
 
     def _expected_words(self) -> str:
@@ -299,9 +307,10 @@ class SearchRun:
         return "" if prospect is None else expected_gain(prospect.gain, prospect.seconds)
 
     def publish(self) -> None:
-        """Tell whoever listens how the search stands."""
+        """Tell whoever listens how the search stands; of several threads, none tells an older state after a newer."""
         if listener.get() is not None:
-            publish(self.progress())
+            with self._telling:
+                publish(self.progress())
 
     # --- the end ---------------------------------------------------------------------------------------
 
@@ -375,6 +384,11 @@ class SearchRun:
         for state in self.search.candidates.values():
             if state.complete and state.name not in front:
                 shutil.rmtree(self._step_request(state.name).checkpoint_folder, ignore_errors=True)
+
+
+def ended_step(outcome: Outcome) -> EndedStep:
+    """What came of a step, for a display."""
+    return EndedStep(outcome.candidate, outcome.step, outcome.kind == "failed", describe(outcome))
 
 
 def describe(outcome: Outcome) -> str:

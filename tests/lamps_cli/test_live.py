@@ -4,14 +4,24 @@ import io
 import subprocess
 import sys
 import threading
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from rich.console import Console
 from rich.live import _RefreshThread
 
 from lamps_cli.live import LiveDisplay
-from lamps_core.progress import RunningStep, SearchProgress, listener, publish
+from lamps_core.progress import EndedStep, RunningStep, SearchProgress, listener, listening, publish
+from lamps_core.search import Action, Outcome
+from lamps_core.search_run import SearchRun
+from tests.searches import STEPS_EACH, quick_request, steps_on_record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
 
 HOSTILE = "org/[bold red]model[/]\x1b[2J\u202e"
 SHOW_CURSOR = "\x1b[?25h"
@@ -30,21 +40,48 @@ def console(*, terminal: bool, height: int = 30) -> tuple[Console, io.StringIO]:
 
 
 def event(
-    done: int, *running: str, front: int = 0, failed: int = 0, message: str = "", name: str = "trec"
+    done: int,
+    *running: str,
+    front: int = 0,
+    failed: int = 0,
+    ended: Iterable[EndedStep] = (),
+    name: str = "trec",
 ) -> SearchProgress:
     rows = tuple(
         {"model": f"model-{rank:02}", "test_loss": 0.25, "path": "models/x"} for rank in range(front)
     )
     steps = tuple(RunningStep(candidate, 1, "train", 3, 10, 60.0) for candidate in running)
     return SearchProgress(
-        name, "cheapest", "40steps", done / 40, 81.2, done, steps, 16, 2, failed, rows, message
+        name, "cheapest", "40steps", done / 40, 81.2, done, steps, 16, 2, failed, rows, tuple(ended)
     )
+
+
+def ended(candidate: str, step: int = 1, *, failed: bool = False) -> EndedStep:
+    return EndedStep(
+        candidate, step, failed, f"{candidate} step {step} {'failed: ...' if failed else 'done'}"
+    )
+
+
+def run_side_by_side(run: SearchRun) -> None:
+    """What the flow does without its Prefect, as many steps at a time as there are slots."""
+    running: dict[Future[dict[str, Any]], Action] = {}
+    with ThreadPoolExecutor() as threads:
+        while True:
+            while (started := run.ask()) is not None:
+                running[threads.submit(copy_context().run, run.execution.run_step, started[1])] = started[0]
+            if not running:
+                return
+            future = next(iter(wait(running, return_when=FIRST_COMPLETED).done))
+            action = running.pop(future)
+            name, step, seconds = action.candidate, action.step, run.seconds_of(action)
+            record = future.result()
+            run.tell(Outcome(kind="step", candidate=name, step=step, seconds=seconds, record=record))
 
 
 def test_a_terminal_shows_budget_steps_counts_and_front() -> None:
     where, written = console(terminal=True)
     with LiveDisplay(where, clock=lambda: 65.0) as display:
-        display.update(event(10, "bert", "gpt", front=2, failed=1, message="bert was resumed"))
+        display.update(event(10, "bert", "gpt", front=2, failed=1, ended=[ended("t5", 8)]))
     shown = written.getvalue()
     for part in ("trec", "cheapest", "25% of 40steps", "81 s spent", "bert", "training", "0:05", "gpt"):
         assert part in shown
@@ -54,7 +91,7 @@ def test_a_terminal_shows_budget_steps_counts_and_front() -> None:
         "model-00",
         "model-01",
         "0.25",
-        "bert was resumed",
+        "t5 step 8 done",
     ):
         assert part in shown
 
@@ -102,39 +139,58 @@ def test_a_low_terminal_shows_as_much_of_the_front_as_fits() -> None:
 def test_hostile_names_are_shown_as_they_are_written_and_control_nothing(terminal: bool) -> None:
     where, written = console(terminal=terminal)
     with LiveDisplay(where) as display:
-        display.update(event(0, HOSTILE, name=HOSTILE, message=HOSTILE))
-        display.update(event(1, name=HOSTILE, message=HOSTILE))
+        display.update(event(0, HOSTILE, name=HOSTILE))
+        display.update(event(1, name=HOSTILE, ended=[ended(HOSTILE)]))
     shown = written.getvalue()
     assert "org/[bold red]model[/]\ufffd[2J\ufffd" in shown
     assert "\x1b[2J" not in shown
     assert "\u202e" not in shown
 
 
-def test_without_a_terminal_each_finished_step_is_one_plain_line() -> None:
+def test_without_a_terminal_each_step_that_ended_is_one_plain_line() -> None:
     where, written = console(terminal=False)
+    bert, gpt, t5 = ended("bert"), ended("gpt", failed=True), ended("t5", 0)
     with LiveDisplay(where, clock=lambda: 0.0) as display:
         display.update(event(0, "bert", "gpt"))
         assert written.getvalue() == ""
         display.update(event(0, "bert", "gpt"))
-        display.update(event(1, "gpt", front=1))
-        display.update(event(1, "gpt", "bert", front=1))
-        display.update(event(2, "bert", front=1, failed=1))
+        display.update(event(0, "gpt"))  # bert has left its worker, and is not told yet
+        display.update(event(1, "gpt", front=1, ended=[bert]))
+        display.update(event(1, "gpt", "bert", front=1, ended=[bert]))
+        display.update(event(3, "bert", front=1, failed=1, ended=[bert, gpt, t5]))
     lines = written.getvalue().splitlines()
+    two = "8% of 40steps spent | 3 steps, 2 complete, 1 failed | 1 on the front"
     assert lines == [
-        "[0:00] bert step 1 | 2% of 40steps spent | 1 steps, 2 complete, 0 failed | 1 on the front",
-        "[0:00] gpt step 1 | 5% of 40steps spent | 2 steps, 2 complete, 1 failed | 1 on the front"
-        " | 1 just failed",
+        "[0:00] bert step 1 | 2% of 40steps spent | 1 steps, 2 complete, 0 failed | 1 on the front"
+        " | bert step 1 done",
+        f"[0:00] gpt step 1 | {two} | 1 just failed | gpt step 1 failed: ...",
+        f"[0:00] t5 step 0 | {two} | t5 step 0 done",
     ]
     assert all(letter.isprintable() for line in lines for letter in line)
 
 
-def test_without_a_terminal_a_failed_step_not_seen_running_is_one_line() -> None:
+def test_without_a_terminal_steps_side_by_side_are_each_told_once_by_their_names(
+    topics_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     where, written = console(terminal=False)
-    with LiveDisplay(where) as display:
-        display.update(event(0))
-        display.update(event(1, failed=1))
-    assert written.getvalue().count("\n") == 1
-    assert "1 step |" in written.getvalue()
+    request = quick_request(topics_csv, tmp_path / "out", parallel=2)
+    with LiveDisplay(where) as display, listening(display.update), SearchRun(request) as run:
+        told = run.search.tell
+
+        def tell(outcome: Outcome) -> None:
+            told(outcome)
+            run.publish()  # as the thread of the other step may, before all that follows from the outcome is known
+
+        monkeypatch.setattr(run.search, "tell", tell)
+        run_side_by_side(run)
+    lines = [line.partition("] ")[2].split(" | ") for line in written.getvalue().splitlines()]
+    assert [parts[-1].partition(":")[0] for parts in lines] == [parts[0] for parts in lines]
+    assert [parts[0] for parts in lines] == [
+        f"{name} step {step}" for name, step in steps_on_record(tmp_path / "out")
+    ]
+    assert [parts[2].partition(" ")[0] for parts in lines] == [
+        str(1 + index) for index in range(2 * STEPS_EACH)
+    ]
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -142,7 +198,7 @@ def test_without_a_budget_no_share_of_it_is_shown(terminal: bool) -> None:
     where, written = console(terminal=terminal)
     with LiveDisplay(where) as display:
         display.update(replace(event(0, "bert"), budget_text="unlimited", budget_share=0.0))
-        display.update(replace(event(1), budget_text="unlimited", budget_share=0.0))
+        display.update(replace(event(1, ended=[ended("bert")]), budget_text="unlimited", budget_share=0.0))
     assert "no budget" in written.getvalue()
     assert "unlimited" not in written.getvalue()
     assert "%" not in written.getvalue()
@@ -154,7 +210,8 @@ def test_what_is_still_to_be_won_is_shown_and_auto_is_no_share_of_anything(termi
     auto = {"budget_text": "auto", "budget_share": 0.0}
     with LiveDisplay(where) as display:
         display.update(replace(event(0, "bert"), **auto))  # type: ignore[arg-type]
-        display.update(replace(event(1), expected="3 % more in the next 2 min", **auto))  # type: ignore[arg-type]
+        one = event(1, ended=[ended("bert")])
+        display.update(replace(one, expected="3 % more in the next 2 min", **auto))  # type: ignore[arg-type]
     assert "expected: 3 % more in the next 2 min" in written.getvalue()
     assert "budget auto" in written.getvalue()
     assert "0%" not in written.getvalue()
@@ -185,7 +242,7 @@ def test_dumb_terminals_and_ci_get_plain_lines(
     where, written = console(terminal=True)
     with LiveDisplay(where) as display:
         display.update(event(0, "bert"))
-        display.update(event(1))
+        display.update(event(1, ended=[ended("bert")]))
     assert written.getvalue().count("\n") == 1
     assert "\x1b[?25l" not in written.getvalue()
 
