@@ -163,7 +163,7 @@ def _record_of(result: Row, rows: list[Row], told: Told, *, finished: bool) -> S
         dataset=str(result.get("dataset", "")),
         finished=finished,
         objectives=objectives,
-        candidates=_join(result, rows, objectives),
+        candidates=_join(result, rows, _spent(told, rows), objectives),
         front=tuple(front),
         failed=tuple(result.get("failed") or []),
         result=result,
@@ -209,17 +209,21 @@ def _by_model(rows: Iterable[Row]) -> dict[str, list[Row]]:
     return curves
 
 
-def _spent_by_model(rows: Iterable[Row]) -> dict[str, float]:
+def _spent(told: Told, rows: Iterable[Row]) -> dict[str, float]:
+    """Seconds by candidate: the journal knows of failed steps and lost attempts, which are in no curve."""
+    costs = [(one.candidate, one.seconds) for one in told.outcomes] or [
+        (str(row["model"]), row["step_seconds"] or 0.0) for row in rows
+    ]
     spent: dict[str, float] = {}
-    for row in rows:
-        name = str(row["model"])
-        spent[name] = spent.get(name, 0.0) + (row["step_seconds"] or 0.0)
+    for name, seconds in costs:
+        spent[name] = spent.get(name, 0.0) + seconds
     return spent
 
 
-def _join(result: Row, rows: list[Row], objectives: tuple[str, ...]) -> tuple[CandidateRecord, ...]:
+def _join(
+    result: Row, rows: list[Row], spent: dict[str, float], objectives: tuple[str, ...]
+) -> tuple[CandidateRecord, ...]:
     curves = _by_model(rows)
-    spent = _spent_by_model(rows)
     told = {str(row["model"]): row for row in result.get("candidates") or []}
     front = {str(row["model"]): row for row in result.get("front") or []}
     failed = {str(row["model"]) for row in result.get("failed") or []}
@@ -227,8 +231,8 @@ def _join(result: Row, rows: list[Row], objectives: tuple[str, ...]) -> tuple[Ca
     for name in dict.fromkeys([*front, *told, *curves, *sorted(failed)]):
         # The front's rows may hold the test split's figures: what is compared stands in the candidates' rows.
         about = front.get(name, {}) | told.get(name, {})
-        about = {"spent_seconds": spent.get(name, 0.0)} | about
         about |= {"on_front": name in front, "failed": name in failed}
+        about["spent_seconds"] = spent.get(name, 0.0)
         records.append(_record(name, about, curves.get(name, []), objectives))
     return tuple(sorted(records, key=lambda record: _rank(record, objectives)))
 

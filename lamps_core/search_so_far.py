@@ -106,10 +106,7 @@ def _replayed(told: Told) -> Search:
 
 def _result_so_far(journal: Told, search: Search) -> Row:
     header, told = journal.header, search_told(search)
-    spent = dict.fromkeys(search.candidates, 0.0)
-    for outcome in journal.outcomes:
-        spent[outcome.candidate] += outcome.seconds
-    candidates = {row["model"]: row | {"spent_seconds": spent[row["model"]]} for row in told["candidates"]}
+    candidates = {row["model"]: row for row in told["candidates"]}
     front = [state.rows[-1] | candidates[state.name] for state in search.front()]
     if header["selection"] != "test":
         front = [
@@ -127,6 +124,5 @@ def _result_so_far(journal: Told, search: Search) -> Row:
             "config": header["settings"],
             "hypervolume": search.hypervolume(),
             "front": front,
-            "candidates": list(candidates.values()),
         }
     )

@@ -275,6 +275,17 @@ def test_an_unfinished_search_is_reported_as_it_was_asked_for(tmp_path: Path) ->
         assert part in text
 
 
+def test_what_a_failed_candidate_and_lost_attempts_took_is_told_of_a_finished_search_as_well(
+    tmp_path: Path,
+) -> None:
+    search_folder(tmp_path, ["good", "slow"])
+    steps = outcomes([*curve("good", [2.0, 1.5, 1.0], complete=True), *curve("slow", [2.0])])
+    steps[1]["seconds"] += 7.0  # of an attempt that died
+    journal_folder(tmp_path, *steps, lost("failed", "too-big", 100.0, "does not fit"))
+    spent = {item.name: item.spent_seconds for item in read_search(tmp_path).candidates}
+    assert spent == {"good": 1.0 + 9.0 + 3.0, "slow": 1.0, "too-big": 100.0}
+
+
 def test_an_unfinished_search_says_which_split_of_its_own_decides(tmp_path: Path) -> None:
     steps = outcomes(curve("good", [2.0, 1.0], complete=True))
     tested = {"event": "tested", "candidate": "good", "measured": {"test_loss": 7.25, "accuracy": 0.5}}
