@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 
@@ -36,6 +37,7 @@ def main() -> NoReturn:
     logging.raiseExceptions = bool(os.environ.get("LAMPS_DEBUG"))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        _check_encoding(sys.argv[1:])
         code = cli.main(standalone_mode=False, prog_name="lamps") or 0
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
@@ -59,6 +61,20 @@ def main() -> NoReturn:
         code = _fail(f"{type(error).__name__}: {error} (LAMPS_DEBUG=1 shows where)", 1)
     _say_no_more()
     sys.exit(code)
+
+
+def _check_encoding(words: list[str]) -> None:
+    """Refuse bytes that are no text: neither the journal, in JSON, nor Prefect's server takes them.
+
+    Raises:
+        BadInput: a word that is not UTF-8.
+    """
+    for before, word in pairwise(["lamps", *words]):
+        shown = word.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        if shown != word:
+            raise BadInput(
+                f"'{shown}' after {before} is not UTF-8: write it in UTF-8, and rename the file if it is called so"
+            )
 
 
 def _say_no_more() -> None:

@@ -66,6 +66,7 @@ DATASETS = _each(
         "name with an escape sequence": ("\x1b[31mred.csv", "\\x1b[31mred.csv: no such file"),
         "name with an emoji": ("\N{PILE OF POO}.csv", "\N{PILE OF POO}.csv: no such file"),
         "name too long": (LONG + ".csv", "File name too long"),
+        "name that is not UTF-8": ("donn\udce9es.csv", "'donn\\xe9es.csv' after --dataset is not UTF-8"),
     },
 )  # fmt: skip
 COLUMNS = [
@@ -174,6 +175,7 @@ PLACES = [
             "out that leads to itself": ("{here}/loop.csv", "loop.csv"),
             "out with other files": ("{here}/pickled", "is not empty and holds no search"),
             "out with too long a name": ("{here}/" + LONG, "File name too long"),
+            "out that is not UTF-8": ("{here}/r\udce9sult", "r\\xe9sult' after --out is not UTF-8"),
             "out of a later version": ("{here}/later", "upgrade LAMPS"),
             "out with a journal that is no JSON": ("{here}/torn", "line 3 is damaged"),
             "out with a journal nested too deep": ("{here}/deep", "line 2 is damaged"),
@@ -249,6 +251,7 @@ COMMANDS = [
         "--methods is empty",
     ),
     Case("report of nothing", ["report", "nowhere"], "holds neither a search nor learning curves"),
+    Case("report of what is not UTF-8", ["report", "--json", "r\udce9sult"], "'r\\xe9sult' after --json"),
     Case("report without a folder", ["report"], "Missing argument 'FOLDER'"),
     Case("report of a result that is no JSON", ["report", "{here}/result"], "result.json"),
     Case("report of a result nested too deep", ["report", "{here}/deep-result"], "result.json"),
