@@ -28,7 +28,7 @@ class Budget:
     """A limit on a search; what is None does not limit it.
 
     Attributes:
-        text: as the user gave it, without blanks around; `unlimited` where none was given.
+        text: as the user gave it, in small letters, without blanks around; `unlimited` where none was given.
         seconds: of steps, summed over all of them, attempts that died included.
         steps: landmark steps, zero-shot evaluations included.
         stop: what `auto` stops by.
@@ -100,7 +100,7 @@ def parse_budget(
         return Budget(UNLIMITED)
     limits = [_parse(part, text, gpu_hour_price) for part in parts if part != AUTO]
     return Budget(
-        text.strip(),
+        text.strip().lower(),
         seconds=min((limit.seconds for limit in limits if limit.seconds is not None), default=None),
         steps=min((limit.steps for limit in limits if limit.steps is not None), default=None),
         stop=stop if AUTO in parts else None,

@@ -28,7 +28,7 @@ from lamps_core.stopping import STOP_BELOW, parse_stop_rule
     ],
 )
 def test_a_duration_is_the_sum_of_its_parts(text: str, seconds: float) -> None:
-    assert parse_budget(text) == Budget(text.strip(), seconds=seconds, steps=None)
+    assert parse_budget(text) == Budget(text.strip().lower(), seconds=seconds, steps=None)
 
 
 @pytest.mark.parametrize(("text", "steps"), [("40steps", 40), ("1step", 1), ("7 steps", 7)])
@@ -56,6 +56,7 @@ def test_auto_stops_by_its_threshold_and_beside_it_stand_limits_of_which_the_fir
     assert not several.exhausted(3599, 39)
     assert parse_budget("2h,40steps").stop is None
     assert parse_budget(" 60s ").text == "60s"
+    assert parse_budget(" Auto") == plain
 
 
 @pytest.mark.parametrize(
