@@ -133,10 +133,17 @@ def _same_search(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) ->
     if found.get("version") != VERSION:
         raise BadInput(version_trouble(folder, found.get("version"), VERSION, "choose another --out"))
     untold = _LATER_KEYS - found.keys()
-    different = [key for key in wanted if key not in untold and found.get(key) != wanted[key]]
+    different = [key for key in wanted if key not in untold and not _same(found.get(key), wanted[key])]
     if different:
         told = _difference(found, wanted, different)
         raise BadInput(f"{folder} holds another search ({told}): choose another --out")
+
+
+def _same(was: Any, now: Any) -> bool:
+    """Whether two values say the same; what a journal of another version lacks was not set."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        return all(was.get(name) == now.get(name) for name in {**was, **now})
+    return bool(was == now)
 
 
 def _difference(found: dict[str, Any], wanted: dict[str, Any], different: list[str]) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from multiprocessing.connection import Connection
 
-HEADER = {
+HEADER: dict[str, Any] = {
     "policy_weights": "ab12",
     "dataset": "topics",
     "models": ["a", "b"],
@@ -139,6 +139,17 @@ def test_a_journal_of_another_search_is_refused_by_what_differs(
     with pytest.raises(BadInput, match=said):
         Journal(path, {**HEADER, **{key: value for key, value in change.items() if key != "version"}})
     assert path.read_bytes() == before
+
+
+def test_a_setting_that_another_version_did_not_know_and_that_is_not_set_makes_no_other_search(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    write(path, [{"event": "first"}])
+    with Journal(path, HEADER | {"settings": HEADER["settings"] | {"warmup": None}}) as journal:
+        assert journal.events == [{"event": "first"}]
+    with pytest.raises(BadInput, match=r"\(warmup was null, now 3\)"):
+        Journal(path, HEADER | {"settings": HEADER["settings"] | {"warmup": 3}})
 
 
 def test_a_refused_journal_is_let_go_of(tmp_path: Path) -> None:
