@@ -65,7 +65,8 @@ def evaluate(
         policies: Folders, zips or hub ids of trained policies, with commas.
         folds: Which datasets are held out: loo, each one in its turn.
         repeats: Of each fold; each has a seed of its own.
-        objectives: What to minimise, with commas: columns of the curves, or dollars (training seconds x GPUs x price).
+        objectives: What to minimise, six at most, with commas: columns of the curves, or dollars (training seconds x
+            GPUs x price).
         bounds: Upper bounds of objectives such as train_seconds=3600, with commas.
         seed: Of the first repeat; each further one has the next.
         train_seconds: Seconds that distral or ppo are trained at most in each fold and repeat; None for no limit.

@@ -90,7 +90,8 @@ def search(
         budget: When to stop: 90s, 2h, 40steps, $50, auto or several, such as auto,2h; None for no limit.
         stop_below: Budget auto stops below so much more expected: 1% in as long again, or 1%/h in an hour of steps.
         gpu_hour_price: Dollars for an hour of a GPU, for a budget in dollars and the objective dollars.
-        objectives: What to minimise, with commas: columns of the curves, or dollars (training seconds x GPUs x price).
+        objectives: What to minimise, six at most, with commas: columns of the curves, or dollars (training seconds x
+            GPUs x price).
         bounds: Upper bounds of objectives such as train_seconds=3600, with commas.
         selection_split: validation, or a share such as 0.1, to leave the test split alone until the end.
         max_train_rows: Stratified cap on the training rows; None for all.

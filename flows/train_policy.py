@@ -53,7 +53,8 @@ def train_policy(
         exclude_datasets: Datasets to leave out, with commas.
         steps: Environment steps of distral or ppo; None for the algorithm's default.
         seconds: Longest training of distral or ppo; None for no limit.
-        objectives: What to minimise, with commas: columns of the curves, or dollars (training seconds x GPUs x price).
+        objectives: What to minimise, six at most, with commas: columns of the curves, or dollars (training seconds x
+            GPUs x price).
         bounds: Upper bounds of objectives such as train_seconds=3600, with commas; not of universal, which takes any.
         gpu_hour_price: Dollars for an hour of a GPU, for the objective dollars.
         seed: Fixes the weights that the training begins with, and all that it draws.

@@ -45,8 +45,9 @@ def objective_options(command: Any) -> Any:
         "--objectives",
         default="test_loss,train_seconds",
         show_default=True,
-        help="What is best, with commas: test_loss, accuracy, macro_f1, train_seconds, parameters, peak_memory_bytes, "
-        "eval_rows_per_second, dollars (training seconds x GPUs x price) ...; see docs/objectives.md.",
+        help="What is best, six at most, with commas: test_loss, accuracy, macro_f1, train_seconds, "
+        "parameters, peak_memory_bytes, eval_rows_per_second, dollars (training seconds x GPUs x price) ...; see "
+        "docs/objectives.md.",
     )(command)
 
 

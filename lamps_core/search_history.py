@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lamps_core.front import hypervolume
+from lamps_core.front import hypervolume_gain
 from lamps_core.objectives import turned
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ def history(search: SearchRecord) -> tuple[Moment, ...]:
         completed = outcome.record is not None and bool(outcome.record["complete"])
         point = worth.get(outcome.candidate) if completed else None
         if point is not None and reference is not None:
+            volume += hypervolume_gain(point, held, reference)
             held.append(point)
-            volume = hypervolume(held, reference)
         moments.append(
             Moment(
                 spent_seconds=spent,

@@ -128,6 +128,11 @@ NUMBERS = [
     Case("empty objectives", ["--objectives", ""], "objective"),
     Case("unknown objective", ["--objectives", "test_loss,speed"], "'speed' cannot be an objective"),
     Case("objective twice", ["--objectives", "test_loss,test_loss"], "given twice"),
+    Case(
+        "too many objectives",
+        ["--objectives", "test_loss,accuracy,macro_f1,train_seconds,parameters,dollars,cpu_seconds"],
+        "7 objectives are too many",
+    ),
     Case("bound without a number", ["--bound", "parameters"], "bound 'parameters' is not understood"),
     Case("bound on no objective", ["--bound", "accuracy=0.5"], "is on no objective"),
     Case("bound that is not a number", ["--bound", "parameters=nan"], "needs a finite number"),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.curves import MEASURED_COLUMNS
 from lamps_core.errors import BadInput
-from lamps_core.objectives import OBJECTIVES, Objective, parse_objectives
+from lamps_core.objectives import MOST_OBJECTIVES, OBJECTIVES, Objective, parse_objectives
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -43,7 +43,7 @@ def test_by_default_loss_and_training_time_are_minimised() -> None:
 
 
 def test_every_measured_column_and_dollars_can_be_an_objective_with_the_direction_of_its_kind() -> None:
-    objectives = parse_objectives(EVERY_COLUMN)
+    objectives = [one(column) for column in EVERY_COLUMN.split(",")]
     assert ",".join(objective.column for objective in objectives) == EVERY_COLUMN
     maximised = {objective.column for objective in objectives if objective.maximise}
     assert maximised == {"accuracy", "macro_f1", "eval_rows_per_second"}
@@ -55,7 +55,7 @@ def test_every_measured_column_and_dollars_can_be_an_objective_with_the_directio
 
 
 def test_only_costs_and_constants_can_never_recover_from_a_bound() -> None:
-    monotone = {objective.column for objective in parse_objectives(EVERY_COLUMN) if objective.monotone}
+    monotone = {column for column in EVERY_COLUMN.split(",") if one(column).monotone}
     costs = {"train_seconds", "step_seconds", "train_flops", "cpu_seconds", "dollars"}
     assert monotone == costs | {"peak_memory_bytes", "parameters"}
 
@@ -116,6 +116,13 @@ def test_a_column_that_holds_no_measured_number_is_refused_with_those_that_do(na
 def test_an_objective_named_twice_is_refused() -> None:
     with pytest.raises(BadInput, match="'test_loss' is given twice"):
         parse_objectives("test_loss, test_loss")
+
+
+def test_more_objectives_than_a_hypervolume_is_counted_in_are_refused() -> None:
+    columns = EVERY_COLUMN.split(",")
+    assert len(parse_objectives(",".join(columns[:MOST_OBJECTIVES]))) == MOST_OBJECTIVES
+    with pytest.raises(BadInput, match=r"^7 objectives are too many.*: name 6 at most$"):
+        parse_objectives(",".join(columns[: MOST_OBJECTIVES + 1]))
 
 
 @pytest.mark.parametrize("text", ["", " ", ",", " , "])
