@@ -160,7 +160,7 @@ def run_campaign(request: CampaignRequest, parameters: Mapping[str, Any]) -> dic
     # Closed also where it is not entered: the folder may be another's, or the disk too small.
     with contextlib.closing(engine), run.opened(engine.machine()), engine:
         crash_dead_runs(run.request.curves)  # the folder is ours: whoever had it is gone
-        run.note(f"{run.campaign.left} curves to go on with, {engine.slots()} slots")
+        run.note(f"{run.left_in_words()}, {engine.slots()} slots")
         progress = ProgressArtifact(f"curves of {run.request.curves}", percent=run.share_done())
         run_steps(run, engine, progress)
         progress.finish()

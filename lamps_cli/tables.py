@@ -147,7 +147,9 @@ def print_evaluation(result: dict[str, Any]) -> None:
         spread = ("\n".join(part for part in row[cell] if part) for cell in ("reduction", "oracle", "regret"))
         table.add_row(_text(row["name"]), *spread, *(row[cell] for cell in cells))
     console.print(table)
-    for line in (*result["words"], *(f"note: {notice}" for notice in result["notices"])):
+    made = sorted({row["source"] for row in result["datasets"]} - {"measured"})
+    notices = [*result["notices"], *(f"curves here are {source}, not measured" for source in made)]
+    for line in (*result["words"], *(f"note: {notice}" for notice in notices)):
         _say(console, line)
     _say(console, f"report: {result['report']}")
 

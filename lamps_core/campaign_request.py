@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.budget import GPU_HOUR_PRICE
@@ -74,6 +75,8 @@ def loaded(named: NamedRequest) -> TextDataset:
         dataset = load_text_dataset(named.request)
     except BadInput as error:
         name, told = named.name or named.request.dataset, str(error)
+        if named.name is not None and Path(name).exists():
+            told += f"; for the file or folder of that name, write ./{name}"
         raise BadInput(told if told.startswith(f"{name}: ") else f"{name}: {told}") from error
     return dataset if named.name is None else dataclasses.replace(dataset, name=named.name)
 

@@ -35,6 +35,7 @@ from lamps_core.errors import BadInput
 from lamps_core.files import safe_name
 from lamps_core.prepared_data import load_prepared, save_prepared
 from lamps_core.progress import CampaignProgress, RunningStep, listener, publish
+from lamps_core.report_words import counted
 from lamps_core.settings import DEFAULT_LEARNING_RATE
 from lamps_core.shared_work import drop_checkpoint, newest_shared_step, push_data
 from lamps_core.steps import StepRequest
@@ -273,6 +274,7 @@ class CampaignRun:
                 write_record(self.request.curves, self._record)  # after: of a work folder that can be used
                 for pair, reason in plan.unfit:
                     self._fail(pair, reason, seconds=0.0)
+            self._planned = plan.pairs
             planned = {pair.key for pair in plan.pairs}
             self._earlier = {
                 key: state.failure
@@ -406,6 +408,13 @@ class CampaignRun:
         }
         self._store.fail(row)
         self._failed[pair.key] = row
+
+    def left_in_words(self) -> str:
+        """How many curves are not done yet, and which of them are made again."""
+        anew = sum(pair.anew for pair in self._planned)
+        told = f"{counted(len(self._planned), 'curve')} to run"
+        work = self._work_root(self._record.work)
+        return told + (f", {anew} again from step 0: {work} lacks their checkpoints" if anew else "")
 
     def note(self, message: str | None) -> None:
         """Say what the campaign begins with or waits for, once; None where there is nothing to say."""

@@ -81,7 +81,8 @@ def headline(result: Row) -> str:
     if not feasible:
         return "Nothing but references was asked for"
     best = max(feasible, key=lambda row: float(row["reduction_at_0.98"]))
-    return f"{best['method']} is quickest: {best['reduction_at_0.98']:.1%} less than an exhaustive search"
+    trained = " (trained on some of these datasets)" if best["seen"] or best.get("unseen") else ""
+    return f"{best['method']} is quickest: {best['reduction_at_0.98']:.1%} less than an exhaustive search{trained}"
 
 
 def _summary(result: Row) -> str:

@@ -226,7 +226,18 @@ def _firsts(rows: Sequence[Row]) -> str:
         return ""
     apart = [name for name in dict.fromkeys(row["method"] for row in rows) if name in REFERENCES]
     told = f" ({' and '.join(apart)} apart)" if apart else ""
-    return f"First to 98 % of the hypervolume{told}: {'; '.join(parts)}."
+    return f"First to 98 % of the hypervolume{told}: {'; '.join([*parts, *_left_out(rows)])}."
+
+
+def _left_out(rows: Sequence[Row]) -> list[str]:
+    """Who is not in the race where it was trained."""
+    seen: dict[str, set[str]] = {}
+    for row in rows:
+        if row.get("seen"):
+            seen.setdefault(row["method"], set()).add(row["dataset"])
+    return [
+        f"{method} is left out on the {len(found)} that it was trained on" for method, found in seen.items()
+    ]
 
 
 def _against_bars(rows: Sequence[Row], method: str) -> list[str]:
@@ -236,7 +247,9 @@ def _against_bars(rows: Sequence[Row], method: str) -> list[str]:
         both = [methods for methods in means if bar in methods]
         if both:
             faster = sum(methods[method] < methods[bar] for methods in both)
-            parts.append(f"faster than {bar} on {faster} of {counted(len(both), 'dataset')}")
+            alike = sum(methods[method] == methods[bar] for methods in both)
+            even = f", as fast on {alike}" if alike else ""
+            parts.append(f"faster than {bar} on {faster} of {counted(len(both), 'dataset')}{even}")
     return [f"{method} is {' and '.join(parts)}."] if parts else []
 
 

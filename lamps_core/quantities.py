@@ -66,13 +66,17 @@ def number(name: str, value: Any) -> str:
 
 
 def beside_bound(name: str, value: float, bound: float) -> str:
-    """A value and its bound as `number` writes them, with more digits where they would read the same.
+    """A value and its bound as `number` writes them, with more digits where they would read the same, or as 0.
 
     >>> beside_bound("train_seconds", 1.24, 1.5), beside_bound("train_seconds", 0.0178, 0.0)
     ('1.2, bound 1.5', '0.01780, bound 0')
+    >>> beside_bound("train_seconds", 0.1, 0.01)
+    '0.1000, bound 0.01'
     """
     digits, found = 4, (number(name, value), number(name, bound))
-    while found[0] == found[1] and value != bound:
+    lost = bound != 0.0 and found[1] == number(name, 0.0)
+    while (found[0] == found[1] and value != bound) or lost:
+        lost = False
         found = f"{value:#.{digits}g}", f"{bound:.{digits}g}"
         digits += 1
     return ", bound ".join(found)

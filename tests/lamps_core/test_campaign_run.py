@@ -85,11 +85,16 @@ def test_a_step_that_was_committed_and_lost_its_row_is_not_trained_again(
     )  # its times too: it is the same run
 
 
-def test_a_curve_without_its_checkpoint_is_made_again(topics_csv: Path, tmp_path: Path) -> None:
+def test_a_curve_without_its_checkpoint_is_made_again_and_that_is_said(
+    topics_csv: Path, tmp_path: Path
+) -> None:
     request = request_of(topics_csv, tmp_path / "curves")
-    run_steps(request, limit=3)
-    shutil.rmtree(tmp_path / "curves" / ".lamps" / "work")
-    assert run_steps(request).steps == STEPS_EACH
+    assert run_steps(request, limit=3).left_in_words() == "1 curve to run"
+    work = tmp_path / "curves" / ".lamps" / "work"
+    shutil.rmtree(work)
+    run = run_steps(request)
+    assert run.left_in_words() == f"1 curve to run, 1 again from step 0: {work} lacks their checkpoints"
+    assert run.steps == STEPS_EACH
 
 
 def test_a_curve_that_is_made_again_is_told_to_trackers_as_a_run_of_its_own(

@@ -147,6 +147,9 @@ def test_means_are_over_all_folds_and_told_without_the_seen_ones_as_well() -> No
     assert (q["reduction_at_0.98"], q["seen"], q["unseen"]) == (pytest.approx(0.98), True, None)
     assert first_on(rows) == {"p": ["y"]}
     told = in_words(rows, learned=["p"], gpu_hour_price=1.0)
+    assert told[0].endswith(
+        "p is left out on the 1 that it was trained on; q is left out on the 1 that it was trained on."
+    )
     assert any("1 of 2 datasets that p was not trained on, it takes 40.0% less" in line for line in told)
 
 
