@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,6 +27,8 @@ from tests.searches import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+
+HELD_SECONDS = 5.0  # in which a step is sent to a free worker
 
 pytestmark = pytest.mark.usefixtures("on_the_server")
 
@@ -87,11 +90,12 @@ def test_a_killed_worker_is_retried_and_the_curves_are_as_if_it_had_lived(
     killed: list[int] = []
 
     def kill_once(told: CampaignProgress) -> None:
-        """Once two steps are told, the worker of the running one, which is found here as the only one."""
+        """Once two steps are told, the only worker: it is held until the third has been sent to it."""
         if told.steps_done == 2 and not killed:
             (worker,) = eventually(lambda: workers_of(os.getpid()), what="a worker")
             killed.append(worker.pid)
-            os.kill(worker.pid, signal.SIGKILL)
+            os.kill(worker.pid, signal.SIGSTOP)
+            threading.Timer(HELD_SECONDS, os.kill, (worker.pid, signal.SIGKILL)).start()
 
     token = listener.set(kill_once)
     try:
