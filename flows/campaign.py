@@ -158,9 +158,9 @@ def run_campaign(request: CampaignRequest, parameters: Mapping[str, Any]) -> dic
     names = ("engine", "scheduler", "parallel", "step_timeout", "hub_token_block")
     engine = engine_of(slots_of=run.id, **{name: parameters[name] for name in names})
     # Closed also where it is not entered: the folder may be another's, or the disk too small.
-    with contextlib.closing(engine), run.opened(engine.machine()), engine:
+    with contextlib.closing(engine), run.opened(engine.machine()) as plan, engine:
         crash_dead_runs(run.request.curves)  # the folder is ours: whoever had it is gone
-        run.note(f"{run.left_in_words()}, {engine.slots()} slots")
+        run.note(f"{run.left_in_words(plan)}, {engine.slots()} slots")
         progress = ProgressArtifact(f"curves of {run.request.curves}", percent=run.share_done())
         run_steps(run, engine, progress)
         progress.finish()

@@ -19,7 +19,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from lamps_core import execution
 from lamps_core.campaign_plan import Machine
 from lamps_core.devices import devices_here
-from lamps_core.errors import BadInput, Interrupted, LampsError
+from lamps_core.errors import BadInput, Interrupted, LampsError, first_line
 from lamps_core.worker_pool import campaign_slots, check_parallel, check_step_timeout
 from tasks.landmark_step import SLOT, fine_tune_step
 
@@ -181,9 +181,8 @@ class DaskEngine:
         try:
             self._client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError) as error:  # OSError is a timeout or a refused connection, too
-            told = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise LampsError(
-                f"no Dask scheduler answers at {scheduler} ({told}): start one with dask scheduler, "
+                f"no Dask scheduler answers at {scheduler} ({first_line(error)}): start one with dask scheduler, "
                 "or correct --scheduler"
             ) from error
 

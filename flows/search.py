@@ -36,6 +36,8 @@ from tasks.secrets import choose_hub_token
 if TYPE_CHECKING:
     from prefect.futures import PrefectFuture
 
+    from lamps_core.progress import SearchProgress
+
 MOST_PARALLEL = 64
 
 
@@ -130,7 +132,7 @@ def search(
         _run_steps(run, progress)
         _export_front(run)
         result = run.finish()
-        progress.finish(description=_expected(run))
+        progress.finish(description=_expected(run.progress()))
         show_table(front_table(result), key="lamps-front", description="Front of the search")
     if len(result["failed"]) == len(result["candidates"]):
         raise LampsError(f"every candidate failed; the first: {result['failed'][0]['error']}")
@@ -216,12 +218,12 @@ def _run_steps(run: SearchRun, progress: ProgressArtifact) -> None:
         if run.search.running == 0:
             break
         run.tell(_outcome(run, *finished.get()))
-        progress.update(100 * run.progress().budget_share, description=_expected(run))
+        now = run.progress()
+        progress.update(100 * now.budget_share, description=_expected(now))
 
 
-def _expected(run: SearchRun) -> str:
+def _expected(now: SearchProgress) -> str:
     """Whose budget it is and, where it is known, what is still to be won."""
-    now = run.progress()
     return f"budget of {now.dataset}" + (f"; expected: {now.expected}" if now.expected else "")
 
 

@@ -174,9 +174,11 @@ class CampaignRun:
             return
         for key in self._states:
             pair = self._missing(key)
+            if pair is None or not pair.anew:
+                continue
             with storage_failures(before):
                 there = newest_shared_step(_checkpoints(before, key)) is not None
-            if there and pair is not None and pair.anew:
+            if there:
                 raise BadInput(
                     f"--work {self.request.work}: the checkpoint of {_named(key)} is in {before} and not in {now}: "
                     "leave --work out, or move the one folder to the other"
@@ -274,7 +276,6 @@ class CampaignRun:
                 write_record(self.request.curves, self._record)  # after: of a work folder that can be used
                 for pair, reason in plan.unfit:
                     self._fail(pair, reason, seconds=0.0)
-            self._planned = plan.pairs
             planned = {pair.key for pair in plan.pairs}
             self._earlier = {
                 key: state.failure
@@ -409,10 +410,10 @@ class CampaignRun:
         self._store.fail(row)
         self._failed[pair.key] = row
 
-    def left_in_words(self) -> str:
-        """How many curves are not done yet, and which of them are made again."""
-        anew = sum(pair.anew for pair in self._planned)
-        told = f"{counted(len(self._planned), 'curve')} to run"
+    def left_in_words(self, plan: CampaignPlan) -> str:
+        """How many curves a plan has left to run, and how many of them are made again."""
+        anew = sum(pair.anew for pair in plan.pairs)
+        told = f"{counted(len(plan.pairs), 'curve')} to run"
         work = self._work_root(self._record.work)
         return told + (f", {anew} again from step 0: {work} lacks their checkpoints" if anew else "")
 

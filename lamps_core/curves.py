@@ -91,9 +91,8 @@ _SPLIT_WORD = re.compile(
 )
 # A file of this name holds a whole curve that is about to take the place of its steps (see `curve_store`).
 COMPACTING = ".compacting-"
-STEP_FILE = re.compile(
-    r"([^/]+)/(?:step-\d+|failed)\.parquet"
-)  # of a curve that grows, in a folder of its name
+# Of a step of a curve that grows, in a folder of the curve's name.
+STEP_FILE = re.compile(r"([^/]+)/(?:step-\d+|failed)\.parquet")
 _FILE, _ROW = "__file", "__row"  # where a row came from, carried along for messages
 
 

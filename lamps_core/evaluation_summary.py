@@ -211,10 +211,11 @@ def in_words(rows: Sequence[Row], *, learned: Iterable[str], gpu_hour_price: flo
         learned: methods that were trained, on the other datasets or elsewhere.
         gpu_hour_price: dollars.
     """
+    summary = summarise(rows, gpu_hour_price=gpu_hour_price)
     told = [_firsts(rows)]
     told += [line for method in learned for line in _against_bars(rows, method)]
-    told += [_without_seen(row) for row in summarise(rows, gpu_hour_price=gpu_hour_price)]
-    told += [_dollars(rows, gpu_hour_price)]
+    told += [_without_seen(row) for row in summary]
+    told += [_dollars(rows, summary, gpu_hour_price)]
     return [line for line in told if line]
 
 
@@ -265,17 +266,17 @@ def _without_seen(summary: Row) -> str:
     )
 
 
-def _dollars(rows: Sequence[Row], price: float) -> str:
+def _dollars(rows: Sequence[Row], summary: Sequence[Row], price: float) -> str:
     """The paper's sentence (Section 6.2): what the dearest dataset costs, searched whole and by the best method."""
     means = mean_seconds(rows)
     everything = {
         dataset: float(np.mean([row["exhaustive_seconds"] for row in rows if row["dataset"] == dataset]))
         for dataset in means
     }
-    summary = [row for row in summarise(rows, gpu_hour_price=price) if row["method"] not in REFERENCES]
-    if not means or not summary:
+    feasible = [row for row in summary if row["method"] not in REFERENCES]
+    if not means or not feasible:
         return ""
-    best = max(summary, key=lambda row: float(row["reduction_at_0.98"]))["method"]
+    best = max(feasible, key=lambda row: float(row["reduction_at_0.98"]))["method"]
     judged = [dataset for dataset in means if best in means[dataset]]
     if not judged:
         return ""

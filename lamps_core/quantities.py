@@ -73,10 +73,9 @@ def beside_bound(name: str, value: float, bound: float) -> str:
     >>> beside_bound("train_seconds", 0.1, 0.01)
     '0.1000, bound 0.01'
     """
-    digits, found = 4, (number(name, value), number(name, bound))
-    lost = bound != 0.0 and found[1] == number(name, 0.0)
-    while (found[0] == found[1] and value != bound) or lost:
-        lost = False
+    digits, zero = 4, number(name, 0.0)
+    found = number(name, value), number(name, bound)
+    while (found[0] == found[1] and value != bound) or (found[1] == zero and bound != 0.0):
         found = f"{value:#.{digits}g}", f"{bound:.{digits}g}"
         digits += 1
     return ", bound ".join(found)
