@@ -112,8 +112,8 @@ def small_datasets(folder: Path, count: int) -> str:
 def measure(seconds: float, steps: int, folder: Path) -> None:
     """Run one campaign and print what it did."""
     from prefect import flow
-    from prefect.artifacts import create_progress_artifact
 
+    from flows.artifacts import ProgressArtifact
     from flows.campaign import campaign_request, run_steps
     from flows.engines import LocalEngine
     from lamps_core import execution
@@ -133,10 +133,10 @@ def measure(seconds: float, steps: int, folder: Path) -> None:
     @flow(name="campaign-scale", persist_result=False)
     def scale() -> tuple[Simulated, int]:
         run = CampaignRun(request)
-        engine, simulated = LocalEngine(run.id, parallel=SLOTS), Simulated(seconds)
+        engine, simulated = LocalEngine(run.survey.id, parallel=SLOTS), Simulated(seconds)
         with run.opened(engine.machine()), engine:
-            execution.register(run.id, simulated)  # type: ignore[arg-type]
-            run_steps(run, engine, create_progress_artifact(0.0))
+            execution.register(run.survey.id, simulated)  # type: ignore[arg-type]
+            run_steps(run, engine, ProgressArtifact("the campaign"))
         if failed := run.result()["failed"]:
             raise SystemExit(f"{len(failed)} pairs failed; the first: {failed[0]['error']}")
         return simulated, run.steps

@@ -11,18 +11,19 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal
 
 from prefect import flow
-from prefect.context import FlowRunContext
 
 from flows.artifacts import ProgressArtifact, show_table
 from flows.dead_runs import crash_dead_runs
 from flows.engines import Engine, engine_of
 from flows.form import Positive, Price
+from flows.task_states import forget_ended_tasks
 from lamps_core.budget import GPU_HOUR_PRICE, check_price
 from lamps_core.campaign_request import CampaignRequest
 from lamps_core.campaign_run import CampaignRun
 from lamps_core.errors import Interrupted, LampsError, StorageFailed
 from lamps_core.hub_access import check_push
 from lamps_core.registry import dataset_requests
+from lamps_core.report_words import counted
 from lamps_core.settings import FineTuningSettings
 from lamps_core.tracking import parse_trackers
 from tasks.hub import with_push
@@ -156,12 +157,12 @@ def run_campaign(request: CampaignRequest, parameters: Mapping[str, Any]) -> dic
     """
     run = CampaignRun(request)
     names = ("engine", "scheduler", "parallel", "step_timeout", "hub_token_block")
-    engine = engine_of(slots_of=run.id, **{name: parameters[name] for name in names})
+    engine = engine_of(slots_of=run.survey.id, **{name: parameters[name] for name in names})
     # Closed also where it is not entered: the folder may be another's, or the disk too small.
     with contextlib.closing(engine), run.opened(engine.machine()) as plan, engine:
-        crash_dead_runs(run.request.curves)  # the folder is ours: whoever had it is gone
-        run.note(f"{run.left_in_words(plan)}, {engine.slots()} slots")
-        progress = ProgressArtifact(f"curves of {run.request.curves}", percent=run.share_done())
+        crash_dead_runs(request.curves)  # the folder is ours: whoever had it is gone
+        run.note(f"{run.survey.left_in_words(plan)}, {counted(engine.slots(), 'slot')}")
+        progress = ProgressArtifact(f"curves of {request.curves}", percent=run.share_done())
         run_steps(run, engine, progress)
         progress.finish()
     result = run.finish()
@@ -190,16 +191,8 @@ def run_steps(run: CampaignRun, engine: Engine, progress: ProgressArtifact) -> N
             continue
         del flying[pair.key]
         _tell(run, engine, pair, request, future)
-        _forget_results()
+        forget_ended_tasks()
         progress.update(run.share_done())
-
-
-def _forget_results() -> None:
-    """Let go of the states of ended tasks: Prefect keeps them, 6 kB a step, to say which task fed which. None did."""
-    context = FlowRunContext.get()
-    if context is not None:
-        context.run_results.clear()
-        context.task_run_assets.clear()
 
 
 def _waits_for(asked: int, there: int) -> str | None:
@@ -240,7 +233,7 @@ def outcome_table(result: dict[str, Any]) -> str:
     """What a campaign came to, as Markdown."""
     lines = [
         f"{result['complete']} of {result['pairs']} curves complete, {len(result['failed'])} failed; "
-        f"{result['steps']} steps run, {result['spent_seconds']:.0f} s spent.",
+        f"{counted(result['steps'], 'step')} run, {result['spent_seconds']:.0f} s spent.",
     ]
     if result["failed"]:
         lines += ["", "| dataset | model | step | why |", "| --- | --- | --- | --- |"]

@@ -10,15 +10,16 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal
 
 from prefect import flow
-from prefect.context import FlowRunContext
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.artifacts import ProgressArtifact, show_table
 from flows.dead_runs import crash_dead_runs
 from flows.form import Positive, Price, listed
+from flows.task_states import forget_ended_tasks
 from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.errors import BadInput, Interrupted, LampsError, StorageFailed
-from lamps_core.evaluation_run import EvaluationRequest, EvaluationRun
+from lamps_core.evaluation_request import EvaluationRequest
+from lamps_core.evaluation_run import EvaluationRun
 from lamps_core.evaluation_unit import TrainingLimits
 from lamps_core.evaluation_worker import UnitWorkers, register, unregister
 from lamps_core.hub_download import curves_to_read
@@ -136,7 +137,7 @@ def _run_units(run: EvaluationRun, progress: ProgressArtifact) -> None:
             if not run.running:
                 return
             _tell(run, *finished.get())
-            _forget_results()
+            forget_ended_tasks()
             progress.update(run.share_done)
     finally:
         unregister(name)
@@ -158,14 +159,6 @@ def _tell(run: EvaluationRun, key: str, future: PrefectFuture[dict[str, Any]]) -
         )
         return
     run.tell(key, part)
-
-
-def _forget_results() -> None:
-    """Let go of the states of ended tasks: Prefect keeps each, with its trajectories."""
-    context = FlowRunContext.get()
-    if context is not None:
-        context.run_results.clear()
-        context.task_run_assets.clear()
 
 
 def summary_table(result: dict[str, Any]) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from lamps_core.campaign_plan import Machine
     from lamps_core.campaign_request import CampaignRequest
-    from lamps_core.campaign_run import CampaignRun
+    from lamps_core.campaign_survey import CampaignSurvey
 
 PLAN_SECONDS = 15.0  # that --plan waits for a worker of a Dask cluster
 ENGINE_CHOICE = ("engine", "scheduler", "parallel", "step_timeout")
@@ -144,10 +144,10 @@ def _run(
 
 def _print_plan(request: CampaignRequest, parameters: dict[str, Any], *, as_json: bool) -> None:
     from lamps_cli.tables import print_plan
-    from lamps_core.campaign_run import CampaignRun
+    from lamps_core.campaign_survey import CampaignSurvey
 
-    run = CampaignRun(request, plan_only=True)
-    told = run.plan_in_full(_machine(run, parameters, wait_seconds=PLAN_SECONDS))
+    survey = CampaignSurvey(request, plan_only=True)
+    told = survey.plan_in_full(_machine(survey, parameters, wait_seconds=PLAN_SECONDS))
     if as_json:
         print(json.dumps(told, indent=2))
     else:
@@ -156,18 +156,20 @@ def _print_plan(request: CampaignRequest, parameters: dict[str, Any], *, as_json
 
 def _check(request: CampaignRequest, parameters: dict[str, Any]) -> None:
     """Make every complaint about the input."""
-    from lamps_core.campaign_run import CampaignRun
+    from lamps_core.campaign_survey import CampaignSurvey
 
-    run = CampaignRun(request)
-    run.refuse_in_use()
-    run.plan(_machine(run, parameters)).check_disk(run.local_work())
+    survey = CampaignSurvey(request)
+    survey.refuse_in_use()
+    survey.plan(_machine(survey, parameters)).check_disk(survey.work.local())
 
 
-def _machine(run: CampaignRun, parameters: dict[str, Any], *, wait_seconds: float = math.inf) -> Machine:
+def _machine(
+    survey: CampaignSurvey, parameters: dict[str, Any], *, wait_seconds: float = math.inf
+) -> Machine:
     """What the engine that was asked for runs on.
 
     Args:
-        run: of the campaign.
+        survey: of the campaign.
         parameters: as given on the command line.
         wait_seconds: for a worker of a Dask cluster: a run may stand before it in a queue, a plan is wanted now.
     """
@@ -176,7 +178,7 @@ def _machine(run: CampaignRun, parameters: dict[str, Any], *, wait_seconds: floa
     from flows.engines import engine_of
 
     chosen = {name: parameters[name] for name in ENGINE_CHOICE}
-    with closing(engine_of(slots_of=run.id, **chosen)) as engine:
+    with closing(engine_of(slots_of=survey.id, **chosen)) as engine:
         return engine.machine(wait_seconds=wait_seconds)
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lamps_cli.live import LiveDisplay, Moment, View, bar, clock_time, message_line, running_table
-from lamps_core.report_words import displayable
+from lamps_core.report_words import counted, displayable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -39,7 +39,8 @@ def _draw(event: CampaignProgress, at: Moment) -> RenderableType:
     if event.running:
         parts.append(running_table(event.running[:room], at.now))
     counts = Text(
-        f"{event.steps_done} steps \u00b7 {event.slots} slots \u00b7 {event.complete} complete", no_wrap=True
+        f"{counted(event.steps_done, 'step')} \u00b7 {counted(event.slots, 'slot')} \u00b7 {event.complete} complete",
+        no_wrap=True,
     )
     if event.failed:
         counts.append(f" \u00b7 {event.failed} failed", style="red")

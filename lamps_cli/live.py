@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lamps_core.quantities import UNKNOWN, number
-from lamps_core.report_words import displayable
+from lamps_core.report_words import counted, displayable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -221,7 +221,8 @@ def running_table(running: tuple[RunningStep, ...], now: float) -> Table:
 
 def _counts(event: SearchProgress, *, hidden: int) -> Text:
     text = Text(
-        f"{event.steps_done} steps · {event.complete} of {event.candidates} candidates complete", no_wrap=True
+        f"{counted(event.steps_done, 'step')} · {event.complete} of {event.candidates} candidates complete",
+        no_wrap=True,
     )
     if event.failed:
         text.append(f" · {event.failed} failed", style="red")
@@ -250,7 +251,7 @@ def _front_table(front: tuple[dict[str, object], ...], rows: int) -> Table:
 def _ended_lines(before: SearchProgress | None, event: SearchProgress, seconds: float) -> list[Text]:
     """One line for each step that ended since the event before, and one for those of earlier runs."""
     if before is None and not event.ended:
-        on_record = [f"{event.steps_done} steps on record"] if event.steps_done else []
+        on_record = [f"{counted(event.steps_done, 'step')} on record"] if event.steps_done else []
         return [_line(name, event, seconds=seconds) for name in on_record]
     told = 0 if before is None else len(before.ended)
     return [
@@ -270,7 +271,7 @@ def _line(name: str, event: SearchProgress, *more: str, seconds: float) -> Text:
     parts = [
         f"[{clock_time(seconds)}] {name}",
         _NO_LIMIT.get(event.budget_text, share),
-        f"{event.steps_done} steps, {event.complete} complete, {event.failed} failed",
+        f"{counted(event.steps_done, 'step')}, {event.complete} complete, {event.failed} failed",
         f"{len(event.front)} on the front",
     ]
     if event.expected:

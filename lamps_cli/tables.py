@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lamps_core.quantities import beside_bound, number
-from lamps_core.report_words import displayable, expected_gain
+from lamps_core.report_words import counted, displayable, expected_gain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -37,8 +37,8 @@ def print_search(result: dict[str, Any], out: Path) -> None:
     complete = sum(row["complete"] for row in result["candidates"])
     _say(
         console,
-        f"{result['dataset']}: {result['steps']} steps, {result['spent_seconds']:.1f} s spent, {complete} of "
-        f"{len(result['candidates'])} candidates complete, decided on: {result['selection']}",
+        f"{result['dataset']}: {counted(result['steps'], 'step')}, {result['spent_seconds']:.1f} s spent, "
+        f"{complete} of {len(result['candidates'])} candidates complete, decided on: {result['selection']}",
     )
     for row in result["candidates"]:
         if row.get("beyond"):
@@ -116,7 +116,7 @@ def print_campaign(result: dict[str, Any]) -> None:
     _say(
         console,
         f"{result['complete']} of {result['pairs']} curves complete, {len(result['failed'])} failed; "
-        f"{result['steps']} steps run, {result['spent_seconds']:.1f} s spent",
+        f"{counted(result['steps'], 'step')} run, {result['spent_seconds']:.1f} s spent",
     )
     _say(console, f"curves: {result['curves']}")
     if "report" in result:

@@ -3,11 +3,14 @@
 Does not know what is done already, what it costs, nor how it is run.
 """
 
+# os.path says no where pathlib raises: a name too long for a file.
+# ruff: noqa: PTH110
+
 from __future__ import annotations
 
 import dataclasses
+import os.path
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.budget import GPU_HOUR_PRICE
@@ -75,7 +78,7 @@ def loaded(named: NamedRequest) -> TextDataset:
         dataset = load_text_dataset(named.request)
     except BadInput as error:
         name, told = named.name or named.request.dataset, str(error)
-        if named.name is not None and Path(name).exists():
+        if named.name is not None and os.path.exists(name):
             told += f"; for the file or folder of that name, write ./{name}"
         raise BadInput(told if told.startswith(f"{name}: ") else f"{name}: {told}") from error
     return dataset if named.name is None else dataclasses.replace(dataset, name=named.name)

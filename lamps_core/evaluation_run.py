@@ -10,18 +10,17 @@ import contextlib
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lamps_core import __version__
-from lamps_core.budget import GPU_HOUR_PRICE, check_price
 from lamps_core.campaign_folder import locked
 from lamps_core.errors import BadInput, LampsError, StorageFailed
 from lamps_core.evaluation_methods import contenders
 from lamps_core.evaluation_record import RESULT, write_evaluation
 from lamps_core.evaluation_report import write_pages
+from lamps_core.evaluation_request import check_costs, check_limits, check_request
 from lamps_core.evaluation_summary import KEY, ORACLE, ORACLE_SECONDS, in_words, summarise
-from lamps_core.evaluation_unit import TrainingLimits, Unit
+from lamps_core.evaluation_unit import Unit
 from lamps_core.files import write_json
 from lamps_core.fingerprints import curves_fingerprint, objectives_fingerprint
 from lamps_core.meta_dataset import read_tasks
@@ -29,44 +28,14 @@ from lamps_core.progress import EvaluationProgress, publish
 from lamps_core.report_words import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from lamps_core.evaluation_methods import Contender
-    from lamps_core.meta_dataset import Task
-    from lamps_core.objectives import Objective
+    from lamps_core.evaluation_request import EvaluationRequest
 
 PARTS = ".parts"
 Row = dict[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationRequest:
-    """What is compared, on which curves.
-
-    Attributes:
-        curves: folder of the meta-dataset.
-        out: folder of the results.
-        objectives: what is minimised.
-        methods: names, `untrained`, `all`; none for every untrained one and the default algorithm.
-        policies: paths of trained policies.
-        repeats: of each fold.
-        seed: of repeat 0; repeat r has `seed + r`.
-        limits: of a training.
-        gpu_hour_price: dollars.
-        parallel: units at once; None for one a core.
-    """
-
-    curves: Path
-    out: Path
-    objectives: tuple[Objective, ...]
-    methods: tuple[str, ...] = ()
-    policies: tuple[str, ...] = ()
-    repeats: int = 5
-    seed: int = 0
-    limits: TrainingLimits = field(default_factory=TrainingLimits)
-    gpu_hour_price: float = GPU_HOUR_PRICE
-    parallel: int | None = None
 
 
 class EvaluationRun:
@@ -78,12 +47,12 @@ class EvaluationRun:
         Raises:
             BadInput: names what cannot be used and how to mend it.
         """
-        _check(request)
+        check_request(request)
         self.request = request
         self.tasks = read_tasks(request.curves, request.objectives)
-        _check_costs(self.tasks)
+        check_costs(self.tasks)
         self.contenders, self.notices = contenders(request.methods, request.policies, self.tasks)
-        _check_limits(request.limits, self.contenders)
+        check_limits(request.limits, self.contenders)
         self.fingerprint = curves_fingerprint(self.tasks)
         self.parallel = request.parallel or len(os.sched_getaffinity(0))
         self._refuse_another()
@@ -113,6 +82,8 @@ class EvaluationRun:
             if path.exists():
                 about = json.loads(path.read_text(encoding="utf-8"))
                 wanted = self._about()
+                if not isinstance(about, dict):
+                    raise ValueError("no record of an evaluation")
                 changed = [word for word in wanted if about.get(word) != wanted[word]]
                 if changed:
                     raise BadInput(
@@ -353,44 +324,3 @@ def _on_record(done: int, units: int, damaged: int) -> str:
     if damaged:
         told.append(f"{counted(damaged, 'damaged record')} done again")
     return "; ".join(told)
-
-
-def _check(request: EvaluationRequest) -> None:
-    """What can be said before the curves are read."""
-    for option, number in (("--repeats", request.repeats), ("--parallel", request.parallel)):
-        if number is not None and number < 1:
-            raise BadInput(f"{option} must be at least 1, not {number}")
-    if not 0 <= request.seed < 2**31:
-        raise BadInput(f"--seed must be between 0 and {2**31 - 1}, not {request.seed}")
-    seconds, steps = request.limits.seconds, request.limits.steps
-    if seconds is not None and not 0 < seconds < float("inf"):
-        raise BadInput(f"--train-seconds must be more than zero, not {seconds:g}")
-    if steps is not None and steps < 1:
-        raise BadInput(f"--train-steps must be at least 1, not {steps}")
-    check_price(request.gpu_hour_price)
-    if ":/" in str(request.curves):  # pathlib makes one slash of two
-        raise BadInput(
-            "lamps evaluate reads a folder of this host: copy the curves here first, such as with aws s3 sync"
-        )
-
-
-def _check_limits(limits: TrainingLimits, compared: Sequence[Contender]) -> None:
-    """Refuse a limit of trainings of which there are none."""
-    from lamps_core.policy_training.algorithms import algorithm, takers
-
-    trained = [algorithm(one.name) for one in compared if one.kind == "trained"]
-    for option, value in asdict(limits).items():
-        if value is not None and not any(option in one.takes for one in trained):
-            raise BadInput(
-                f"--train-{option} is for {takers(option)}, none of which is compared: leave it out, "
-                "or name one with --methods"
-            )
-
-
-def _check_costs(tasks: tuple[Task, ...]) -> None:
-    for task in tasks:
-        if not task.exhaustive_seconds > 0.0:
-            raise BadInput(
-                f"dataset {task.dataset!r}, seed {task.seed}: step_seconds are all 0: without costs nothing "
-                "can be compared"
-            )

@@ -6,11 +6,13 @@ from __future__ import annotations
 def duration(seconds: float) -> str:
     """Write a time the way a person would say it.
 
-    >>> duration(81.2), duration(5400), duration(0.5)
-    ('1 min 21 s', '1 h 30 min', '0.5 s')
+    >>> duration(81.2), duration(5400), duration(59.7), duration(0.5), duration(0.04)
+    ('1 min 21 s', '1 h 30 min', '1 min', '0.5 s', '40 ms')
     """
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    if 0.0 < seconds < 0.05:
+        return f"{1000.0 * seconds:.2g} ms"
+    if seconds < 59.5:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"

@@ -20,12 +20,13 @@ from lamps_core.files import drop_drafts, write_json
 from lamps_core.journal import JOURNAL, Journal
 from lamps_core.policies import load_forecaster, load_policy
 from lamps_core.prepared_data import save_prepared
-from lamps_core.progress import EndedStep, RunningStep, SearchProgress, listener, publish
-from lamps_core.report_words import duration, expected_gain
+from lamps_core.progress import RunningStep, listener, publish
+from lamps_core.report_words import counted, duration
 from lamps_core.search import Action, CandidateState, Outcome, Search
 from lamps_core.search_request import check_request, policy_asked, search_identity
 from lamps_core.search_result import ResultTeller, model_path
 from lamps_core.search_so_far import outcome_of
+from lamps_core.search_standing import ended_step, standing
 from lamps_core.settings import DEFAULT_LEARNING_RATE
 from lamps_core.steps import ExportRequest, StepKey, StepRequest
 from lamps_core.storage import storage_failures
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
+    from lamps_core.progress import EndedStep, SearchProgress
     from lamps_core.search_request import SearchRequest
 
 CURVE_COLUMNS = frozenset(CURVE_SCHEMA.names)
@@ -161,7 +163,7 @@ class SearchRun:
         if self.request.budget.exhausted(*self._spent_before):
             seconds, steps = self._spent_before
             self._notices.append(
-                f"no step was run: {steps} steps and {duration(seconds)} were spent before, and --budget "
+                f"no step was run: {counted(steps, 'step')} and {duration(seconds)} were spent before, and --budget "
                 f"{self.request.budget.text} allows no more"
             )
         earlier = [event for event in self._journal.events if event["event"] == "started"]
@@ -284,27 +286,9 @@ class SearchRun:
 
     def _standing_after(self, *ended: EndedStep) -> SearchProgress:
         """What only an outcome changes, all of it at once: threads that publish meanwhile tell the one before."""
-        search = self.search
-        states = list(search.candidates.values())
-        return SearchProgress(
-            dataset=self.dataset.name,
-            policy=search.policy.name,
-            budget_text=self.request.budget.text,
-            budget_share=search.budget.share(search.spent_seconds, search.steps),
-            spent_seconds=search.spent_seconds,
-            steps_done=search.steps,
-            running=(),
-            candidates=len(states),
-            complete=sum(state.complete for state in states),
-            failed=sum(state.error is not None for state in states),
-            front=self._teller.front_rows(search),
-            ended=ended,
-            expected=self._expected_words(),
+        return standing(
+            self.search, self._teller.front_rows(self.search), dataset=self.dataset.name, ended=ended
         )
-
-    def _expected_words(self) -> str:
-        prospect = self.search.prospect()
-        return "" if prospect is None else expected_gain(prospect.gain, prospect.seconds)
 
     def publish(self) -> None:
         """Tell whoever listens how the search stands; of several threads, none tells an older state after a newer."""
@@ -384,19 +368,3 @@ class SearchRun:
         for state in self.search.candidates.values():
             if state.complete and state.name not in front:
                 shutil.rmtree(self._step_request(state.name).checkpoint_folder, ignore_errors=True)
-
-
-def ended_step(outcome: Outcome) -> EndedStep:
-    """What came of a step, for a display."""
-    return EndedStep(outcome.candidate, outcome.step, outcome.kind == "failed", describe(outcome))
-
-
-def describe(outcome: Outcome) -> str:
-    """One line for a log: what came of a step."""
-    what = f"{outcome.candidate} step {outcome.step}"
-    if outcome.kind == "failed":
-        return f"{what} failed: {outcome.error}"
-    if outcome.record is None:
-        return f"{what} stopped: the budget is spent"
-    done = " (complete)" if outcome.record["complete"] else ""
-    return f"{what}: loss {outcome.record['test_loss']:.4f} after {outcome.seconds:.1f} s{done}"

@@ -1,7 +1,8 @@
 """A text-classification dataset as it was asked for: texts, integer labels, label names and splits.
 
-Owns what can be asked for and which split plays which part. Does not know how files or the hub are read
-(`text_files`, `text_hub`), what a row's text and label are (`text_columns`), nor tokens or models.
+Owns what can be asked for and how it is read as a whole. Does not know which split plays which part (`text_splits`),
+how files or the hub are read (`text_files`, `text_hub`), what a row's text and label are (`text_columns`), nor tokens
+or models.
 """
 
 from __future__ import annotations
@@ -10,9 +11,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,23 +25,26 @@ from lamps_core.text_columns import (
     choose_layout,
     encode_labels,
     name_labels,
-    read_labels,
     read_rows,
 )
-from lamps_core.text_files import FILE_KINDS, SplitSource, class_names, open_local
-from lamps_core.text_hub import open_hub
+from lamps_core.text_files import SplitSource, class_names
+from lamps_core.text_splits import (
+    TEST_SHARE,
+    SplitPlan,
+    choose_selection,
+    only_or_named,
+    open_dataset,
+    plan_splits,
+    reserve_rows,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     import pyarrow as pa
 
     from lamps_core.landmarks import IntArray
     from lamps_core.text_columns import Layout, Rows
 
-TEST_SHARE = 0.2
 ON_TEST = "test"  # the selection that is the test split
-_VALIDATION_NAMES = ("validation", "dev", "valid", "val")
 
 
 @dataclass(frozen=True)
@@ -122,149 +124,6 @@ class TextDataset:
     selection: str
 
 
-# --- Which split plays which part --------------------------------------------------------------------------
-
-
-def find_split(splits: Sequence[str], wanted: str) -> str | None:
-    """The split of that name; dev, valid, val and validation are one name. None if there is none."""
-    same = _VALIDATION_NAMES if wanted in _VALIDATION_NAMES else ()
-    return next((name for name in (wanted, *same) if name in splits), None)
-
-
-def choose_test(
-    splits: Sequence[str], *, labelled: Callable[[str], bool]
-) -> tuple[str | None, tuple[str, ...]]:
-    """The split to test on where the user named none, and a notice where it is not "test".
-
-    Args:
-        splits: the splits that are not trained on.
-        labelled: whether a split has any label. Benchmarks such as GLUE publish their test split without.
-
-    Returns:
-        "test" if it has labels, else the validation split if that has, else None: rows must be reserved.
-    """
-    test, validation = find_split(splits, "test"), find_split(splits, "validation")
-    if test is not None and labelled(test):
-        return test, ()
-    why = "there is no test split" if test is None else "the test split has no labels"
-    if validation is not None and labelled(validation):
-        return validation, (f"{why}: split {validation!r} is used as the test split",)
-    return None, (
-        f"{why}: {TEST_SHARE:.0%} of the training rows are reserved, stratified, as the test split",
-    )
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """Names of the splits of `source`; test None: reserve rows, or another dataset is tested on."""
-
-    source: SplitSource
-    train: str
-    test: str | None
-    notices: tuple[str, ...]
-
-
-def _open(dataset: str) -> SplitSource:
-    if not dataset.strip():
-        raise BadInput("the name of a dataset is empty; give a file, a folder or a hub id such as org/name")
-    path = Path(dataset).expanduser()
-    try:
-        there = path.exists()
-    except OSError as error:  # such as a name too long
-        raise BadInput(f"dataset {dataset} cannot be read: {error.strerror}") from None
-    if there:
-        return open_local(path)
-    if path.suffix.lower() in FILE_KINDS or dataset.startswith((".", "/", "~")) or dataset.count("/") > 1:
-        raise BadInput(f"dataset {dataset}: no such file or folder")
-    return open_hub(dataset)
-
-
-def _named(source: SplitSource, wanted: str, option: str) -> str:
-    found = find_split(source.splits, wanted)
-    if found is None:
-        raise BadInput(
-            f"{option}: {source.name} has no split {wanted!r}; its splits are {', '.join(source.splits)}"
-        )
-    return found
-
-
-def _only_or_named(source: SplitSource, wanted: str | None, default: str, option: str) -> str:
-    if wanted is None and len(source.splits) == 1:
-        return source.splits[0]
-    return _named(source, wanted or default, option)
-
-
-def _plan(request: DatasetRequest, source: SplitSource) -> _Plan:
-    train = _only_or_named(source, request.train_split, "train", "train split")
-    others = tuple(split for split in source.splits if split != train)
-    if request.test_dataset is not None:
-        return _Plan(source, train, None, ())
-    if request.test_split is not None:
-        named = _named(source, request.test_split, "test split")
-        if named == train:
-            raise BadInput(f"test split: {named!r} is the training split; splits: {', '.join(source.splits)}")
-        return _Plan(source, train, named, ())
-
-    def labelled(split: str) -> bool:
-        table = source.read(split)
-        if request.target_column not in table.column_names:
-            return False
-        labels = read_labels(table, request.target_column, split)
-        return bool(labels.null_count < len(labels))
-
-    test, notices = choose_test(others, labelled=labelled)
-    return _Plan(source, train, test, notices)
-
-
-def _selection(request: DatasetRequest, plan: _Plan) -> str | float | None:
-    """Where candidates are evaluated: a split, a share of the training rows, or None for the test split."""
-    wanted = request.selection_split
-    if wanted is None:
-        return None
-    splits = ", ".join(plan.source.splits)
-    if re.fullmatch(r"[-+]?[0-9.]+(e-?\d+)?%?", wanted):
-        share = float(wanted) if re.fullmatch(r"\d*\.?\d+(e-?\d+)?", wanted) else 0.0
-        if not 0 < share < 0.5:
-            raise BadInput(
-                f"selection split {wanted}: a share must be above 0 and below 0.5; or name a split ({splits})"
-            )
-        return share
-    found = _named(plan.source, wanted, "selection split")
-    if found in (plan.train, plan.test):
-        part = "training" if found == plan.train else "test"
-        raise BadInput(
-            f"selection split {found!r} is already the {part} split (splits: {splits}); "
-            "give another, or a share of the training rows such as 0.1"
-        )
-    return found
-
-
-def reserve_rows(split: TextSplit, share: float, *, seed: int, purpose: str) -> tuple[TextSplit, TextSplit]:
-    """Part rows into those kept and a stratified share of them, which never holds all rows of a class.
-
-    Args:
-        split: the rows to part; both parts keep their order.
-        share: of the rows, below one half.
-        seed: of the draw.
-        purpose: named in the error.
-
-    Raises:
-        BadInput: the share comes to no row.
-    """
-    _, classes, class_rows = np.unique(split.labels, return_inverse=True, return_counts=True)
-    repeated = np.flatnonzero(class_rows[classes] > 1)
-    # Half of such rows at most: further, the order could take a class's last row.
-    count = min(round(share * len(split)), len(repeated) // 2)
-    if count == 0:
-        raise BadInput(f"{len(split)} training rows are too few to reserve {share:.0%} of them for {purpose}")
-    reserved = np.zeros(len(split), dtype=bool)
-    reserved[repeated[stratified_order(split.labels[repeated], seed=seed)[:count]]] = True
-    return split.take(np.flatnonzero(~reserved)), split.take(np.flatnonzero(reserved))
-
-
-# --- The dataset as a whole --------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class _Reading:
     """What the train split settled for every split, and the notices so far."""
@@ -298,10 +157,10 @@ def load_text_dataset(request: DatasetRequest) -> TextDataset:
     """
     if request.max_train_rows is not None and request.max_train_rows < 1:
         raise BadInput(f"--max-train-rows must be at least 1, not {request.max_train_rows}")
-    opened = _open(request.dataset)
+    opened = open_dataset(request.dataset)
     source = SplitSource(opened.name, opened.splits, functools.cache(opened.read))
-    plan = _plan(request, source)
-    selection = _selection(request, plan)
+    plan = plan_splits(request, source)
+    selection = choose_selection(request, plan)
     train, reading = _read_train(request, plan)
     train, test = _part_test(request, plan, train, reading)
     train, evaluation, words = _part_evaluation(request, plan, selection, train, reading)
@@ -320,7 +179,7 @@ def load_text_dataset(request: DatasetRequest) -> TextDataset:
     return dataclasses.replace(dataset, fingerprint=_fingerprint(dataset))
 
 
-def _read_train(request: DatasetRequest, plan: _Plan) -> tuple[TextSplit, _Reading]:
+def _read_train(request: DatasetRequest, plan: SplitPlan) -> tuple[TextSplit, _Reading]:
     table = plan.source.read(plan.train)
     layout = choose_layout(
         table.column_names,
@@ -338,12 +197,12 @@ def _read_train(request: DatasetRequest, plan: _Plan) -> tuple[TextSplit, _Readi
 
 
 def _part_test(
-    request: DatasetRequest, plan: _Plan, train: TextSplit, reading: _Reading
+    request: DatasetRequest, plan: SplitPlan, train: TextSplit, reading: _Reading
 ) -> tuple[TextSplit, TextSplit]:
     """The rows left to train on, and the test split."""
     if request.test_dataset is not None:
-        other = _open(request.test_dataset)
-        split = _only_or_named(other, request.test_split, "test", "test split")
+        other = open_dataset(request.test_dataset)
+        split = only_or_named(other, request.test_split, "test", "test split")
         return train, reading.read(other.read(split), origin=f"test ({other.name})")
     if plan.test is not None:
         return train, reading.read(plan.source.read(plan.test), origin=plan.test)
@@ -351,7 +210,11 @@ def _part_test(
 
 
 def _part_evaluation(
-    request: DatasetRequest, plan: _Plan, selection: str | float | None, train: TextSplit, reading: _Reading
+    request: DatasetRequest,
+    plan: SplitPlan,
+    selection: str | float | None,
+    train: TextSplit,
+    reading: _Reading,
 ) -> tuple[TextSplit, TextSplit | None, str]:
     """The rows left to train on, those to evaluate on (None: the test split), and what they are in words."""
     if selection is None:

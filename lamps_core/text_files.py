@@ -291,7 +291,7 @@ _DECODER = json.JSONDecoder(parse_constant=_no_number, object_pairs_hook=_record
 
 
 def _unreadable(path: Path, error: Exception) -> str:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    reason = first_line(error)
     if isinstance(error, FileNotFoundError):
         return f"{path}: no such file"
     if isinstance(error, UnicodeError) or (isinstance(error, pa.ArrowInvalid) and "UTF8" in reason):

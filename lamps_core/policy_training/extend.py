@@ -77,14 +77,19 @@ class Extension:
         algorithm(self.file.card.algorithm).check(steps=request.steps)
         if request.out is not None:
             check_out(request.out)
-        if self.universal:
-            return
+        if not self.universal:
+            self._check_extensible()
+        _policy(
+            self.file, name=f"--policy {request.policy}"
+        )  # refuses weights that are none of such a policy
+
+    def _check_extensible(self) -> None:
         if self.file.card.algorithm not in EXTENSIBLE:
             raise BadInput(
-                f"--policy {request.policy}: a policy of {self.file.card.algorithm} cannot be extended, only those of "
-                f"{', '.join(EXTENSIBLE)}: train it again with lamps train-policy"
+                f"--policy {self.request.policy}: a policy of {self.file.card.algorithm} cannot be extended, only "
+                f"those of {', '.join(EXTENSIBLE)}: train it again with lamps train-policy"
             )
-        _check_place(request)
+        _check_place(self.request)
         self._known_tasks()
 
     @property
@@ -245,8 +250,8 @@ def _check_complete(tasks: Sequence[Task], names: Sequence[str]) -> None:
             )
 
 
-def _policy(file: PolicyFile) -> Policy:
-    return algorithm(file.card.algorithm).load(file, name=file.card.algorithm)
+def _policy(file: PolicyFile, *, name: str | None = None) -> Policy:
+    return algorithm(file.card.algorithm).load(file, name=name or file.card.algorithm)
 
 
 def _before(file: PolicyFile) -> Policy:

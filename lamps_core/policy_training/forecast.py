@@ -47,7 +47,7 @@ def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
     for index, (followed, values) in enumerate(numbers):
         process = learn(_curves(batch, followed, values), progress, seed=seed)
         weights |= prefixed(followed.name, process.arrays())
-        run.log((index + 1) / len(numbers), {"numbers": float(index + 1)})
+        run.log((index + 1) / len(numbers), {"forecasts_learned": float(index + 1)})
     card = PolicyCard(
         kind="pool",
         algorithm=NAME,

@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from lamps_core.policy_file import part_of, prefixed
-from lamps_core.policy_training.curve_network import INPUTS, LOOKS, NO_TOKEN, CurveNetwork, observed, padded
+from lamps_core.policy_training.curve_network import LOOKS, NO_TOKEN, CurveNetwork
+from lamps_core.policy_training.curve_tokens import INPUTS, observed, padded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -45,7 +46,7 @@ class Lesson:
         curves: (m,) of the number after each row; NaN where unknown.
         complete: (m,) whose last row is the complete value.
         features: of the candidates.
-        grows_with_size: see `curve_network.observed`.
+        grows_with_size: see `curve_tokens.observed`.
     """
 
     curves: Sequence[FloatArray]

@@ -53,7 +53,7 @@ class UniversalSettings:
     cost_updates: int = 8000
 
 
-# In training and when networks are asked: see `curve_network.observed`.
+# In training and when networks are asked: see `curve_tokens.observed`.
 GROWS_WITH_SIZE = {LOSS: False, COST: True}
 ENDED, BEGUN = "ended", "begun"  # parts of a checkpoint
 MOST_MEMBERS = 100  # of which no two trainings share a seed

@@ -161,7 +161,7 @@ def test_without_a_terminal_each_step_that_ended_is_one_plain_line() -> None:
     lines = written.getvalue().splitlines()
     two = "8% of 40steps spent | 3 steps, 2 complete, 1 failed | 1 on the front"
     assert lines == [
-        "[0:00] bert step 1 | 2% of 40steps spent | 1 steps, 2 complete, 0 failed | 1 on the front"
+        "[0:00] bert step 1 | 2% of 40steps spent | 1 step, 2 complete, 0 failed | 1 on the front"
         " | bert step 1 done",
         f"[0:00] gpt step 1 | {two} | 1 just failed | gpt step 1 failed: ...",
         f"[0:00] t5 step 0 | {two} | t5 step 0 done",

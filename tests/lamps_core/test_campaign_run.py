@@ -15,6 +15,7 @@ from lamps_core.campaign_plan import Machine
 from lamps_core.campaign_request import CampaignRequest, of_record
 from lamps_core.campaign_run import CampaignRun
 from lamps_core.campaign_step import run_and_keep
+from lamps_core.campaign_survey import CampaignSurvey
 from lamps_core.curve_store import CurveStore
 from lamps_core.curves import CurveKey
 from lamps_core.errors import BadInput, CandidateFailed, StorageFailed
@@ -59,7 +60,7 @@ def left_in_words(request: CampaignRequest) -> str:
     """What a run says that opens the campaign and is stopped before its first step."""
     run = CampaignRun(request)
     with run.opened(CPU) as plan:
-        return run.left_in_words(plan)
+        return run.survey.left_in_words(plan)
 
 
 def test_a_campaign_goes_on_from_the_step_it_was_stopped_at(topics_csv: Path, tmp_path: Path) -> None:
@@ -74,7 +75,7 @@ def test_a_campaign_goes_on_from_the_step_it_was_stopped_at(topics_csv: Path, tm
 def test_a_campaign_in_a_store_is_planned_and_has_no_trackers(topics_csv: Path, tmp_path: Path) -> None:
     curves = f"memory://{tmp_path.name}/curves"
     request = dataclasses.replace(request_of(topics_csv, tmp_path), curves=curves)
-    assert len(CampaignRun(request).plan(CPU).pairs) == 1
+    assert len(CampaignSurvey(request).plan(CPU).pairs) == 1
     with pytest.raises(BadInput, match="--track keeps its files beside the curves"):
         CampaignRun(dataclasses.replace(request, track=("tensorboard",)))
 
@@ -162,7 +163,7 @@ def test_a_passing_failure_is_tried_again_and_a_lasting_one_only_when_asked(
             started = run.ask(1)
             assert started is not None
             run.tell_failed(started[0], "killed by SIGKILL", attempts=attempts)
-        assert (CampaignRun(request).plan(CPU).pairs != ()) is tried
+        assert (CampaignSurvey(request).plan(CPU).pairs != ()) is tried
     again = request_of(topics_csv, tmp_path / "curves", retry_failed=True)
     assert run_steps(again).result()["failed"] == []
     assert CurveStore(tmp_path / "curves").states()[TOPICS].failure is None
@@ -185,7 +186,7 @@ def test_a_curve_that_cannot_be_made_again_is_on_record_as_failed_and_keeps_its_
     assert state.failure is not None
     assert state.failure["step"] == 3  # a step that is on record has not failed
     assert state.failure["error"] == "the model is gone (at step 0 of the curve made again)"
-    assert CampaignRun(request).plan(CPU).pairs == ()
+    assert CampaignSurvey(request).plan(CPU).pairs == ()
     assert run_steps(dataclasses.replace(request, retry_failed=True)).steps == STEPS_EACH
     assert CurveStore(tmp_path / "curves").states()[TOPICS].failure is None
 

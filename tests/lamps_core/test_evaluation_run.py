@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lamps_core.errors import BadInput, LampsError
-from lamps_core.evaluation_run import PARTS, EvaluationRequest, EvaluationRun
+from lamps_core.evaluation_request import EvaluationRequest
+from lamps_core.evaluation_run import PARTS, EvaluationRun
 from lamps_core.evaluation_summary import hours_told, mean_oracle_seconds
 from lamps_core.evaluation_unit import TrainingLimits, run_unit
 from lamps_core.meta_dataset import read_tasks

@@ -16,7 +16,7 @@ import pytest
 from lamps_core.budget import parse_budget
 from lamps_core.campaign_plan import Machine
 from lamps_core.campaign_request import CampaignRequest
-from lamps_core.campaign_run import CampaignRun
+from lamps_core.campaign_survey import CampaignSurvey
 from lamps_core.curve_reader import curves_by_key, read_curves
 from lamps_core.curve_store import CurveStore
 from lamps_core.curves import VERSION_KEY, write_curve
@@ -88,8 +88,8 @@ def test_a_campaign_of_an_older_version_is_added_to(tmp_path: Path) -> None:
     request = CampaignRequest(
         curves=str(curves), datasets=tuple(datasets), models="zoo/gpt2-tiny", settings=settings
     )
-    run = CampaignRun(request)  # refuses other rows and other settings than the record's
-    plan = run.plan(Machine(1, 2**36, 1, cuda=False, name="cpu"))
+    survey = CampaignSurvey(request)  # refuses other rows and other settings than the record's
+    plan = survey.plan(Machine(1, 2**36, 1, cuda=False, name="cpu"))
     assert sorted(pair.key.dataset for pair in plan.pairs) == ["first", "second"]
     states = CurveStore(curves).states()
     assert {(key.dataset, key.model, state.complete) for key, state in states.items()} == {

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from lamps_core.evaluation_run import EvaluationRequest, EvaluationRun
+from lamps_core.evaluation_request import EvaluationRequest
+from lamps_core.evaluation_run import EvaluationRun
 from lamps_core.evaluation_unit import run_unit
 from lamps_core.front import feasible, non_dominated
 from lamps_core.objectives import parse_objectives

@@ -25,7 +25,8 @@ from lamps_core.report import write_report
 from lamps_core.search import Outcome
 from lamps_core.search_history import history
 from lamps_core.search_record import read_search
-from lamps_core.search_run import SearchRun, describe
+from lamps_core.search_run import SearchRun
+from lamps_core.search_standing import describe
 from lamps_core.settings import FineTuningSettings
 from lamps_core.stopping import STOP_BELOW
 from lamps_core.text_data import load_text_dataset

@@ -8,7 +8,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from lamps_core.errors import BadInput
-from lamps_core.text_data import TextSplit, choose_test, find_split, reserve_rows
+from lamps_core.text_data import TextSplit
+from lamps_core.text_splits import choose_test, find_split, reserve_rows
 from tests.text_datasets import ROWS, load, named, write_json_lines, write_parquet
 
 if TYPE_CHECKING:

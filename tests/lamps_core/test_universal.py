@@ -14,17 +14,16 @@ from lamps_core.meta_dataset import Task, read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies import UNIVERSAL, Observation, load_policy, load_universal, shipped_policy
 from lamps_core.policies.ordered import Cheapest
-from lamps_core.policies.scenarios import needed
-from lamps_core.policies.universal import (
+from lamps_core.policies.scenario_draws import (
     BY_CHANCE,
     MOST_DOUBTED,
     SCENARIOS,
     Chances,
-    _best_plan,
-    _Prospects,
     doubt_of,
     drawn,
 )
+from lamps_core.policies.scenarios import needed
+from lamps_core.policies.universal import _best_plan, _Prospects
 from lamps_core.policy_file import PolicyFile, read_policy, write_policy
 from lamps_core.policy_training import training_run
 from lamps_core.policy_training.algorithms import algorithm

@@ -13,17 +13,8 @@ from lamps_core.policies import UNIVERSAL, shipped_policy
 from lamps_core.policies.universal import COST, LOSS
 from lamps_core.policy_file import read_policy
 from lamps_core.policy_training.candidate_features import Features, features_of
-from lamps_core.policy_training.curve_network import (
-    FACTORS,
-    GRID,
-    INPUTS,
-    LOOKS,
-    CurveForecaster,
-    CurveNetwork,
-    expected_length,
-    observed,
-    place_of,
-)
+from lamps_core.policy_training.curve_network import FACTORS, LOOKS, CurveForecaster, CurveNetwork
+from lamps_core.policy_training.curve_tokens import GRID, INPUTS, expected_length, observed, place_of
 from lamps_core.policy_training.network_learning import (
     FREEDOM,
     Learner,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from lamps_core.errors import BadInput, LampsError
 from lamps_core.fingerprints import curves_fingerprint, objectives_fingerprint
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies import UNIVERSAL
+from lamps_core.policies import UNIVERSAL, shipped_policy
 from lamps_core.policies.known_first import KnownFirst
 from lamps_core.policies.pool import PoolPolicy
 from lamps_core.policy_file import PolicyFile, objectives_of, read_policy, write_policy
@@ -221,8 +221,7 @@ def test_ppo_is_retrained_in_full_where_that_is_asked_for(made: Made, tmp_path: 
 
 
 def test_a_universal_policy_needs_no_training(made: Made, tmp_path: Path) -> None:
-    card = dataclasses.replace(made.forecast.card, kind="universal", meta_dataset="of other curves")
-    policy = saved(tmp_path / "policy.zip", PolicyFile(card, made.forecast.weights))
+    policy = saved(tmp_path / "policy.zip", read_policy(shipped_policy(UNIVERSAL)))
     before = policy.read_bytes()
     told = Extension(request(made, policy)).run()
     assert told["added"] == []
@@ -238,10 +237,9 @@ def test_the_one_that_ships_is_known_by_its_name(made: Made) -> None:
 
 @pytest.mark.parametrize("kind", ["pool", "universal"])
 def test_a_policy_that_learns_nothing_is_written_to_the_other_place_all_the_same(
-    made: Made, extended: Extended, tmp_path: Path, kind: Literal["pool", "universal"]
+    made: Made, extended: Extended, tmp_path: Path, kind: str
 ) -> None:
-    knowing = read_policy(extended.new)
-    file = PolicyFile(dataclasses.replace(knowing.card, kind=kind), knowing.weights)
+    file = read_policy(extended.new if kind == "pool" else shipped_policy(UNIVERSAL))
     policy, other = saved(tmp_path / "policy.zip", file), tmp_path / "other.zip"
     told = Extension(request(made, policy, out=other)).run()
     assert (told["policy"], told["added"]) == (str(other), [])
@@ -272,6 +270,14 @@ def test_what_does_not_fit_is_refused_before_anything_runs(
     policy = saved(tmp_path / "policy.zip", file)
     with pytest.raises(BadInput, match=complaint):
         Extension(request(made, policy, **changes))
+
+
+def test_weights_of_another_shape_are_refused_before_any_curve_is_made(made: Made, tmp_path: Path) -> None:
+    weights = {**made.forecast.weights, "test_loss.effect": np.zeros((2, 2))}
+    assert weights.keys() == made.forecast.weights.keys()
+    policy = saved(tmp_path / "policy.zip", PolicyFile(made.forecast.card, weights))
+    with pytest.raises(BadInput, match=r"policy\.zip: its weights.*test_loss.*: train it again$"):
+        Extension(request(made, policy))
 
 
 def test_a_dataset_begun_since_then_keeps_no_candidate_from_being_added(made: Made, tmp_path: Path) -> None:

@@ -1,0 +1,75 @@
+"""The work folder of a campaign: prepared datasets, tokens, checkpoints and logs, a folder a dataset and seed.
+
+On a disk that all hosts share, or in an object store. Knows nothing of what is asked for, nor of curves' rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lamps_core.campaign import Pair
+from lamps_core.files import safe_name
+from lamps_core.prepared_data import load_prepared, save_prepared
+from lamps_core.shared_work import drop_checkpoint, newest_shared_step, push_data
+from lamps_core.storage import is_local
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lamps_core.curves import CurveKey
+    from lamps_core.text_data import TextDataset
+
+
+@dataclass(frozen=True)
+class CampaignWork:
+    """Below `root`, a `Path` or an fsspec path."""
+
+    root: Any
+
+    def folder(self, dataset: str, seed: int) -> Any:
+        """Of a dataset."""
+        return self.root / f"{safe_name(dataset)}-s{seed}"
+
+    def checkpoints(self, key: CurveKey) -> Any:
+        """Of a candidate on a dataset."""
+        return self.folder(key.dataset, key.seed) / "checkpoints" / safe_name(key.model)
+
+    def local(self) -> Path | None:
+        """A folder on the disk that checkpoints go to; None for an object store."""
+        return Path(self.root) if is_local(self.root) else None
+
+    def prepared(self, dataset: str, seed: int) -> TextDataset | None:
+        """A dataset as it was prepared; None where it was not, or not on a disk."""
+        prepared = self.folder(dataset, seed) / "data"
+        there = is_local(prepared) and (prepared / "dataset.json").is_file()
+        return load_prepared(Path(prepared)) if there else None
+
+    def prepare(self, dataset: TextDataset, seed: int, *, complete: Iterable[str]) -> None:
+        """Write a dataset that will be used, and delete what a run that was killed after a last row left.
+
+        Args:
+            dataset: to write.
+            seed: of its rows.
+            complete: models whose curves on it are complete: nobody asks for their checkpoints.
+        """
+        folder = self.folder(dataset.name, seed)
+        if is_local(folder):
+            for part in ("tokens", "checkpoints", "logs"):
+                (folder / part).mkdir(parents=True, exist_ok=True)
+            save_prepared(dataset, Path(folder) / "data")
+        else:
+            push_data(dataset, folder)
+        spent, checkpoints = {safe_name(model) for model in complete}, folder / "checkpoints"
+        for path in list(checkpoints.iterdir()) if checkpoints.is_dir() else ():
+            if path.name in spent:
+                drop_checkpoint(path)
+
+    def from_checkpoint(self, pair: Pair) -> Pair:
+        """The pair, from step 0 again where its checkpoint is not the one that its rows lead to."""
+        newest = newest_shared_step(self.checkpoints(pair.key))
+        done = pair.next_step
+        if newest == done or newest == done - 1 or (newest is None and done == 0):
+            return pair
+        return Pair(pair.key, anew=True)

@@ -1,0 +1,192 @@
+"""Which split of a dataset plays which part: what is trained, tested and selected on.
+
+Does not know what a row's text and label are (`text_columns`), nor how files or the hub are read (`text_files`,
+`text_hub`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lamps_core.errors import BadInput
+from lamps_core.landmarks import stratified_order
+from lamps_core.text_columns import read_labels
+from lamps_core.text_files import FILE_KINDS, open_local
+from lamps_core.text_hub import open_hub
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lamps_core.text_data import DatasetRequest, TextSplit
+    from lamps_core.text_files import SplitSource
+
+TEST_SHARE = 0.2  # of the training rows, where no split can be tested on
+_VALIDATION_NAMES = ("validation", "dev", "valid", "val")
+
+
+def find_split(splits: Sequence[str], wanted: str) -> str | None:
+    """The split of that name; dev, valid, val and validation are one name. None if there is none."""
+    same = _VALIDATION_NAMES if wanted in _VALIDATION_NAMES else ()
+    return next((name for name in (wanted, *same) if name in splits), None)
+
+
+def choose_test(
+    splits: Sequence[str], *, labelled: Callable[[str], bool]
+) -> tuple[str | None, tuple[str, ...]]:
+    """The split to test on where the user named none, and a notice where it is not "test".
+
+    Args:
+        splits: the splits that are not trained on.
+        labelled: whether a split has any label. Benchmarks such as GLUE publish their test split without.
+
+    Returns:
+        "test" if it has labels, else the validation split if that has, else None: rows must be reserved.
+    """
+    test, validation = find_split(splits, "test"), find_split(splits, "validation")
+    if test is not None and labelled(test):
+        return test, ()
+    why = "there is no test split" if test is None else "the test split has no labels"
+    if validation is not None and labelled(validation):
+        return validation, (f"{why}: split {validation!r} is used as the test split",)
+    return None, (
+        f"{why}: {TEST_SHARE:.0%} of the training rows are reserved, stratified, as the test split",
+    )
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """Which split plays which part.
+
+    Attributes:
+        source: of the splits.
+        train: the name of the one to train on.
+        test: the name of the one to test on; None where rows are reserved, or another dataset is tested on.
+        notices: for the user to read.
+    """
+
+    source: SplitSource
+    train: str
+    test: str | None
+    notices: tuple[str, ...]
+
+
+def open_dataset(dataset: str) -> SplitSource:
+    """The splits of a file, a folder or a hub id.
+
+    Raises:
+        BadInput: there is no such thing, or it cannot be read.
+    """
+    if not dataset.strip():
+        raise BadInput("the name of a dataset is empty; give a file, a folder or a hub id such as org/name")
+    path = Path(dataset).expanduser()
+    try:
+        there = path.exists()
+    except OSError as error:  # such as a name too long
+        raise BadInput(f"dataset {dataset} cannot be read: {error.strerror}") from None
+    if there:
+        return open_local(path)
+    if path.suffix.lower() in FILE_KINDS or dataset.startswith((".", "/", "~")) or dataset.count("/") > 1:
+        raise BadInput(f"dataset {dataset}: no such file or folder")
+    return open_hub(dataset)
+
+
+def _named(source: SplitSource, wanted: str, option: str) -> str:
+    found = find_split(source.splits, wanted)
+    if found is None:
+        raise BadInput(
+            f"{option}: {source.name} has no split {wanted!r}; its splits are {', '.join(source.splits)}"
+        )
+    return found
+
+
+def only_or_named(source: SplitSource, wanted: str | None, default: str, option: str) -> str:
+    """The split asked for, by default the only one, else that of the default name.
+
+    Raises:
+        BadInput: there is none of that name; names the option and the splits.
+    """
+    if wanted is None and len(source.splits) == 1:
+        return source.splits[0]
+    return _named(source, wanted or default, option)
+
+
+def plan_splits(request: DatasetRequest, source: SplitSource) -> SplitPlan:
+    """Which split is trained and which tested on.
+
+    Raises:
+        BadInput: a split that was asked for is not there, or is the other one.
+    """
+    train = only_or_named(source, request.train_split, "train", "train split")
+    others = tuple(split for split in source.splits if split != train)
+    if request.test_dataset is not None:
+        return SplitPlan(source, train, None, ())
+    if request.test_split is not None:
+        named = _named(source, request.test_split, "test split")
+        if named == train:
+            raise BadInput(f"test split: {named!r} is the training split; splits: {', '.join(source.splits)}")
+        return SplitPlan(source, train, named, ())
+
+    def labelled(split: str) -> bool:
+        table = source.read(split)
+        if request.target_column not in table.column_names:
+            return False
+        labels = read_labels(table, request.target_column, split)
+        return bool(labels.null_count < len(labels))
+
+    test, notices = choose_test(others, labelled=labelled)
+    return SplitPlan(source, train, test, notices)
+
+
+def choose_selection(request: DatasetRequest, plan: SplitPlan) -> str | float | None:
+    """Where candidates are evaluated: a split, a share of the training rows, or None for the test split.
+
+    Raises:
+        BadInput: there is no such split, it plays another part, or the share is none.
+    """
+    wanted = request.selection_split
+    if wanted is None:
+        return None
+    splits = ", ".join(plan.source.splits)
+    if re.fullmatch(r"[-+]?[0-9.]+(e-?\d+)?%?", wanted):
+        share = float(wanted) if re.fullmatch(r"\d*\.?\d+(e-?\d+)?", wanted) else 0.0
+        if not 0 < share < 0.5:
+            raise BadInput(
+                f"selection split {wanted}: a share must be above 0 and below 0.5; or name a split ({splits})"
+            )
+        return share
+    found = _named(plan.source, wanted, "selection split")
+    if found in (plan.train, plan.test):
+        part = "training" if found == plan.train else "test"
+        raise BadInput(
+            f"selection split {found!r} is already the {part} split (splits: {splits}); "
+            "give another, or a share of the training rows such as 0.1"
+        )
+    return found
+
+
+def reserve_rows(split: TextSplit, share: float, *, seed: int, purpose: str) -> tuple[TextSplit, TextSplit]:
+    """Part rows into those kept and a stratified share of them, which never holds all rows of a class.
+
+    Args:
+        split: the rows to part; both parts keep their order.
+        share: of the rows, below one half.
+        seed: of the draw.
+        purpose: named in the error.
+
+    Raises:
+        BadInput: the share comes to no row.
+    """
+    _, classes, class_rows = np.unique(split.labels, return_inverse=True, return_counts=True)
+    repeated = np.flatnonzero(class_rows[classes] > 1)
+    # Half of such rows at most: further, the order could take a class's last row.
+    count = min(round(share * len(split)), len(repeated) // 2)
+    if count == 0:
+        raise BadInput(f"{len(split)} training rows are too few to reserve {share:.0%} of them for {purpose}")
+    reserved = np.zeros(len(split), dtype=bool)
+    reserved[repeated[stratified_order(split.labels[repeated], seed=seed)[:count]]] = True
+    return split.take(np.flatnonzero(~reserved)), split.take(np.flatnonzero(reserved))
