@@ -1,7 +1,9 @@
 """What the fork server imports once, so that a worker forked from it is ready at once.
 
 Loads one tiny model through the same calls as a real one: most of their cost is paid at the first use.
-Runs on one thread and touches no GPU: a process that has started either cannot be forked safely.
+Runs on one thread and touches no GPU: a process that has started either cannot be forked safely. Where torch knows
+accelerators it takes no step of training either: the first backward pass looks for them, and where it finds one, no
+process that is forked from this one can train.
 """
 
 from __future__ import annotations
@@ -41,10 +43,14 @@ def warm_up() -> None:
     with tempfile.TemporaryDirectory(prefix="lamps-preload-") as folder:
         BertForSequenceClassification(BertConfig(vocab_size=8, **sizes)).save_pretrained(folder)
         model = load_model(folder, revision=None, label_names=("a", "b"), pad_token_id=0, seed=0)
-    model(torch.zeros((1, 2), dtype=torch.long)).logits.sum().backward()
-    torch.optim.AdamW(model.parameters(), fused=True).step()
+    loss = model(torch.zeros((1, 2), dtype=torch.long)).logits.sum()
+    if (
+        torch.accelerator.current_accelerator() is None
+    ):  # of this build of torch: no device is touched to tell
+        loss.backward()
+        torch.optim.AdamW(model.parameters(), fused=True).step()
     # What is imported by now never becomes garbage. Searched for it, each worker wrote to all of its pages once.
-    del model
+    del model, loss
     gc.collect()
     gc.freeze()
 

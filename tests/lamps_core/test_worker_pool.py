@@ -29,6 +29,7 @@ from lamps_core.landmark_step import CandidateRun
 from lamps_core.steps import ExportRequest
 from lamps_core.text_data import TextDataset, TextSplit
 from lamps_core.worker_pool import DeviceSlot, WorkerPool, device_slots
+from tests.gpu_build import GUARD, compile_guard
 from tests.lamps_core.conftest import CPU
 
 if TYPE_CHECKING:
@@ -50,6 +51,20 @@ def halt(message):
     print("halted", flush=True)
 
 pool.run_step(StepRequest(**json.loads(sys.argv[1])), progress=halt)
+"""
+
+STEPS_WHERE_TORCH_KNOWS_A_GPU = """
+import json, sys
+from lamps_core import worker_group
+from lamps_core.steps import StepRequest
+from lamps_core.worker_pool import DeviceSlot, WorkerPool
+
+worker_group.PRELOAD.insert(0, "tests.gpu_build")
+pool = WorkerPool([DeviceSlot(None, threads=1)])
+first, second = json.loads(sys.argv[1])
+loss = pool.run_step(StepRequest(**first))["test_loss"]
+print(pool.run_step(StepRequest(**second | {"losses": [loss]}))["step"])
+pool.close()
 """
 
 
@@ -250,6 +265,19 @@ def test_a_worker_sees_its_own_device_and_prints_to_its_log(
     assert process.exitcode == 0
     assert log.read_text().splitlines() == ["to standard output", "to standard error"]
     assert "to standard" not in "".join(capfd.readouterr())
+
+
+def test_workers_train_where_torch_knows_a_gpu(topics: Topics, tmp_path: Path) -> None:
+    requests = [asdict(topics.request(step)) for step in (0, 1)]
+    told = subprocess.run(
+        [sys.executable, "-c", STEPS_WHERE_TORCH_KNOWS_A_GPU, json.dumps(requests)],
+        env=os.environ | {GUARD: str(compile_guard(tmp_path))},
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        check=False,
+    )
+    assert (told.stdout, told.returncode) == ("1\n", 0), told.stderr
 
 
 def count_objects(told: Connection) -> None:
