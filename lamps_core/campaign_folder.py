@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lamps_core.curves import CurveKey
 from lamps_core.errors import BadInput
 from lamps_core.files import folder_fingerprint, version_trouble
 from lamps_core.settings import FineTuningSettings
@@ -61,6 +62,7 @@ class CampaignRecord:
         work: the work folder last asked for, None for the one beside the curves.
         datasets: (name, seed) -> how it was read.
         models: name -> what tells its files from another's, None for a hub id.
+        again: curves that are being made again: their rows from their checkpoint on are of those that were given up.
     """
 
     id: str
@@ -68,6 +70,7 @@ class CampaignRecord:
     work: str | None
     datasets: dict[tuple[str, int], RecordedDataset]
     models: dict[str, str | None]
+    again: frozenset[CurveKey] = frozenset()
 
     @classmethod
     def new(cls, settings: FineTuningSettings) -> CampaignRecord:
@@ -106,7 +109,8 @@ def read_record(curves: str) -> CampaignRecord | None:
             )
             for entry in told["datasets"]
         }
-        return CampaignRecord(told["id"], told["settings"], told["work"], datasets, told["models"])
+        again = frozenset(CurveKey(name, model, int(seed)) for name, model, seed in told.get("again", []))
+        return CampaignRecord(told["id"], told["settings"], told["work"], datasets, told["models"], again)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadInput(f"{path} is damaged ({error}): restore it, or choose another --curves") from None
 
@@ -123,6 +127,7 @@ def write_record(curves: str, record: CampaignRecord) -> None:
             for (name, _), dataset in sorted(record.datasets.items())
         ],
         "models": record.models,
+        "again": sorted(record.again),
     }
     path = storage_path(curves) / HIDDEN / "campaign.json"
     put_whole(path, (json.dumps(told, indent=2, ensure_ascii=False) + "\n").encode())

@@ -95,7 +95,7 @@ class CampaignRun:
                 survey.store.compact()
 
     def _prepare(self, plan: CampaignPlan) -> None:
-        """Write the datasets that will be used, begin again what must be."""
+        """Write the datasets that will be used, give up what must be made again."""
         for (name, seed), dataset in self.survey.datasets.items():
             complete = [
                 key.model
@@ -103,10 +103,17 @@ class CampaignRun:
                 if state.complete and (key.dataset, key.seed) == (name, seed)
             ]
             self.survey.work.prepare(dataset, seed, complete=complete)
-        for pair in plan.pairs:
-            if pair.anew:
-                drop_checkpoint(self.survey.work.checkpoints(pair.key))
-                self._tracking.forget(pair.key)
+        self._give_up({pair.key for pair in plan.pairs if pair.anew})
+
+    def _give_up(self, anew: set[CurveKey]) -> None:
+        """Delete the checkpoints of curves that are to be made again, those that already are set apart."""
+        record = self.survey.record
+        for key in anew - record.again:
+            drop_checkpoint(self.survey.work.checkpoints(key))
+            self._tracking.forget(key)
+        # On record behind that: whatever checkpoint of them is found from now on is of the curve in the making.
+        complete = {key for key, state in self.survey.states.items() if state.complete}
+        record.again = (record.again | anew) - complete
 
     # --- the steps -------------------------------------------------------------------------------------
 

@@ -9,7 +9,6 @@ import dataclasses
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.campaign import Pair
 from lamps_core.campaign_folder import HIDDEN, CampaignRecord, joined, locked, read_record
 from lamps_core.campaign_plan import RENTED_GPU, CampaignPlan, Machine, Scope, make_plan
 from lamps_core.campaign_request import check_work, checked_folder, loaded
@@ -25,6 +24,7 @@ from lamps_core.storage import is_local, storage_failures, storage_path
 from lamps_core.text_data import load_text_dataset
 
 if TYPE_CHECKING:
+    from lamps_core.campaign import Pair
     from lamps_core.campaign_request import CampaignRequest
     from lamps_core.curve_store import CurveState
     from lamps_core.text_data import DatasetRequest, TextDataset
@@ -199,7 +199,7 @@ class CampaignSurvey:
 
     def left_in_words(self, plan: CampaignPlan) -> str:
         """How many curves a plan has left to run, and how many of them are made again."""
-        anew = sum(pair.anew for pair in plan.pairs)
+        anew = sum(pair.anew and not pair.losses for pair in plan.pairs)
         told = f"{counted(len(plan.pairs), 'curve')} to run"
         return told + (
             f", {anew} again from step 0: {self.work.root} lacks their checkpoints" if anew else ""
@@ -209,12 +209,12 @@ class CampaignSurvey:
         """The pair with what is left of it to run; None if nothing is."""
         state = self.states.get(key)
         if state is None:
-            return self.work.from_checkpoint(Pair(key))
+            return self.work.pair(key, (), again=False)
         lasting = state.failure is not None and not state.failure["error"].startswith(PASSING)
         if state.complete or (lasting and not self._tried_again(state)):
             return None
         losses = tuple(float(row["test_loss"]) for row in state.rows)
-        return self.work.from_checkpoint(Pair(key, losses=losses))
+        return self.work.pair(key, losses, again=key in self.record.again)
 
     def _tried_again(self, state: CurveState) -> bool:
         # What did not fit is judged anew, at no cost: the cluster may have grown.

@@ -66,10 +66,17 @@ class CampaignWork:
             if path.name in spent:
                 drop_checkpoint(path)
 
-    def from_checkpoint(self, pair: Pair) -> Pair:
-        """The pair, from step 0 again where its checkpoint is not the one that its rows lead to."""
-        newest = newest_shared_step(self.checkpoints(pair.key))
-        done = pair.next_step
-        if newest == done or newest == done - 1 or (newest is None and done == 0):
-            return pair
-        return Pair(pair.key, anew=True)
+    def pair(self, key: CurveKey, losses: tuple[float, ...], *, again: bool) -> Pair:
+        """A curve that goes on from its checkpoint, or from step 0 where that is not the one that its rows lead to.
+
+        Args:
+            key: of the curve.
+            losses: of its rows.
+            again: it is being made again, so that rows from its checkpoint on say nothing of it.
+        """
+        newest, done = newest_shared_step(self.checkpoints(key)), len(losses)
+        if again and newest is not None and newest <= done:
+            return Pair(key, losses=losses[:newest], anew=True)
+        if not again and (newest in {done, done - 1} or (newest is None and done == 0)):
+            return Pair(key, losses=losses)
+        return Pair(key, anew=True)

@@ -105,6 +105,27 @@ def test_a_curve_without_its_checkpoint_is_made_again_and_that_is_said(
     assert run_steps(request).steps == STEPS_EACH
 
 
+@pytest.mark.parametrize("row_lost", [False, True])
+def test_a_curve_that_is_made_again_goes_on_where_it_was_stopped(
+    topics_csv: Path, tmp_path: Path, row_lost: bool
+) -> None:
+    curves = tmp_path / "curves"
+    request = request_of(topics_csv, curves)
+    run_steps(request, limit=3)
+    before = [row["created_at"] for row in CurveStore(curves).states()[TOPICS].rows]
+    shutil.rmtree(curves / ".lamps" / "work")
+    run_steps(request, limit=2)
+    made = CurveStore(curves).states()[TOPICS].rows[:2]
+    old = next(curves.glob("*/step-0002.parquet")).read_bytes()
+    run_steps(request, limit=2)
+    if row_lost:  # killed as the checkpoint was there, and the row was that of the curve that was given up
+        next(curves.glob("*/step-0002.parquet")).write_bytes(old)
+    assert run_steps(request).steps == 2  # one told again from its checkpoint, and the last
+    rows = CurveStore(curves).states()[TOPICS].rows
+    assert (len(rows), rows[:2]) == (STEPS_EACH, made)
+    assert min(row["created_at"] for row in rows) > max(before)
+
+
 def test_a_curve_that_is_made_again_is_told_to_trackers_as_a_run_of_its_own(
     topics_csv: Path, tmp_path: Path
 ) -> None:
