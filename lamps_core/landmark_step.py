@@ -130,13 +130,14 @@ class CandidateRun:
             row["step_seconds"] = time.monotonic() - dispatched_at
             return row
 
+        told = row
         if self._ranks.first:
             folder = request.checkpoint_folder
-            row = checkpoint.commit_checkpoint(folder, request.step, save=save, record=record)
+            told = checkpoint.commit_checkpoint(folder, request.step, save=save, record=record)
         else:
             save(None)
         self._committed = row
-        return row
+        return told
 
     def _trained(
         self, tune: FineTune, settings: FineTuningSettings, step: int, newest: Checkpoint | None

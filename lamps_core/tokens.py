@@ -6,6 +6,7 @@ models or training.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import shutil
@@ -40,7 +41,7 @@ class TokenisedSplit:
     def __len__(self) -> int:
         return len(self.labels)
 
-    @property
+    @functools.cached_property
     def lengths(self) -> np.ndarray:
         """(rows,) tokens of each row."""
         return np.diff(self.offsets)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -75,7 +76,8 @@ def test_a_step_has_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
         return {}
 
     commit_checkpoint(tmp_path, 2, save=save, record=record)
-    assert seen == [{"step-0001", ".draft-0002"}] * 2
+    assert seen[0] == seen[1]
+    assert sorted(re.sub("-[0-9a-f]{8}$", "", name) for name in seen[0]) == [".draft-0002", "step-0001"]
 
 
 def fail_to_save(folder: Path) -> None:
@@ -105,9 +107,10 @@ def test_a_commit_that_fails_leaves_the_older_step_the_newest(
 
 def test_what_a_killed_worker_left_is_no_checkpoint_and_goes_with_the_next_commit(tmp_path: Path) -> None:
     commit(tmp_path, 1)
-    for draft in (".draft-0002", ".draft-0009"):
+    for draft in (".draft-0002-0123abcd", ".draft-0009-0123abcd", "step-0002"):
         (tmp_path / draft).mkdir()
-        (tmp_path / draft / "record.json").write_text("{}")
+        if draft.startswith("."):  # a checkpoint without a record was being deleted
+            (tmp_path / draft / "record.json").write_text("{}")
         (tmp_path / draft / "stale").write_text("")
     newest = newest_checkpoint(tmp_path)
     assert newest is not None
@@ -115,6 +118,22 @@ def test_what_a_killed_worker_left_is_no_checkpoint_and_goes_with_the_next_commi
     commit(tmp_path, 2)
     assert names_in(tmp_path) == {"step-0002"}
     assert names_in(tmp_path / "step-0002") == {"config.json", "record.json"}
+
+
+def test_of_two_hosts_with_one_step_the_faster_commits_it_and_the_other_tells_the_same(
+    tmp_path: Path,
+) -> None:
+    def save_while_the_other_does(folder: Path) -> None:
+        (folder / "config.json").write_text("half of")
+        assert commit_checkpoint(tmp_path, 2, save=save_text("whole"), record=lambda: {"host": "a"}) == {
+            "host": "a"
+        }
+        (folder / "config.json").write_text("late")
+
+    told = commit_checkpoint(tmp_path, 2, save=save_while_the_other_does, record=lambda: {"host": "b"})
+    assert told == {"host": "a"}
+    assert names_in(tmp_path) == {"step-0002"}
+    assert (tmp_path / "step-0002" / "config.json").read_text() == "whole"
 
 
 def test_a_step_without_a_model_says_so(tmp_path: Path) -> None:

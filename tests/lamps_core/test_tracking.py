@@ -111,6 +111,17 @@ def test_a_curve_that_is_made_anew_is_a_run_of_its_own(tmp_path: Path) -> None:
     assert len({file.name.rpartition("-")[2] for file in (tmp_path / "wandb").glob("offline-run-*")}) == 2
 
 
+def test_curves_whose_names_come_to_the_same_when_joined_are_told_both(tmp_path: Path) -> None:
+    tracking = Tracking(("tensorboard",), tmp_path, failed=pytest.fail)
+    keys = (CurveKey("news", "short-bert", 0), CurveKey("news-short", "bert", 0))
+    for key in keys:
+        tracking.tell(key, [row(step) for step in range(4)], SETTINGS, ended=True)
+    tracking.close()
+    for key in keys:
+        folder = tmp_path / "tensorboard" / f"lamps-{key.dataset}" / key.model
+        assert len(tensorboard_scalars(folder, "test_loss")) == 4
+
+
 def test_a_tracker_that_is_gone_is_given_up_and_told_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
