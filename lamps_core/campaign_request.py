@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.campaign_folder import HIDDEN, read_record
+from lamps_core.curve_reader import curve_files
 from lamps_core.errors import BadInput
 from lamps_core.files import refuse_unwritable
 from lamps_core.settings import FineTuningSettings
@@ -22,6 +23,8 @@ from lamps_core.storage import check_store, is_local, storage_path
 from lamps_core.text_data import load_text_dataset
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lamps_core.registry import NamedRequest
     from lamps_core.text_data import TextDataset
 
@@ -99,13 +102,23 @@ def checked_folder(curves: str) -> Any:
     try:
         if folder.exists() and not folder.is_dir():
             raise BadInput(f"--curves {curves} is a file: name a folder")
-        strange = folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
-        if strange and not (folder / HIDDEN / "campaign.json").is_file():
-            raise BadInput(f"--curves {curves} is not empty and holds no campaign: name a new folder")
+        if folder.is_dir() and not (folder / HIDDEN / "campaign.json").is_file():
+            _refuse_other_things(folder, curves)
         refuse_unwritable(folder, f"--curves {curves}")
     except OSError as error:
         raise BadInput(f"--curves {curves} cannot be used: {error.strerror or error}") from error
     return folder
+
+
+def _refuse_other_things(folder: Path, curves: str) -> None:
+    """Refuse a folder that no campaign began, if it holds more than curves, such as a search."""
+    shown = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    strange = [path for path in shown if path.is_file() and path.suffix.lower() != ".parquet"]
+    if strange or (shown and not curve_files(folder)):
+        raise BadInput(
+            f"--curves {curves} is not empty and holds more than curves ({(strange or shown)[0].name}): "
+            "name a new folder"
+        )
 
 
 def check_work(work: str, curves: Any) -> None:

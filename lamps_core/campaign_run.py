@@ -52,7 +52,7 @@ class CampaignRun:
         self._failed: dict[CurveKey, dict[str, Any]] = {}
         self.spent_seconds = 0.0
         self.steps = 0
-        self._notices: list[str] = []
+        self._notices = list(self.survey.notices)
         notes = Path(str(self.survey.folder)) / HIDDEN / "trackers"  # of a store nothing is told
         self._tracking = Tracking(request.track, notes, failed=self._notices.append)
 

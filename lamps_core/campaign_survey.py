@@ -44,6 +44,7 @@ class CampaignSurvey:
         asked: every curve of the campaign.
         record: of the folder, with what this run adds to it.
         states: of the curves that are there.
+        notices: of curves that others made, for the user to read.
     """
 
     def __init__(self, request: CampaignRequest, *, plan_only: bool = False) -> None:
@@ -65,7 +66,8 @@ class CampaignSurvey:
         if request.work:
             check_work(request.work, self.folder)
         self.store = CurveStore(self.folder)
-        self._known = read_record(request.curves) or CampaignRecord.new(request.settings)
+        record = read_record(request.curves)
+        self._known = record or CampaignRecord.new(request.settings)
         candidates = resolve_candidates(request.models, trust_registry=plan_only)
         self.candidates = {candidate.name: candidate for candidate in candidates}
         self._read, self.datasets = self._datasets()
@@ -74,6 +76,8 @@ class CampaignSurvey:
         )
         self.record = self._joined(self._known)
         self.states: dict[CurveKey, CurveState] = self.store.states()
+        others = self.store.of_others(self.states) if record else set(self.states)
+        self.notices = self._notices_of(others)
         self._refuse_other_work()
 
     @property
@@ -141,6 +145,39 @@ class CampaignSurvey:
         return CampaignWork(
             storage_path(record.work) / self.id if record.work else self.folder / HIDDEN / "work"
         )
+
+    def _notices_of(self, others: set[CurveKey]) -> list[str]:
+        """What is said of curves that no campaign of this folder made: complete ones count as they are.
+
+        Raises:
+            BadInput: they cannot stand beside those of a campaign.
+        """
+        for key in sorted(others):
+            self._refuse_other(key, self.states[key])
+        unknown = sorted({key.dataset for key in others} - {name for name, _ in self._known.datasets})
+        told = []
+        if any(key in others for key in self.asked):
+            told.append(
+                f"{self.request.curves} holds curves that no campaign made there: they are not made again"
+            )
+        if self.request.datasets is None and unknown:
+            told.append(
+                f"nothing says how {', '.join(unknown)} was read: add the model to it with lamps campaign --datasets"
+            )
+        return told
+
+    def _refuse_other(self, key: CurveKey, state: CurveState) -> None:
+        sources = {row["source"] for row in state.rows} - {"measured"}
+        if sources and (key.dataset, key.seed) in self.datasets:
+            raise BadInput(
+                f"--curves {self.request.curves} holds {sources.pop()} curves of {key.dataset}: "
+                "keep measured ones in another folder"
+            )
+        if key in self.asked and not state.complete:
+            raise BadInput(
+                f"--curves {self.request.curves} holds a curve of {named(key)} that is not complete and that no "
+                "campaign made there: remove its rows, or leave the model out"
+            )
 
     def _refuse_other_work(self) -> None:
         """Refuse a work folder without the checkpoints of curves under way, if the one before has them.

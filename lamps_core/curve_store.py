@@ -22,7 +22,7 @@ from lamps_core.files import draft_beside, flush, make_folder, move_into_place
 from lamps_core.storage import is_local, put_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 FAILED = "failed.parquet"  # in the folder of a curve's steps
 OLD = ".old-"  # a folder of steps whose curve is one file
@@ -99,6 +99,15 @@ class CurveStore:
         steps, path = self._places(row)
         if not self._on_record(steps, path):
             self._put(steps / FAILED, row_parquet(row, place=steps), replace=True)
+
+    def of_others(self, keys: Iterable[CurveKey]) -> set[CurveKey]:
+        """Those of some curves that do not lie where this store puts them: the files of others may hold any."""
+        if not self._folder.is_dir():
+            return set(keys)
+        names = {
+            path.name.removeprefix(COMPACTING).removesuffix(".parquet") for path in self._folder.iterdir()
+        }
+        return {key for key in keys if curve_file_name(key).removesuffix(".parquet") not in names}
 
     def _places(self, row: Mapping[str, Any]) -> tuple[Any, Any]:
         """The folder of a row's curve, and the row's file in it."""

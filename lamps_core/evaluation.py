@@ -6,6 +6,7 @@ decided, of means over folds (`evaluation_summary`) or of files.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,6 +69,10 @@ def fold_row(task: Task, method: str, repeat: int, replay: Replay) -> dict[str, 
         The contract's keys, and `curve_seed` and `trajectory`, from which the figures are drawn.
     """
     share = np.minimum(replay.share, 1.0)
+    # A clock that goes on step by step rounds otherwise than the sum over all steps.
+    replay = dataclasses.replace(
+        replay, spent_seconds=np.minimum(replay.spent_seconds, task.exhaustive_seconds)
+    )
     return {
         "dataset": task.dataset,
         "method": method,

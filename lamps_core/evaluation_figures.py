@@ -220,15 +220,20 @@ def _mean_loss(rows: Sequence[Row], end: float) -> tuple[FloatArray, FloatArray,
     return hours, np.maximum(np.mean(losses, axis=0), LEAST_LOSS), found.min(axis=0), found.max(axis=0)
 
 
-def reward_figure(result: Row) -> str | None:
-    """Figure 5: the normalised reward while policies trained; None where none recorded it.
+def rewards_of(result: Row) -> list[Row]:
+    """What trainings recorded of their rewards, those that came far enough for a line."""
+    return [line for line in result["rewards"] if len(line[STEPS]) > 1]
+
+
+def reward_figure(result: Row) -> str:
+    """Figure 5: the normalised reward while policies trained; says so where no method was trained by it.
 
     Returns:
         A faint line a training, and a bold one a method: the mean over its trainings that had come so far.
     """
-    lines = [line for line in result["rewards"] if len(line[STEPS]) > 1]
+    lines = rewards_of(result)
     if not lines:
-        return None
+        return _no_rewards()
     methods = list(dict.fromkeys(line["method"] for line in lines))
     drawn = styles(methods_of(result))
     legend = legend_height(drawn[name] for name in methods)
@@ -261,6 +266,20 @@ def reward_figure(result: Row) -> str | None:
         title="Normalised reward while policies trained",
         description=f"{len(lines)} trainings of {', '.join(methods)}; 3000 is the optimal reward.",
         tooltips=tooltips,
+    )
+
+
+def _no_rewards() -> str:
+    figure, plot = _blank(120.0, left=_LEFT, top=0.0)
+    plot.set_axis_off()
+    told = "No method was trained by reinforcement: compare distral or ppo to draw their rewards."
+    plot.text(0.5, 0.5, told, ha="center", va="center", color=MUTED)
+    return inline_svg(
+        figure,
+        name="figure-5",
+        title="Normalised reward while policies trained",
+        description=told,
+        tooltips={},
     )
 
 

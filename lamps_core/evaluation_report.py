@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from lamps_core.evaluation_figures import loss_figure, methods_of, reward_figure, time_figure
+from lamps_core.evaluation_figures import loss_figure, methods_of, reward_figure, rewards_of, time_figure
 from lamps_core.evaluation_summary import (
     REFERENCES,
     first_on,
@@ -42,13 +42,8 @@ def write_pages(folder: Path, result: Row) -> Path:
     Returns:
         The page's path.
     """
-    drawn: dict[str, str] = {}
-    for name, figure in FIGURES.items():
-        svg = figure(result)
-        if svg is None:
-            (folder / name).unlink(missing_ok=True)
-            continue
-        drawn[name] = svg
+    drawn = {name: figure(result) for name, figure in FIGURES.items()}
+    for name, svg in drawn.items():
         write_atomically(folder / name, standalone_svg(svg).encode("utf-8", errors="replace"))
     path = folder / "report.html"
     write_atomically(path, _page(folder.name, result, drawn).encode("utf-8", errors="replace"))
@@ -70,6 +65,7 @@ def _page(name: str, result: Row, drawn: dict[str, str]) -> str:
         datasets=_datasets(result),
         # Our own SVG, its text escaped by the XML writer.
         figures={file.removesuffix(".svg"): Markup(svg) for file, svg in drawn.items()},  # noqa: S704
+        rewards=bool(rewards_of(result)),
         price=f"${result['gpu_hour_price']:,.2f}",
         settings=_settings(result),
     )

@@ -123,8 +123,8 @@ class SearchRun:
         self.search.resume()
         drop_drafts(self.request.out)
         work = Path(self.work_folder)
-        for folder in ("tokens", "checkpoints", "logs"):
-            (work / folder).mkdir(parents=True, exist_ok=True)
+        for folder in (work / "tokens", work / "checkpoints", work / "logs", self.request.out / "curves"):
+            folder.mkdir(parents=True, exist_ok=True)
         save_prepared(self.dataset, work / "data")
         for state in self.search.candidates.values():
             self._write_curve(state)

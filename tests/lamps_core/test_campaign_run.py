@@ -8,6 +8,8 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lamps_core.campaign_folder import read_record
@@ -17,13 +19,14 @@ from lamps_core.campaign_run import CampaignRun
 from lamps_core.campaign_step import run_and_keep
 from lamps_core.campaign_survey import CampaignSurvey
 from lamps_core.curve_store import CurveStore
-from lamps_core.curves import CurveKey
+from lamps_core.curves import CURVE_SCHEMA, CurveKey
 from lamps_core.errors import BadInput, CandidateFailed, StorageFailed
 from lamps_core.execution import Execution
 from lamps_core.registry import NamedRequest
 from lamps_core.text_data import DatasetRequest
 from lamps_core.worker_pool import DeviceSlot
 from tests.campaigns import facts
+from tests.meta_datasets import curve_rows, write_meta_dataset
 from tests.searches import BETTER, QUICK, STEPS_EACH, TINY
 from tests.tracker_records import in_single_precision, mlflow_client, tensorboard_scalars
 
@@ -347,6 +350,57 @@ def test_work_may_be_named_where_it_is_by_itself(topics_csv: Path, tmp_path: Pat
     CampaignRun(
         request_of(topics_csv, tmp_path / "curves", work=str(tmp_path / "curves" / ".lamps" / "work"))
     )
+
+
+def test_curves_of_others_are_added_to_and_those_that_are_complete_count(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    run_steps(request_of(topics_csv, tmp_path / "first"))
+    rows = CurveStore(tmp_path / "first").states()[TOPICS].rows
+    curves = write_meta_dataset(
+        tmp_path / "curves", list(rows)
+    )  # as a search leaves them, or a colleague sends them
+    run = run_steps(request_of(topics_csv, curves, models=f"{TINY},{BETTER}"))
+    assert run.steps == STEPS_EACH
+    assert run.result()["notices"] == [
+        f"{curves} holds curves that no campaign made there: they are not made again"
+    ]
+    assert {key.model: state.complete for key, state in CurveStore(curves).states().items()} == {
+        TINY: True,
+        BETTER: True,
+    }
+    assert CurveStore(curves).states()[TOPICS].rows == rows
+
+
+def test_one_more_model_says_which_datasets_it_cannot_be_added_to(topics_csv: Path, tmp_path: Path) -> None:
+    curves = tmp_path / "curves"
+    run_steps(request_of(topics_csv, curves))
+    rows = curve_rows("elsewhere", TINY, losses=[2.0, 1.0])
+    pq.write_table(pa.Table.from_pylist(rows, schema=CURVE_SCHEMA), curves / "more.parquet")
+    request = of_record(dataclasses.replace(request_of(topics_csv, curves, models=BETTER), datasets=None))
+    assert CampaignSurvey(request).notices == [
+        "nothing says how elsewhere was read: add the model to it with lamps campaign --datasets"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"source": "simulated"}, "holds simulated curves of topics: keep measured ones in another folder"),
+        (
+            {"source": "measured", "complete": False},
+            "holds a curve of zoo/bert-tiny on topics that is not complete and that no",
+        ),
+    ],
+)
+def test_curves_of_others_that_cannot_stand_beside_measured_ones_are_refused(
+    topics_csv: Path, tmp_path: Path, changes: dict[str, Any], says: str
+) -> None:
+    rows = [row | changes for row in curve_rows("topics", TINY, losses=[2.0, 1.0])]
+    curves = write_meta_dataset(tmp_path / "curves", rows)
+    with pytest.raises(BadInput, match=says):
+        CampaignRun(request_of(topics_csv, curves))
+    assert not (curves / ".lamps").exists()
 
 
 def test_curves_below_a_file_are_refused(topics_csv: Path, tmp_path: Path) -> None:
