@@ -1,8 +1,8 @@
 """A text-classification dataset as it was asked for: texts, integer labels, label names and splits.
 
 Owns what can be asked for and how it is read as a whole. Does not know which split plays which part (`text_splits`),
-how files or the hub are read (`text_files`, `text_hub`), what a row's text and label are (`text_columns`), nor tokens
-or models.
+how folders or the hub are read (`text_folders`, `text_hub`), what a row's text and label are (`text_columns`), nor
+tokens or models.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from lamps_core.text_columns import (
     name_labels,
     read_rows,
 )
-from lamps_core.text_files import SplitSource, class_names
+from lamps_core.text_files import class_names
 from lamps_core.text_splits import (
     TEST_SHARE,
     SplitPlan,
@@ -158,7 +158,7 @@ def load_text_dataset(request: DatasetRequest) -> TextDataset:
     if request.max_train_rows is not None and request.max_train_rows < 1:
         raise BadInput(f"--max-train-rows must be at least 1, not {request.max_train_rows}")
     opened = open_dataset(request.dataset)
-    source = SplitSource(opened.name, opened.splits, functools.cache(opened.read))
+    source = dataclasses.replace(opened, read=functools.cache(opened.read))
     plan = plan_splits(request, source)
     selection = choose_selection(request, plan)
     train, reading = _read_train(request, plan)
@@ -192,7 +192,7 @@ def _read_train(request: DatasetRequest, plan: SplitPlan) -> tuple[TextSplit, _R
     whole_numbers = are_whole_numbers(rows, declared, target=layout.target)
     rows = as_whole_numbers(rows) if whole_numbers else rows
     names = name_labels(rows, declared)
-    reading = _Reading(layout, whole_numbers, names, pc.unique(rows.labels), [*plan.notices, *dropped])
+    reading = _Reading(layout, whole_numbers, names, pc.unique(rows.labels), [*dropped])
     return reading.encode(rows), reading
 
 
@@ -205,8 +205,11 @@ def _part_test(
         split = only_or_named(other, request.test_split, "test", "test split")
         return train, reading.read(other.read(split), origin=f"test ({other.name})")
     if plan.test is not None:
+        reading.notices.extend([plan.notice] if plan.notice else [])
         return train, reading.read(plan.source.read(plan.test), origin=plan.test)
-    return reserve_rows(train, TEST_SHARE, seed=request.seed, purpose="the test split")
+    kept, test = reserve_rows(train, TEST_SHARE, seed=request.seed, purpose="the test split")
+    reading.notices.append(f"{plan.notice}: {_reserved(test, train)}, stratified, as the test split")
+    return kept, test
 
 
 def _part_evaluation(
@@ -222,8 +225,16 @@ def _part_evaluation(
     if isinstance(selection, str):
         words = f"the split called {selection!r}" if selection == ON_TEST else selection
         return train, reading.read(plan.source.read(selection), origin=selection), words
-    train, evaluation = reserve_rows(train, selection, seed=request.seed, purpose="selection")
-    return train, evaluation, f"validation ({selection:g} of the training rows)"
+    kept, evaluation = reserve_rows(train, selection, seed=request.seed, purpose="selection")
+    if len(evaluation) < round(selection * len(train)):
+        reading.notices.append(
+            f"only {_reserved(evaluation, train)} for selection: a class keeps its last row to train on"
+        )
+    return kept, evaluation, f"validation ({selection:g} of the training rows)"
+
+
+def _reserved(part: TextSplit, train: TextSplit) -> str:
+    return f"{len(part)} of {len(train)} training rows {'is' if len(part) == 1 else 'are'} reserved"
 
 
 def _capped(request: DatasetRequest, train: TextSplit, reading: _Reading) -> TextSplit:

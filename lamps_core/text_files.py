@@ -1,7 +1,7 @@
-"""Local files as tables: CSV, TSV, JSON Lines and Parquet, alone or as the splits of a folder.
+"""Local files as tables: CSV, TSV, JSON Lines and Parquet.
 
-Owns how bytes become columns and what Hugging Face metadata a table carries. Knows nothing of which column is
-text or label, nor of how splits are used.
+Owns how bytes become columns and what Hugging Face metadata a table carries. Knows nothing of folders
+(`text_folders`), of which column is text or label, nor of how splits are used.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import mmap
 import re
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,7 +37,6 @@ _JSON_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _JSON_SPACE = re.compile(r"[ \t\n\r]*")
 _BLOCK_RECORDS = 65536  # that are held as Python objects at once
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_SHARD = re.compile(r"(?P<split>.+?)-(?P<number>\d+)-of-(?P<count>\d+)")
 
 
 @dataclass(frozen=True)
@@ -48,71 +47,15 @@ class SplitSource:
         name: of the dataset, free of any machine's path.
         splits: names of the splits there are.
         read: split name -> table of that split, with Hugging Face metadata where the source has it.
+        parts: "train", "validation" or "test" -> the split that plays it under a longer name.
+        expected: how the source names splits, for errors; empty where there is nothing to say.
     """
 
     name: str
     splits: tuple[str, ...]
     read: Callable[[str], pa.Table]
-
-
-def open_local(path: Path) -> SplitSource:
-    """A file (its one split is called "train") or a folder of split files.
-
-    A folder's splits are named by its files: `train.csv`, `test.jsonl`, `dev.parquet`, or in shards
-    `train-00000-of-00002.parquet`.
-
-    Raises:
-        BadInput: a kind of file that is not read, or a folder without split files.
-    """
-    if path.is_dir():
-        return _open_folder(path)
-    if path.suffix.lower() not in FILE_KINDS:
-        raise BadInput(
-            f"{path}: cannot read {path.suffix or 'a file without suffix'}; use {', '.join(FILE_KINDS)}"
-        )
-    return SplitSource(name=path.stem, splits=("train",), read=lambda _split: read_table(path))
-
-
-def _open_folder(folder: Path) -> SplitSource:
-    files: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and path.suffix.lower() in FILE_KINDS:
-            shard = _SHARD.fullmatch(path.stem)
-            files.setdefault((shard["split"] if shard else path.stem).lower(), []).append(path)
-    if not files:
-        raise BadInput(f"{folder}: no train or test file in this folder ({', '.join(FILE_KINDS)})")
-
-    def read(split: str) -> pa.Table:
-        shards = [shard for path in files[split] if (shard := _SHARD.fullmatch(path.stem))]
-        if len(shards) < len(files[split]) > 1:
-            names = ", ".join(path.name for path in files[split])
-            raise BadInput(f"{folder}: more than one file for split {split!r} ({names}); keep one")
-        if shards and (trouble := _incomplete(shards)):
-            raise BadInput(f"{folder}: shards of split {split!r}: {trouble}")
-        return concatenate(
-            {path.name: read_table(path) for path in files[split]}, dataset=folder.resolve().name
-        )
-
-    return SplitSource(name=folder.resolve().name, splits=tuple(files), read=read)
-
-
-def _incomplete(shards: Sequence[re.Match[str]]) -> str | None:
-    """Why the shards of one split are not all of it, each once."""
-    counts = sorted({int(shard["count"]) for shard in shards})
-    if len(counts) > 1:
-        return f"they are of {' and of '.join(map(str, counts))}; keep those of one count"
-    count, numbers = counts[0], [int(shard["number"]) for shard in shards]
-    for number in numbers:
-        if number >= count:
-            return f"number {number} is not below the count, {count}; remove or rename it"
-        if numbers.count(number) > 1:
-            return f"number {number} is there twice; keep one"
-    if len(numbers) == count:
-        return None
-    missing = next(number for number in range(count) if number not in numbers)
-    digits = len(shards[0]["number"])
-    name = f"{shards[0]['split']}-{missing:0{digits}}-of-{shards[0]['count']}"
-    return f"{count - len(numbers)} of {count} are missing, {name} first; add what is missing"
+    parts: Mapping[str, str] = field(default_factory=dict)
+    expected: str = ""
 
 
 def read_table(path: Path) -> pa.Table:

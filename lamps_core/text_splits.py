@@ -1,7 +1,7 @@
 """Which split of a dataset plays which part: what is trained, tested and selected on.
 
-Does not know what a row's text and label are (`text_columns`), nor how files or the hub are read (`text_files`,
-`text_hub`).
+Does not know what a row's text and label are (`text_columns`), nor how folders or the hub are read
+(`text_folders`, `text_hub`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,46 +17,60 @@ import numpy as np
 from lamps_core.errors import BadInput
 from lamps_core.landmarks import stratified_order
 from lamps_core.text_columns import read_labels
-from lamps_core.text_files import FILE_KINDS, open_local
+from lamps_core.text_files import FILE_KINDS
+from lamps_core.text_folders import SPLIT_WORDS, open_local
 from lamps_core.text_hub import open_hub
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from lamps_core.text_data import DatasetRequest, TextSplit
     from lamps_core.text_files import SplitSource
 
 TEST_SHARE = 0.2  # of the training rows, where no split can be tested on
-_VALIDATION_NAMES = ("validation", "dev", "valid", "val")
+_NO_PARTS: Mapping[str, str] = MappingProxyType({})
 
 
-def find_split(splits: Sequence[str], wanted: str) -> str | None:
-    """The split of that name; dev, valid, val and validation are one name. None if there is none."""
-    same = _VALIDATION_NAMES if wanted in _VALIDATION_NAMES else ()
-    return next((name for name in (wanted, *same) if name in splits), None)
+def find_split(splits: Sequence[str], wanted: str, parts: Mapping[str, str] = _NO_PARTS) -> str | None:
+    """The split of that name, else of another word for the same part; None if there is none.
+
+    Args:
+        splits: the splits there are.
+        wanted: a split's name. The words of one part, such as dev, valid, val and validation, are one name.
+        parts: part -> the split that plays it under a longer name.
+    """
+    part, words = next((item for item in SPLIT_WORDS.items() if wanted in item[1]), (wanted, ()))
+    names = (wanted, *words, parts.get(part))
+    return next((name for name in names if name in splits), None)
 
 
 def choose_test(
-    splits: Sequence[str], *, labelled: Callable[[str], bool]
-) -> tuple[str | None, tuple[str, ...]]:
+    splits: Sequence[str], *, labelled: Callable[[str], bool], parts: Mapping[str, str] = _NO_PARTS
+) -> tuple[str | None, str | None]:
     """The split to test on where the user named none, and a notice where it is not "test".
 
     Args:
         splits: the splits that are not trained on.
         labelled: whether a split has any label. Benchmarks such as GLUE publish their test split without.
+        parts: part -> the split that plays it under a longer name.
 
     Returns:
-        "test" if it has labels, else the validation split if that has, else None: rows must be reserved.
+        The test split if it has labels, else the validation split if that has, else None and why: rows must be
+        reserved.
     """
-    test, validation = find_split(splits, "test"), find_split(splits, "validation")
+    test, validation = find_split(splits, "test", parts), find_split(splits, "validation", parts)
     if test is not None and labelled(test):
-        return test, ()
-    why = "there is no test split" if test is None else "the test split has no labels"
+        return test, None if test == "test" else f"split {test!r} is used as the test split"
+    why = _why_not(test, splits if validation is None else ())
     if validation is not None and labelled(validation):
-        return validation, (f"{why}: split {validation!r} is used as the test split",)
-    return None, (
-        f"{why}: {TEST_SHARE:.0%} of the training rows are reserved, stratified, as the test split",
-    )
+        return validation, f"{why}: split {validation!r} is used as the test split"
+    return None, why
+
+
+def _why_not(test: str | None, others: Sequence[str]) -> str:
+    if test is None:
+        return "there is no test split" + (f" among the others ({', '.join(others)})" if others else "")
+    return "the test split has no labels" if test == "test" else f"the test split {test!r} has no labels"
 
 
 @dataclass(frozen=True)
@@ -66,13 +81,13 @@ class SplitPlan:
         source: of the splits.
         train: the name of the one to train on.
         test: the name of the one to test on; None where rows are reserved, or another dataset is tested on.
-        notices: for the user to read.
+        notice: of what is tested on, for the user to read; where rows are reserved, why.
     """
 
     source: SplitSource
     train: str
     test: str | None
-    notices: tuple[str, ...]
+    notice: str | None = None
 
 
 def open_dataset(dataset: str) -> SplitSource:
@@ -96,10 +111,12 @@ def open_dataset(dataset: str) -> SplitSource:
 
 
 def _named(source: SplitSource, wanted: str, option: str) -> str:
-    found = find_split(source.splits, wanted)
+    found = find_split(source.splits, wanted, source.parts)
     if found is None:
+        expected = source.expected and f"; {source.expected}"
         raise BadInput(
-            f"{option}: {source.name} has no split {wanted!r}; its splits are {', '.join(source.splits)}"
+            f"{option}: {source.name} has no split {wanted!r}; "
+            f"its splits are {', '.join(source.splits)}{expected}"
         )
     return found
 
@@ -122,14 +139,13 @@ def plan_splits(request: DatasetRequest, source: SplitSource) -> SplitPlan:
         BadInput: a split that was asked for is not there, or is the other one.
     """
     train = only_or_named(source, request.train_split, "train", "train split")
-    others = tuple(split for split in source.splits if split != train)
     if request.test_dataset is not None:
-        return SplitPlan(source, train, None, ())
+        return SplitPlan(source, train, None)
     if request.test_split is not None:
         named = _named(source, request.test_split, "test split")
         if named == train:
             raise BadInput(f"test split: {named!r} is the training split; splits: {', '.join(source.splits)}")
-        return SplitPlan(source, train, named, ())
+        return SplitPlan(source, train, named)
 
     def labelled(split: str) -> bool:
         table = source.read(split)
@@ -138,8 +154,15 @@ def plan_splits(request: DatasetRequest, source: SplitSource) -> SplitPlan:
         labels = read_labels(table, request.target_column, split)
         return bool(labels.null_count < len(labels))
 
-    test, notices = choose_test(others, labelled=labelled)
-    return SplitPlan(source, train, test, notices)
+    others = tuple(split for split in source.splits if split not in (train, _set_aside(request)))
+    test, notice = choose_test(others, labelled=labelled, parts=source.parts)
+    return SplitPlan(source, train, test, notice)
+
+
+def _set_aside(request: DatasetRequest) -> str | None:
+    """The split that is named for selection alone, so that it is not taken to test on."""
+    common = ("test", *SPLIT_WORDS["validation"])
+    return None if request.selection_split in common else request.selection_split
 
 
 def choose_selection(request: DatasetRequest, plan: SplitPlan) -> str | float | None:

@@ -77,6 +77,11 @@ def _write_datasets(here: Path) -> None:
     (here / "loop.csv").symlink_to("loop.csv")
     (here / "splits").mkdir()
     (here / "splits" / "train.csv").write_text(good, encoding="utf-8")
+    (here / "nothing").mkdir()
+    (here / "nothing" / "notes.txt").write_text(good, encoding="utf-8")
+    for folder in ("one", "two"):
+        (here / "corpora" / folder).mkdir(parents=True)
+        (here / "corpora" / folder / "train.csv").write_text(good, encoding="utf-8")
     (here / "shards").mkdir()
     (here / "shards" / "train-00000-of-00002.csv").write_text(good, encoding="utf-8")
     topics = ["food", "weather"] * 20

@@ -25,9 +25,19 @@ def test_without_a_test_split_a_fifth_is_reserved_stratified_disjoint_and_seeded
     assert not set(dataset.train.texts) & set(dataset.evaluation.texts)
     places = [int(text[1:]) for text in dataset.train.texts]
     assert places == sorted(places)
-    assert any("20% of the training rows are reserved" in notice for notice in dataset.notices)
+    notice = "there is no test split: 40 of 200 training rows are reserved, stratified, as the test split"
+    assert dataset.notices == (notice,)
     assert load(path).fingerprint == dataset.fingerprint
     assert set(load(path, seed=1).evaluation.texts) != set(dataset.evaluation.texts)
+
+
+def test_the_rows_that_are_reserved_are_counted_where_most_classes_have_one(tmp_path: Path) -> None:
+    rows = [{"text": f"t{row}", "label": f"class {min(row, 148)}"} for row in range(150)]
+    path = write_json_lines(tmp_path / "a.jsonl", rows)
+    assert "no test split: 1 of 150 training rows is reserved, stratified" in load(path).notices[0]
+    notices = load(path, selection_split="0.1", test_dataset=str(path)).notices
+    told = "only 1 of 150 training rows is reserved for selection: a class keeps its last row to train on"
+    assert told in notices
 
 
 @settings(max_examples=50)
@@ -53,17 +63,26 @@ def test_a_reserve_never_takes_the_last_row_of_a_class(class_rows: list[int], se
             "the test split has no labels: split 'validation' is used",
         ),
         (("dev",), {"dev"}, "dev", "there is no test split: split 'dev' is used"),
-        (("test",), set(), None, "the test split has no labels: 20% of the training rows"),
-        ((), set(), None, "there is no test split: 20% of the training rows"),
-        (("validation_matched",), {"validation_matched"}, None, "there is no test split"),
+        (("dev", "eval"), {"dev", "eval"}, "eval", "split 'eval' is used as the test split"),
+        (("eval", "test"), {"eval", "test"}, "test", None),
+        (("dev", "eval"), {"dev"}, "dev", "the test split 'eval' has no labels: split 'dev' is used"),
+        (("test",), set(), None, "the test split has no labels"),
+        ((), set(), None, "there is no test split"),
+        (
+            ("validation_matched",),
+            {"validation_matched"},
+            None,
+            "there is no test split among the others (validation_matched)",
+        ),
     ],
 )
 def test_the_test_split_is_the_first_labelled_of_test_and_validation(
     splits: tuple[str, ...], labelled: set[str], expected: str | None, notice: str | None
 ) -> None:
-    chosen, notices = choose_test(splits, labelled=labelled.__contains__)
+    chosen, told = choose_test(splits, labelled=labelled.__contains__)
     assert chosen == expected
-    assert [text.startswith(notice or "?") for text in notices] == [True] * (notice is not None)
+    assert (told or "").startswith(notice or "")
+    assert (told is None) == (notice is None)
 
 
 def test_a_test_file_without_the_target_column_falls_back_to_validation(tmp_path: Path) -> None:
@@ -77,7 +96,11 @@ def test_a_test_file_without_the_target_column_falls_back_to_validation(tmp_path
         load(tmp_path, selection_split="validation")
 
 
-def test_dev_valid_val_and_validation_are_one_name() -> None:
+def test_the_words_of_a_part_are_one_name() -> None:
+    assert find_split(("training", "testing"), "train") == "training"
+    assert find_split(("evaluation", "testing"), "test") == "testing"
+    assert find_split(("my_test", "latest"), "test") is None
+    assert find_split(("my_test", "latest"), "eval", {"test": "my_test"}) == "my_test"
     assert find_split(("train", "dev"), "validation") == "dev"
     assert find_split(("validation", "val"), "val") == "val"
     assert find_split(("train", "test"), "valid") is None

@@ -9,7 +9,7 @@ import pytest
 
 from lamps_core.errors import BadInput
 from lamps_core.text_files import read_table
-from tests.text_datasets import ROWS, all_rows, load, named, write_json_lines, write_parquet
+from tests.text_datasets import ROWS, all_rows, load, write_json_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,26 +84,6 @@ def test_a_value_longer_than_a_megabyte_is_read(tmp_path: Path) -> None:
     assert len(load(path, test_dataset=str(path)).train) == 4
 
 
-def test_a_folder_gives_its_splits_and_joins_shards_in_order(tmp_path: Path) -> None:
-    folder = tmp_path / "corpus"
-    for shard in range(2):
-        texts = [f"s{shard}r{row}" for row in range(4)]
-        write_parquet(
-            folder / f"train-0000{shard}-of-00002.parquet", {"text": texts, "label": ["a", "b"] * 2}
-        )
-    write_json_lines(folder / "test.jsonl", [{"text": "held", "label": "b"}])
-    (folder / "README.md").write_text("not data")
-    dataset = load(folder)
-    assert dataset.name == "corpus"
-    assert dataset.train.texts == tuple(f"s{shard}r{row}" for shard in range(2) for row in range(4))
-    assert named(dataset, dataset.evaluation) == [("held", "b")]
-    assert (dataset.test, dataset.selection) == (None, "test")
-    assert dataset.notices == ("the evaluation split holds one class only: its accuracy says little",)
-
-
-# --- Bad input --------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("file_name", "content", "message"),
     [
@@ -157,51 +137,6 @@ def test_a_parquet_file_with_a_damaged_page_is_refused(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(BadInput, match=r"a\.parquet: cannot be read as parquet"):
         load(path)
-
-
-def test_folders_without_usable_splits_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(BadInput, match="empty: no train or test file"):
-        load(tmp_path / "empty")
-    for name in ("test.jsonl", "extra.jsonl"):
-        write_json_lines(tmp_path / "trainless" / name, ROWS)
-    with pytest.raises(BadInput, match="no split 'train'; its splits are extra, test"):
-        load(tmp_path / "trainless")
-    for name in ("train.jsonl", "train.json"):
-        write_json_lines(tmp_path / "twice" / name, ROWS)
-    with pytest.raises(BadInput, match=r"more than one file for split 'train' \(train.json, train.jsonl\)"):
-        load(tmp_path / "twice")
-
-
-def test_shards_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
-    write_parquet(tmp_path / "train-0-of-2.parquet", {"text": ["a"], "label": [0]}, names=["n", "y"])
-    write_parquet(tmp_path / "train-1-of-2.parquet", {"text": ["a"], "label": [0]}, names=["y", "n"])
-    with pytest.raises(BadInput, match=r"train-1-of-2.parquet and train-0-of-2.parquet differ"):
-        load(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("names", "message"),
-    [
-        (["train-00000-of-00003"], "2 of 3 are missing, train-00001-of-00003 first; add"),
-        (["train-1-of-2"], "1 of 2 are missing, train-0-of-2 first; add"),
-        (["train-0-of-9999999999"], "9999999998 of 9999999999 are missing, train-1-of-9999999999 first"),
-        (["train-0-of-2", "train-1-of-2", "train-01-of-02"], "number 1 is there twice; keep one"),
-        (["train-0-of-1", "train-0-of-2", "train-1-of-2"], "they are of 1 and of 2; keep those of one count"),
-        (
-            ["train-0-of-2", "train-1-of-2", "train-2-of-2"],
-            "number 2 is not below the count, 2; remove or rename",
-        ),
-        (["train-1-of-0"], "number 1 is not below the count, 0"),
-    ],
-)
-def test_shards_that_are_missing_or_doubled_are_refused(
-    tmp_path: Path, names: list[str], message: str
-) -> None:
-    for name in names:
-        write_json_lines(tmp_path / f"{name}.jsonl", ROWS)
-    with pytest.raises(BadInput, match=f"shards of split 'train': {message}"):
-        load(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["[" * 5_000, "{" * 5_000, '\\"[' * 5_000, "\\"])

@@ -50,7 +50,7 @@ def test_hub_configurations_are_concatenated_with_their_class_names(
     assert dataset.name == f"{hub_repository}:{configs}"
     assert dataset.label_names == ("no", "yes")
     assert len(dataset.train) + len(dataset.evaluation) == rows
-    assert dataset.notices[0].startswith("the test split has no labels: 20% of the training rows")
+    assert f"the test split has no labels: {len(dataset.evaluation)} of {rows} training" in dataset.notices[0]
 
 
 def test_configurations_offer_the_splits_they_share(hub_repository: str) -> None:
