@@ -20,7 +20,7 @@ from flows.task_states import forget_ended_tasks
 from lamps_core.budget import GPU_HOUR_PRICE, check_price
 from lamps_core.campaign_request import CampaignRequest
 from lamps_core.campaign_run import CampaignRun
-from lamps_core.errors import Interrupted, LampsError, StorageFailed
+from lamps_core.errors import HostFailed, Interrupted, LampsError, StorageFailed
 from lamps_core.hub_access import check_push
 from lamps_core.registry import dataset_requests
 from lamps_core.report_words import counted
@@ -213,11 +213,11 @@ def _tell(
     """Record what came of a task: a row, or the failure of a pair.
 
     Raises:
-        LampsError: no pair can go on: a disk is full, the engine is gone, or the run is being shut down.
+        LampsError: no pair can go on: a disk is full, the engine or a host is gone, or the run is being shut down.
     """
     try:
         record = future.result()
-    except (Interrupted, StorageFailed):
+    except (HostFailed, Interrupted, StorageFailed):
         raise
     except CancelledError as error:  # nobody here cancels a step: its engine lost it, and all others with it
         raise engine.gone() from error

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from lamps_core import execution
-from lamps_core.campaign_plan import Machine
 from lamps_core.devices import devices_here
 from lamps_core.errors import BadInput, Interrupted, LampsError, first_line
+from lamps_core.machine import SlotsOfAHost, machine_of
 from lamps_core.worker_pool import campaign_slots, check_parallel, check_step_timeout
 from tasks.landmark_step import SLOT, fine_tune_step
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from prefect.futures import PrefectFuture
 
     from lamps_core.campaign_step import Keep
+    from lamps_core.machine import Machine
     from lamps_core.steps import StepRequest
 
 LOOK_SECONDS = 2.0  # the least between two looks at which workers a Dask cluster has
@@ -111,10 +112,7 @@ class LocalEngine:
 
     def machine(self, *, wait_seconds: float = math.inf) -> Machine:
         """The devices of this machine."""
-        devices = devices_here()
-        count = len(self._slots)
-        most = min(devices.count, count) if devices.cuda else 1
-        return Machine(count, devices.memory_bytes, most, devices.cuda, devices.name)
+        return machine_of([SlotsOfAHost("here", devices_here(), len(self._slots))])
 
     def slots(self) -> int:
         """As many as there are."""
@@ -188,6 +186,8 @@ class DaskEngine:
 
     def machine(self, *, wait_seconds: float = math.inf) -> Machine:
         """The devices of the workers, as they tell them; waits until there is one."""
+        from distributed.comm import get_address_host
+
         began = time.monotonic()
         if not self._workers():  # they may be waiting for their turn in the queue of a cluster
             print(f"waiting for a Dask worker with --resources {SLOT}=1 ...", file=sys.stderr)
@@ -199,10 +199,12 @@ class DaskEngine:
                 )
             time.sleep(LOOK_SECONDS)
         told = self._client.run(devices_here, workers=list(workers))
-        smallest = min(told.values(), key=lambda devices: devices.memory_bytes)
-        most = max(min(workers[address], devices.count) for address, devices in told.items())
-        cuda = smallest.cuda
-        return Machine(sum(workers.values()), smallest.memory_bytes, most if cuda else 1, cuda, smallest.name)
+        return machine_of(
+            [
+                SlotsOfAHost(get_address_host(address), devices, workers[address])
+                for address, devices in told.items()
+            ]
+        )
 
     def slots(self) -> int:
         """The slots of the workers that are there now."""

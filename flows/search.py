@@ -18,7 +18,7 @@ from flows.artifacts import ProgressArtifact, show_table
 from flows.dead_runs import crash_dead_runs
 from flows.form import Positive, Price, listed
 from lamps_core.budget import GPU_HOUR_PRICE, parse_budget
-from lamps_core.errors import BadInput, BudgetSpent, Interrupted, LampsError, StorageFailed
+from lamps_core.errors import BadInput, BudgetSpent, HostFailed, Interrupted, LampsError, StorageFailed
 from lamps_core.hub_access import check_push
 from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from lamps_core.policies import DEFAULT_POLICY
@@ -231,12 +231,12 @@ def _outcome(run: SearchRun, action: Action, future: PrefectFuture[dict[str, Any
     """What came of a task: a record, the end of the budget, or the failure of a candidate.
 
     Raises:
-        StorageFailed, Interrupted: no candidate can go on.
+        HostFailed, StorageFailed, Interrupted: no candidate can go on.
     """
     name, step, seconds = action.candidate, action.step, run.seconds_of(action)
     try:
         record = future.result()
-    except (Interrupted, StorageFailed):
+    except (HostFailed, Interrupted, StorageFailed):
         raise
     except BudgetSpent:
         return Outcome(kind="cut", candidate=name, step=step, seconds=seconds)

@@ -20,9 +20,9 @@ from lamps_cli.options import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lamps_core.campaign_plan import Machine
     from lamps_core.campaign_request import CampaignRequest
     from lamps_core.campaign_survey import CampaignSurvey
+    from lamps_core.machine import Machine
 
 PLAN_SECONDS = 15.0  # that --plan waits for a worker of a Dask cluster
 ENGINE_CHOICE = ("engine", "scheduler", "parallel", "step_timeout")

@@ -32,31 +32,9 @@ if TYPE_CHECKING:
     from lamps_core.candidates import Candidate
     from lamps_core.curve_store import CurveState
     from lamps_core.curves import CurveKey
+    from lamps_core.machine import Machine
     from lamps_core.settings import FineTuningSettings
     from lamps_core.text_data import TextDataset
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What a campaign runs on.
-
-    Attributes:
-        slots: steps at once, over all hosts.
-        device_memory_bytes: of one device; None where it is not known.
-        devices_of_a_host: that one step can be spread over.
-        cuda: whether the devices are GPUs.
-        name: of the device, for a person.
-    """
-
-    slots: int
-    device_memory_bytes: int | None
-    devices_of_a_host: int
-    cuda: bool
-    name: str
-
-
-# The paper's, its section 5: what a person with no GPU at hand would rent.
-RENTED_GPU = Machine(1, 40 * 2**30, 8, cuda=True, name="A100 40 GB")
 
 
 @dataclass(frozen=True)
@@ -232,7 +210,7 @@ def make_plan(pairs: Sequence[Pair], scope: Scope, machine: Machine) -> Campaign
                 most=machine.devices_of_a_host,
             )
         except DoesNotFit as error:
-            unfit.append((pair, str(error)))
+            unfit.append((pair, f"{error}{_shared(machine)}"))
             continue
         length = lengths[pair.key.dataset]
         pair.expected_seconds = expected_seconds(pair, length, parameters, settings, speed)
@@ -247,6 +225,16 @@ def make_plan(pairs: Sequence[Pair], scope: Scope, machine: Machine) -> Campaign
         slots=machine.slots,
     )
     return CampaignPlan(scope.asked, tuple(fitting), tuple(unfit), speed, disk, machine, scope.gpu_hour_price)
+
+
+def _shared(machine: Machine) -> str:
+    """The end of a line about a candidate that does not fit: why a step has less than a whole device."""
+    if machine.sharing == 1:
+        return ""
+    return (
+        f"; {machine.sharing} steps at once share a device: with fewer (--parallel, or the resource GPU of a Dask "
+        "worker) each has more"
+    )
 
 
 def _download_bytes(size: CandidateSize) -> int:

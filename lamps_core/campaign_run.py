@@ -27,9 +27,10 @@ from lamps_core.tracking import Tracking
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lamps_core.campaign_plan import CampaignPlan, Machine
+    from lamps_core.campaign_plan import CampaignPlan
     from lamps_core.campaign_request import CampaignRequest
     from lamps_core.curves import CurveKey
+    from lamps_core.machine import Machine
 
 
 class CampaignRun:

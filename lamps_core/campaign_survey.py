@@ -10,13 +10,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.campaign_folder import HIDDEN, CampaignRecord, joined, locked, read_record
-from lamps_core.campaign_plan import RENTED_GPU, CampaignPlan, Machine, Scope, make_plan
+from lamps_core.campaign_plan import CampaignPlan, Scope, make_plan
 from lamps_core.campaign_request import check_work, checked_folder, loaded
 from lamps_core.campaign_work import CampaignWork
 from lamps_core.candidates import resolve_candidates
 from lamps_core.curve_store import CurveStore
 from lamps_core.curves import CurveKey
 from lamps_core.errors import BadInput
+from lamps_core.machine import RENTED_GPU
 from lamps_core.report_words import counted
 from lamps_core.settings import DEFAULT_LEARNING_RATE
 from lamps_core.shared_work import newest_shared_step
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from lamps_core.campaign import Pair
     from lamps_core.campaign_request import CampaignRequest
     from lamps_core.curve_store import CurveState
+    from lamps_core.machine import Machine
     from lamps_core.text_data import DatasetRequest, TextDataset
 
 PASSING = "after "  # how the reason of a failure begins that the next run tries again

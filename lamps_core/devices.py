@@ -1,20 +1,34 @@
-"""What this machine trains on: GPUs and their memory, else the CPU and the machine's.
+"""What this machine trains on: the GPUs that torch can use and their memory, else the CPU and the host's.
 
-Asks the driver's tools in a process of their own: no CUDA context is started here. Knows nothing of slots.
+Asks torch in a process of its own: no CUDA context is started here, and a driver that hangs holds up nobody for
+ever. Knows nothing of slots.
 """
 
 from __future__ import annotations
 
+import functools
+import json
 import os
-import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 
-import psutil
-
 from lamps_core.errors import LampsError
+from lamps_core.host_memory import host_memory
 
-TOOL_SECONDS = 60.0  # nvidia-smi takes seconds on a host of eight GPUs whose driver was asleep
+ASK_SECONDS = (
+    120.0  # from a cold disk torch takes a minute, and the driver of eight GPUs that was asleep seconds
+)
+CPU_INSTEAD = "or set CUDA_VISIBLE_DEVICES= to use the CPU"
+# Counted twice: before it is started, CUDA is only asked where there is a GPU; then it counts one instance of MIG
+# where the driver's library counts whole GPUs.
+_ASK = """
+import json, torch
+if torch.cuda.device_count():
+    torch.cuda.init()
+gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+print(json.dumps([[gpu.name, gpu.total_memory] for gpu in gpus]))
+"""
 
 
 @dataclass(frozen=True)
@@ -22,57 +36,80 @@ class Devices:
     """The devices of one host that a worker there can use.
 
     Attributes:
-        count: GPUs, or 1 for a CPU.
-        memory_bytes: of the smallest GPU, or of the machine.
+        gpus: index or UUID of each GPU for `CUDA_VISIBLE_DEVICES`; none on a CPU.
+        memory_bytes: of the smallest GPU, or of the host.
         name: of the first GPU, or `cpu`.
-        cuda: whether they are GPUs.
     """
 
-    count: int
+    gpus: tuple[str, ...]
     memory_bytes: int
     name: str
-    cuda: bool
+
+    @property
+    def cuda(self) -> bool:
+        """Whether they are GPUs."""
+        return bool(self.gpus)
+
+    @property
+    def count(self) -> int:
+        """GPUs, or 1 for a CPU."""
+        return max(1, len(self.gpus))
+
+    def dealt(self, count: int) -> list[str | None]:
+        """The GPU of each of so many steps at once, which take turns; None for the CPU.
+
+        >>> Devices(("3", "5"), 2**30, "some GPU").dealt(3)
+        ['3', '5', '3']
+        """
+        places: tuple[str | None, ...] = self.gpus or (None,)
+        return [places[index % len(places)] for index in range(count)]
 
 
+@functools.cache
 def devices_here() -> Devices:
-    """The GPUs that `CUDA_VISIBLE_DEVICES` leaves visible, else the CPU.
+    """The GPUs that `CUDA_VISIBLE_DEVICES` leaves visible, else the CPU; asked once in the life of a process.
+
+    Of MIG's instances it is the first visible one: a process sees no more of them.
 
     Raises:
-        LampsError: the driver's tool hangs.
+        LampsError: there is a GPU that torch cannot use, or its driver hangs.
     """
-    gpus = _gpus()
-    machine_bytes = psutil.virtual_memory().total
-    if not gpus:
-        return Devices(1, machine_bytes, "cpu", cuda=False)
-    # A GPU that shares the machine's memory tells none of its own.
-    smallest = min(machine_bytes if memory is None else memory for memory, _ in gpus)
-    return Devices(len(gpus), smallest, gpus[0][1], cuda=True)
+    told = _told_gpus() if _is_built_for_gpus() else []
+    names = _visible_names(len(told))
+    if not names:
+        return Devices((), host_memory().total_bytes, "cpu")
+    return Devices(names, min(memory for _, memory in told), told[0][0])
 
 
-def _gpus() -> list[tuple[int | None, str]]:
-    """(bytes or None, name) of each visible GPU, as the driver's tool tells them; none where it fails."""
-    tool, visible = shutil.which("nvidia-smi"), os.environ.get("CUDA_VISIBLE_DEVICES")
-    if tool is None or visible == "":
-        return []
-    query = [tool, "--query-gpu=memory.total,name,index,uuid", "--format=csv,noheader,nounits"]
+def _is_built_for_gpus() -> bool:
+    import torch
+
+    known = torch.accelerator.current_accelerator()  # of this build of torch: no device is touched to tell
+    return known is not None and known.type == "cuda"  # so is ROCm called
+
+
+def _told_gpus() -> list[tuple[str, int]]:
+    """Name and bytes of each GPU, as torch tells them in a process of its own."""
+    asked = subprocess.Popen(
+        [sys.executable, "-P", "-c", _ASK], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     try:
-        asked = subprocess.run(query, capture_output=True, text=True, timeout=TOOL_SECONDS, check=False)
+        told, complaints = asked.communicate(timeout=ASK_SECONDS)
     except subprocess.TimeoutExpired:
+        asked.kill()  # its end is not waited for: a process that hangs in the driver has none
         raise LampsError(
-            f"{tool} does not answer within {TOOL_SECONDS:g} s: the GPU driver is stuck; restart the machine, "
-            "or set CUDA_VISIBLE_DEVICES= to use the CPU"
+            f"torch finds no answer about the GPUs within {ASK_SECONDS:g} s: the GPU driver is stuck; restart the "
+            f"machine, {CPU_INSTEAD}"
         ) from None
     if asked.returncode:
-        return []
-    named = None if visible is None else [place.strip() for place in visible.split(",") if place.strip()]
-    told = [[part.strip() for part in line.split(",")] for line in asked.stdout.splitlines()]
-    return [
-        (int(memory) * 2**20 if memory.isdigit() else None, name)
-        for memory, name, index, uuid in (line for line in told if len(line) == 4)
-        if named is None or any(_is_named(place, index, uuid) for place in named)
-    ]
+        reason = complaints.strip().splitlines()[-1:] or ["no reason given"]
+        raise LampsError(f"torch cannot use the GPU ({reason[0]}): mend its driver, {CPU_INSTEAD}")
+    return [(name, memory) for name, memory in json.loads(told)]
 
 
-def _is_named(place: str, index: str, uuid: str) -> bool:
-    """Whether an entry of `CUDA_VISIBLE_DEVICES` names a GPU: its index, or the beginning of its UUID."""
-    return place == index or (place.startswith("GPU-") and uuid.startswith(place))
+def _visible_names(count: int) -> tuple[str, ...]:
+    """What `CUDA_VISIBLE_DEVICES` calls the devices of which torch sees so many: it takes them in this order."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return tuple(str(index) for index in range(count))
+    return tuple(name.strip() for name in visible.split(",") if name.strip())[:count]

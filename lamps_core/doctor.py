@@ -186,24 +186,13 @@ def _cores() -> int:
 
 
 def _memory() -> Check:
-    import psutil
+    from lamps_core.host_memory import host_memory
 
-    memory = psutil.virtual_memory()
-    available = min(memory.available, _room_in_container())
-    found = f"{available / _GIB:.1f} of {memory.total / _GIB:.1f} GiB"
-    if available < _LEAST_FREE_MEMORY_BYTES:
+    memory = host_memory()
+    found = f"{memory.available_bytes / _GIB:.1f} of {memory.total_bytes / _GIB:.1f} GiB"
+    if memory.available_bytes < _LEAST_FREE_MEMORY_BYTES:
         return Check("Free memory", None, found, "close other programs, or choose small candidates")
     return Check("Free memory", True, found, "")
-
-
-def _room_in_container() -> float:
-    """Bytes left under the container's limit (cgroup 2), which the machine's own figures do not show."""
-    folder = Path("/sys/fs/cgroup")
-    try:
-        limit = int((folder / "memory.max").read_text())
-        return max(limit - int((folder / "memory.current").read_text()), 0)
-    except (OSError, ValueError):  # not a container, or no limit: the file says "max"
-        return float("inf")
 
 
 def _disk(name: str, folder: Path) -> Check:

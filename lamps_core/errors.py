@@ -57,6 +57,10 @@ class StorageFailed(LampsError):
     """A disk or a store cannot be written or read: nothing can go on until somebody mends it."""
 
 
+class HostFailed(LampsError):
+    """Processes that cannot be killed hold the devices of a host: nothing can go on until it is started again."""
+
+
 class HubFailed(LampsError):
     """The hub could not be reached, or failed: it may be asked again."""
 

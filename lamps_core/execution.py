@@ -52,7 +52,7 @@ class Execution:
             timeout_seconds: its deadline; None takes that of the execution.
 
         Raises:
-            CandidateFailed, HubFailed, WorkerDied, BudgetSpent, Interrupted: see `WorkerPool.run_step`.
+            CandidateFailed, HubFailed, WorkerDied, HostFailed, BudgetSpent, Interrupted: see `WorkerPool.run_step`.
         """
         key = request.key
         started = time.monotonic()

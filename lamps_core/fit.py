@@ -40,7 +40,7 @@ def devices_needed(parameters: int | None, *, device_memory_bytes: int | None, m
     Args:
         parameters: of the candidate; None where that is not known, which counts as one device.
         device_memory_bytes: of the smallest device; None where that is not known, which counts as enough. On a
-            CPU, the machine's memory.
+            CPU, the host's memory. Where several steps share a device, the share of one.
         most: devices that one host has; 1 on a CPU.
 
     Raises:

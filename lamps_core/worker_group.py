@@ -38,7 +38,7 @@ from lamps_core.errors import (
 from lamps_core.files import safe_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from multiprocessing.connection import Connection
     from multiprocessing.context import ForkServerProcess
 
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from lamps_core.worker_pool import DeviceSlot
 
 POLL_SECONDS = 0.1  # how far a budget or a deadline can be overrun
+END_SECONDS = 30.0  # a killed process takes less to end, unless it hangs inside the kernel
 PRELOAD = ["lamps_core.worker_preload"]
 
 
@@ -108,10 +109,15 @@ class _Process:
                 os.killpg(self.process.pid, signal.SIGKILL)
         self.process.kill()
 
-    def bury(self) -> None:
-        """Wait for the end of a worker that was killed."""
-        self.process.join()
+    def bury(self, deadline: float) -> bool:
+        """Wait for the end of a worker that was killed; returns whether it came by the deadline."""
+        self.process.join(max(0.0, deadline - time.monotonic()))
         self.connection.close()
+        if not self.process.is_alive():
+            return True
+        # The interpreter waits at its end for every child that it knows of.
+        multiprocessing.process._children.discard(self.process)  # type: ignore[attr-defined]
+        return False
 
     @property
     def was_killed(self) -> bool:
@@ -150,7 +156,7 @@ class WorkerGroup:
             for rank, (slot, environment) in enumerate(zip(slots.values(), told, strict=True)):
                 self._workers.append(_start(rank, slot, environment, request))
         except BaseException:
-            self.kill()
+            end([self])
             raise
 
     def pid(self, slot: int) -> int | None:
@@ -211,11 +217,37 @@ class WorkerGroup:
         return f"{which}: {dead.post_mortem()}"
 
     def kill(self) -> None:
-        """End all workers and whatever they started."""
+        """Send all workers and whatever they started the signal that ends them."""
         for each in self._workers:
             each.kill()
-        for each in self._workers:
-            each.bury()
+
+    def bury(self, deadline: float) -> dict[int, str]:
+        """Wait for the end of all; returns slot -> reason of each that did not end by the deadline."""
+        return {
+            slot: _unkillable(self._candidate[0], each.process.pid)
+            for slot, each in zip(self.slots, self._workers, strict=True)
+            if not each.bury(deadline)
+        }
+
+
+def end(groups: Collection[WorkerGroup]) -> dict[int, str]:
+    """Kill workers, and whatever they started, and wait for their end.
+
+    Returns:
+        Slot of each that cannot be killed, and still has its device -> why, and what to do.
+    """
+    for group in groups:
+        group.kill()
+    deadline = time.monotonic() + END_SECONDS
+    left = [group.bury(deadline) for group in groups]
+    return {slot: reason for told in left for slot, reason in told.items()}
+
+
+def _unkillable(candidate: str, pid: int | None) -> str:
+    return (
+        f"process {pid} of {candidate} on {socket.gethostname()} cannot be killed, since a driver or a network disk "
+        "does not answer it: its device is out of use until that host is restarted"
+    )
 
 
 def _raise_failure(answer: dict[str, Any]) -> None:

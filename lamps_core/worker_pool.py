@@ -15,11 +15,12 @@ from collections import deque
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.errors import BadInput, CandidateFailed, Interrupted, ShortOfMemory
-from lamps_core.worker_group import Watch, WorkerGroup, start_fork_server, wait_for_fork_server
+from lamps_core.devices import devices_here
+from lamps_core.errors import BadInput, CandidateFailed, HostFailed, Interrupted, ShortOfMemory, WorkerDied
+from lamps_core.worker_group import Watch, WorkerGroup, end, start_fork_server, wait_for_fork_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from lamps_core.steps import ExportRequest, StepRequest
 
@@ -79,10 +80,10 @@ def device_slots(parallel: int | None = None) -> tuple[DeviceSlot, ...]:
     """
     check_parallel(parallel)
     cores = len(os.sched_getaffinity(0))
-    gpus = _visible_gpus()
-    count = parallel or max(1, len(gpus))
+    devices = devices_here()
+    count = parallel or devices.count
     threads = max(1, cores // count)
-    return tuple(DeviceSlot(gpus[index % len(gpus)] if gpus else None, threads) for index in range(count))
+    return tuple(DeviceSlot(device, threads) for device in devices.dealt(count))
 
 
 def campaign_slots(parallel: int | None = None) -> tuple[DeviceSlot, ...]:
@@ -92,17 +93,7 @@ def campaign_slots(parallel: int | None = None) -> tuple[DeviceSlot, ...]:
     """
     cores = len(os.sched_getaffinity(0))
     several = min(cores, max(2, cores // 4))
-    return device_slots(parallel or (None if _visible_gpus() else several))
-
-
-def _visible_gpus() -> list[str]:
-    import torch
-
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    count = torch.cuda.device_count()  # asks the driver's library: starts no CUDA context here
-    if named is None:
-        return [str(index) for index in range(count)]
-    return [name.strip() for name in named.split(",") if name.strip()][:count]
+    return device_slots(parallel or (None if devices_here().cuda else several))
 
 
 class WorkerPool:
@@ -115,6 +106,7 @@ class WorkerPool:
         self._slots: dict[int, DeviceSlot] = dict(enumerate(slots))
         self._groups: dict[int, WorkerGroup] = {}
         self._free = list(self._slots)
+        self._lost: dict[int, str] = {}  # slot -> why nothing can run there any more
         self._queue: deque[object] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -148,6 +140,7 @@ class WorkerPool:
             HubFailed: the hub failed or gave no answer while the model was loaded.
             StorageFailed: the disk is full or read-only.
             WorkerDied: the worker ended without an answer, or hung.
+            HostFailed: too few slots are left, since workers hang that cannot be killed.
             BudgetSpent: stopped by `remaining_seconds`.
             Interrupted: the pool was closed.
         """
@@ -159,7 +152,7 @@ class WorkerPool:
         """Save a complete candidate; returns what its export measured.
 
         Raises:
-            CandidateFailed, HubFailed, StorageFailed, WorkerDied, Interrupted: as for `run_step`.
+            CandidateFailed, HubFailed, StorageFailed, WorkerDied, HostFailed, Interrupted: as for `run_step`.
         """
         message = {"do": "export", "request": asdict(request)}
         return self._run(message, request.last, Watch())
@@ -180,8 +173,7 @@ class WorkerPool:
             groups = {group.slots: group for group in self._groups.values()}
             self._groups.clear()
             self._changed.notify_all()
-        for group in groups.values():
-            group.kill()
+        self._end(groups.values())
 
     def _run(self, message: dict[str, Any], request: StepRequest, watch: Watch) -> dict[str, Any]:
         self._refuse_unfit(request)
@@ -199,6 +191,8 @@ class WorkerPool:
             self._drop(slots)
             if self._closed:
                 raise Interrupted("the run is being shut down") from error
+            if isinstance(error, WorkerDied):
+                self._refuse_lost(slots)
             raise
         finally:
             self._give_back(slots)
@@ -212,6 +206,18 @@ class WorkerPool:
                 f"has slots on {there}"
             )
 
+    def _refuse_lost(self, slots: Iterable[int]) -> None:
+        """Raise `WorkerDied` if what was killed on one of these slots still runs there."""
+        for slot in slots:
+            if slot in self._lost:
+                raise WorkerDied(self._lost[slot])
+
+    def _refuse_hopeless(self, request: StepRequest) -> None:
+        """Raise `HostFailed` if too few slots are left, since nobody will ever give one back."""
+        left = [slot for slot in self._slots if slot not in self._lost]
+        if len(_apart(self._slots, left)) < request.gpus:
+            raise HostFailed(next(iter(self._lost.values())))
+
     def _take(self, request: StepRequest) -> tuple[int, ...]:
         """Wait for the slots of a request and take them all at once.
 
@@ -223,6 +229,7 @@ class WorkerPool:
             self._queue.append(turn)
             try:
                 while not self._closed:
+                    self._refuse_hopeless(request)
                     slots = self._choice(request) if self._queue[0] is turn else ()
                     if slots:
                         self._free = [slot for slot in self._free if slot not in slots]
@@ -244,7 +251,8 @@ class WorkerPool:
 
     def _give_back(self, slots: tuple[int, ...]) -> None:
         with self._changed:
-            self._free.extend(slots)  # last, so that the worker idle for longest gives way first
+            # Last, so that the worker idle for longest gives way first.
+            self._free.extend(slot for slot in slots if slot not in self._lost)
             self._changed.notify_all()
 
     def _drop(self, slots: tuple[int, ...]) -> None:
@@ -252,8 +260,15 @@ class WorkerPool:
             groups = {group.slots: group for slot in slots if (group := self._groups.get(slot)) is not None}
             for slot in itertools.chain.from_iterable(groups):
                 del self._groups[slot]
-        for group in groups.values():
-            group.kill()
+        self._end(groups.values())
+
+    def _end(self, groups: Collection[WorkerGroup]) -> None:
+        """Kill workers; a slot where one cannot be killed is no slot any more."""
+        lost = end(groups)
+        with self._changed:
+            self._lost |= lost
+            self._free = [slot for slot in self._free if slot not in self._lost]
+            self._changed.notify_all()
 
     def _group(self, slots: tuple[int, ...], request: StepRequest) -> WorkerGroup:
         """The slots' workers, fresh unless they hold this very candidate of this very run."""
@@ -261,12 +276,13 @@ class WorkerPool:
         if group is not None and group.slots == slots and group.holds(request) and group.is_idle():
             return group
         self._drop(slots)
+        self._refuse_lost(slots)
         group = WorkerGroup({slot: self._slots[slot] for slot in slots}, request)
         with self._changed:
             if not self._closed:
                 self._groups |= dict.fromkeys(slots, group)
                 return group
-        group.kill()
+        self._end([group])
         raise Interrupted("the run is being shut down")
 
 

@@ -66,6 +66,7 @@ def fine_tune_step(
         CandidateFailed: it can never be done; not retried.
         HubFailed: the hub failed or gave no answer; retried with back-off.
         StorageFailed: a disk is full or read-only; not retried.
+        HostFailed: too few of the host's devices are left; not retried.
         WorkerDied: its process died; retried with back-off.
         BudgetSpent: it was stopped when the budget ran out; not retried.
     """

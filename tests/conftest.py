@@ -11,7 +11,11 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from lamps_core.worker_group import _Process
+    from tests.gpu_host import GpuHost
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
@@ -60,3 +64,34 @@ def topics_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
         writer.writerow(["phrase", "topic"])
         writer.writerows(topic_rows(240))
     return path
+
+
+@pytest.fixture
+def gpu_host(monkeypatch: pytest.MonkeyPatch) -> Iterator[GpuHost]:
+    """Says which GPUs this host has, as far as this process knows."""
+    from lamps_core.devices import devices_here
+    from tests.gpu_host import GpuHost
+
+    yield GpuHost(monkeypatch)
+    devices_here.cache_clear()
+
+
+@pytest.fixture
+def unkillable(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[_Process]]:
+    """Workers that are to be killed and are not, as if they hung inside the kernel; ended after the test."""
+    from lamps_core import worker_group
+    from lamps_core.worker_group import _Process
+
+    met: list[_Process] = []
+    kill = _Process.kill
+
+    def spare(worker: _Process) -> None:
+        met.append(worker)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker_group, "END_SECONDS", 0.2)
+        patch.setattr(_Process, "kill", spare)
+        yield met
+    for each in met:
+        kill(each)
+        each.process.join()

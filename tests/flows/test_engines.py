@@ -7,27 +7,28 @@ import subprocess
 import sys
 from concurrent.futures import Future
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import distributed
 import pytest
 
 from flows import campaign as campaign_flow
 from flows.campaign import _waits_for, run_steps
-from flows.engines import DaskEngine, engine_of
-from lamps_core.campaign_plan import Machine
+from flows.engines import DaskEngine, LocalEngine, engine_of
 from lamps_core.campaign_request import CampaignRequest
 from lamps_core.campaign_run import CampaignRun
 from lamps_core.campaign_step import Keep, run_and_keep
-from lamps_core.curve_store import CurveStore
-from lamps_core.errors import BadInput, LampsError
+from lamps_core.errors import BadInput, HostFailed, LampsError
 from lamps_core.execution import Execution
+from lamps_core.host_memory import host_memory
+from lamps_core.machine import Machine
 from lamps_core.progress import listener
 from lamps_core.registry import NamedRequest
 from lamps_core.text_data import DatasetRequest
 from lamps_core.worker_pool import DeviceSlot
 from tests.campaigns import campaign_arguments, rows_of, write_datasets
 from tests.dask_cluster import DaskCluster
+from tests.gpu_host import A100, CUT_UP, GIB, LARGE
 from tests.lamps_command import family, lamps
 from tests.searches import QUICK, STEPS_EACH, TINY, eventually
 
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lamps_core.steps import StepRequest
+    from tests.gpu_host import GpuHost
+
+ONE_CPU = Machine(1, 2**36, 1, cuda=False, name="cpu")
 
 
 @pytest.mark.parametrize(
@@ -109,6 +113,26 @@ def test_a_scheduler_that_does_not_answer_may_be_asked_again(
     assert not isinstance(told.value, BadInput)  # whose exit code tells a cluster not to try again
 
 
+def test_the_plan_is_made_for_the_devices_of_the_slots(gpu_host: GpuHost) -> None:
+    gpu_host.has(CUT_UP, visible=LARGE.uuid)
+    engine = LocalEngine("any")
+    assert engine.machine() == Machine(1, LARGE.memory_bytes, 1, cuda=True, name=LARGE.name)
+    assert [slot.cuda_device for slot in engine._slots] == [LARGE.uuid]
+
+
+def test_steps_at_once_share_the_memory_of_their_device(gpu_host: GpuHost) -> None:
+    gpu_host.has(A100)
+    assert LocalEngine("any", parallel=4).machine() == Machine(
+        4, 10 * GIB, 1, cuda=True, name=A100.name, sharing=4
+    )
+    gpu_host.has()
+    whole, shared = (LocalEngine("any", parallel=count).machine() for count in (1, 2))
+    assert (whole.device_memory_bytes, shared.device_memory_bytes) == (
+        host_memory().total_bytes,
+        host_memory().total_bytes // 2,
+    )
+
+
 @pytest.mark.slow
 def test_a_dask_engine_follows_the_workers_that_come_and_go(tmp_path: Path) -> None:
     with DaskCluster(tmp_path, workers=0) as cluster:
@@ -146,6 +170,14 @@ def is_gone(engine: DaskEngine) -> bool:
     return False
 
 
+@pytest.fixture
+def run(topics_csv: Path, tmp_path: Path) -> CampaignRun:
+    """A campaign of one pair."""
+    data = NamedRequest(None, DatasetRequest(str(topics_csv), ("phrase",), "topic", max_train_rows=40))
+    curves = str(tmp_path / "curves")
+    return CampaignRun(CampaignRequest(curves=curves, datasets=(data,), models=TINY, settings=QUICK))
+
+
 @pytest.mark.slow
 def test_a_step_that_hangs_is_ended_on_a_dask_worker_too(tmp_path: Path, prefect_url: str) -> None:
     datasets = write_datasets(tmp_path, ("first",))
@@ -176,6 +208,27 @@ def test_a_dask_worker_keeps_no_more_warm_for_two_campaigns_than_for_one(
             assert ran.returncode == 0, ran.stderr
             kept.append(len(family(cluster.processes["worker0"].pid)))
     assert kept[0] == kept[1]
+
+
+class Lost:
+    """An engine of one slot, whose worker cannot be killed."""
+
+    def slots(self) -> int:
+        return 1
+
+    def submit(self, request: StepRequest, keep: Keep) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_exception(HostFailed("process 7 cannot be killed"))
+        return future
+
+
+def test_a_host_whose_worker_cannot_be_killed_ends_the_campaign_and_fails_no_pair(
+    run: CampaignRun,
+) -> None:
+    engine, untold = cast("Any", Lost()), cast("Any", None)
+    with run.opened(ONE_CPU), pytest.raises(HostFailed, match="process 7 cannot be killed"):
+        run_steps(run, engine, untold)
+    assert not run.survey.store.states()
 
 
 class Shrunken:
@@ -213,17 +266,14 @@ class Shrunken:
 
 
 def test_a_step_that_nobody_left_can_take_is_waited_for_aloud(
-    topics_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: CampaignRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(campaign_flow, "WAKE_SECONDS", 0.05)
-    data = NamedRequest(None, DatasetRequest(str(topics_csv), ("phrase",), "topic", max_train_rows=40))
-    curves = tmp_path / "curves"
-    run = CampaignRun(CampaignRequest(curves=str(curves), datasets=(data,), models=TINY, settings=QUICK))
     execution = Execution([DeviceSlot(None, 1)])
     said: list[str] = []
     token = listener.set(lambda event: said.append(event.message))
     try:
-        with run.opened(Machine(1, 2**36, 1, cuda=False, name="cpu")):
+        with run.opened(ONE_CPU):
             engine: Any = Shrunken(execution.run_step)
             untold: Any = SimpleNamespace(update=lambda percent: None)  # there is no server to tell
             run_steps(run, engine, untold)
@@ -232,7 +282,7 @@ def test_a_step_that_nobody_left_can_take_is_waited_for_aloud(
         execution.close()
     assert said[0] == "waiting for a worker with 1 GPU slot: none is left"
     assert len(said) == 1 + STEPS_EACH
-    (state,) = CurveStore(curves).states().values()
+    (state,) = run.survey.store.states().values()
     assert state.complete
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flows.search import front_table, search, search_request
-from lamps_core.errors import BadInput, LampsError
+from lamps_core.errors import BadInput, HostFailed, LampsError
 from lamps_core.progress import SearchProgress, listener
 from tests.flow_records import recorded
 from tests.searches import (
@@ -153,6 +153,17 @@ def test_a_search_in_which_every_candidate_fails_is_a_failed_run_that_says_why(
     with pytest.raises(LampsError, match=r"every candidate failed; the first: .*cannot be loaded"):
         search(**parameters(topics_csv, tmp_path / "out", models=models))
     assert (tmp_path / "out" / "result.json").is_file()
+
+
+@pytest.mark.usefixtures("unkillable")
+def test_a_search_whose_only_device_is_held_by_an_unkillable_worker_ends_and_says_so(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        HostFailed, match=r"process \d+ of .* cannot be killed.* until that host is restarted"
+    ):
+        search(**parameters(topics_csv, tmp_path / "out", step_timeout=0.01))
+    assert journal_events(tmp_path / "out") == []  # no candidate failed of it
 
 
 def test_two_steps_at_once_give_the_same_front(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GIB = 2**30
-CPU = Devices(1, 16 * GIB, "cpu", cuda=False)
+CPU = Devices((), 16 * GIB, "cpu")
 ASK = """
 import dataclasses, json, sys
 from lamps_core.availability import ask_hub
@@ -22,7 +22,7 @@ names, limit_seconds = json.loads(sys.argv[1])
 answers = ask_hub(names, limit_seconds=limit_seconds)
 print(json.dumps({name: dataclasses.astuple(answer) for name, answer in answers.items()}))
 """
-GPUS = Devices(4, 40 * GIB, "some GPU", cuda=True)
+GPUS = Devices(("0", "1", "2", "3"), 40 * GIB, "some GPU")
 
 
 @pytest.mark.parametrize(

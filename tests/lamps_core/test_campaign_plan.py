@@ -10,10 +10,11 @@ import pytest
 
 from lamps_core.campaign import Pair
 from lamps_core.campaign_cost import DiskNeed, Speed
-from lamps_core.campaign_plan import CampaignPlan, Machine, Scope, make_plan
+from lamps_core.campaign_plan import CampaignPlan, Scope, make_plan
 from lamps_core.candidates import Candidate
 from lamps_core.curves import CurveKey
 from lamps_core.errors import BadInput
+from lamps_core.machine import Machine
 from lamps_core.settings import FineTuningSettings
 from lamps_core.text_data import DatasetRequest, load_text_dataset
 
@@ -45,6 +46,16 @@ def test_a_candidate_gets_as_many_devices_as_it_needs_and_one_too_large_is_set_a
     assert plan.as_dict()["does_not_fit"][0]["model"] == NAMES[2]
     larger = plan_of(scope, dataclasses.replace(A100, devices_of_a_host=8))
     assert {pair.key.model: pair.gpus for pair in larger.pairs}[NAMES[2]] == 4
+
+
+def test_a_candidate_that_fits_a_device_only_alone_is_set_aside_where_steps_share_it(scope: Scope) -> None:
+    shared = dataclasses.replace(A100, device_memory_bytes=20 * GIBIBYTE, sharing=2)
+    unfit = {pair.key.model: reason for pair, reason in plan_of(scope, shared).unfit}
+    assert unfit.keys() == {NAMES[1], NAMES[2]}
+    assert (
+        "devices of 20 GiB (0.9 of it usable); 2 steps at once share a device: with fewer (--parallel"
+        in (unfit[NAMES[1]])
+    )
 
 
 def test_the_cost_is_of_every_device_that_a_pair_takes(scope: Scope) -> None:

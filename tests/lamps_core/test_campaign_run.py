@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from lamps_core.campaign_folder import read_record
-from lamps_core.campaign_plan import Machine
 from lamps_core.campaign_request import CampaignRequest, of_record
 from lamps_core.campaign_run import CampaignRun
 from lamps_core.campaign_step import run_and_keep
@@ -22,6 +21,7 @@ from lamps_core.curve_store import CurveStore
 from lamps_core.curves import CURVE_SCHEMA, CurveKey
 from lamps_core.errors import BadInput, CandidateFailed, StorageFailed
 from lamps_core.execution import Execution
+from lamps_core.machine import Machine
 from lamps_core.registry import NamedRequest
 from lamps_core.text_data import DatasetRequest
 from lamps_core.worker_pool import DeviceSlot

@@ -1,105 +1,101 @@
-"""What the driver's tool tells, and which of it counts: an `nvidia-smi` of ours stands first on the path."""
+"""Which devices there are, and what of them a process sees: asked of a torch of ours over made-up hosts."""
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
+import torch
 
 from lamps_core import devices
 from lamps_core.devices import Devices, devices_here
 from lamps_core.errors import LampsError
+from lamps_core.host_memory import host_memory
+from tests.gpu_host import A100, CUT_UP, GIB, H100, LARGE, SMALL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from tests.gpu_host import Gpu, GpuHost
 
-TWO = """81559, NVIDIA H100 80GB HBM3, 0, GPU-1a2b3c4d-0000-0000-0000-000000000000
-40960, NVIDIA A100-PCIE-40GB, 1, GPU-5e6f7a8b-0000-0000-0000-000000000000"""
-CPU = Devices(1, psutil.virtual_memory().total, "cpu", cuda=False)
-FIRST = Devices(1, 81559 * 2**20, "NVIDIA H100 80GB HBM3", cuda=True)
-SECOND = Devices(1, 40960 * 2**20, "NVIDIA A100-PCIE-40GB", cuda=True)
-BOTH = Devices(2, 40960 * 2**20, "NVIDIA H100 80GB HBM3", cuda=True)
-
-
-@pytest.fixture
-def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Puts a shell script in the place of the driver's tool."""
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-
-    def write(script: str) -> None:
-        path = tmp_path / "nvidia-smi"
-        path.write_text(f"#!/bin/sh\n{script}\n")
-        path.chmod(0o755)
-
-    return write
+CPU = Devices((), host_memory().total_bytes, "cpu")
 
 
 @pytest.mark.parametrize(
     ("visible", "wanted"),
     [
-        (None, BOTH),
-        ("0,1", BOTH),
-        ("1,0", BOTH),
-        ("0", FIRST),
-        (" 1 ", SECOND),
+        (None, Devices(("0", "1"), 40 * GIB, H100.name)),
+        ("0,1", Devices(("0", "1"), 40 * GIB, H100.name)),
+        ("1,0", Devices(("1", "0"), 40 * GIB, A100.name)),
+        ("0", Devices(("0",), 80 * GIB, H100.name)),
+        (" 1 ", Devices(("1",), 40 * GIB, A100.name)),
+        ("1,7,0", Devices(("1",), 40 * GIB, A100.name)),
         ("", CPU),
         ("-1", CPU),
         ("7", CPU),
         ("NoDevFiles", CPU),
-        ("GPU-5e6f7a8b-0000-0000-0000-000000000000", SECOND),
-        ("GPU-1a2b", FIRST),
-        ("GPU-1a2b,GPU-5e6f", BOTH),
+        (A100.uuid, Devices((A100.uuid,), 40 * GIB, A100.name)),
+        ("GPU-1a2b,GPU-5e6f", Devices(("GPU-1a2b", "GPU-5e6f"), 40 * GIB, H100.name)),
         ("GPU-9", CPU),
     ],
 )
 def test_the_gpus_that_count_are_the_visible_ones(
-    tool: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, visible: str | None, wanted: Devices
+    gpu_host: GpuHost, visible: str | None, wanted: Devices
 ) -> None:
-    tool(f"cat <<END\n{TWO}\nEND")
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    gpu_host.has(H100, A100, visible=visible)
     assert devices_here() == wanted
 
 
-def test_the_tool_is_asked_for_what_is_read(tool: Callable[[str], None]) -> None:
-    tool(
-        'test "$*" = "--query-gpu=memory.total,name,index,uuid --format=csv,noheader,nounits" || exit 2\n'
-        "echo '81559, NVIDIA H100 80GB HBM3, 0, GPU-1'"
-    )
-    assert devices_here() == FIRST
-
-
-def test_a_gpu_that_shares_the_memory_of_the_machine_has_that(tool: Callable[[str], None]) -> None:
-    tool("echo '[N/A], NVIDIA GB10, 0, GPU-1'")
-    assert devices_here() == Devices(1, psutil.virtual_memory().total, "NVIDIA GB10", cuda=True)
-
-
 @pytest.mark.parametrize(
-    "script",
+    ("visible", "name", "instance"),
     [
-        "echo 'NVIDIA-SMI has failed because it could not communicate with the NVIDIA driver.'; exit 9",
-        "echo 'No devices were found'",
-        "exit 0",
+        (None, "0", SMALL),
+        ("0", "0", SMALL),
+        (LARGE.uuid, LARGE.uuid, LARGE),
+        (f"{LARGE.uuid},{SMALL.uuid}", LARGE.uuid, LARGE),
     ],
 )
-def test_a_tool_that_finds_no_gpu_leaves_the_cpu(tool: Callable[[str], None], script: str) -> None:
-    tool(script)
-    assert devices_here() == CPU
-
-
-def test_a_machine_without_the_tool_has_its_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert devices_here() == CPU
-
-
-def test_a_tool_that_hangs_is_said_with_what_to_do(
-    tool: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+def test_of_a_gpu_that_mig_cut_up_one_instance_counts(
+    gpu_host: GpuHost, visible: str | None, name: str, instance: Gpu
 ) -> None:
-    tool("exec sleep 600")
-    monkeypatch.setattr(devices, "TOOL_SECONDS", 0.2)
-    with pytest.raises(LampsError, match=r"nvidia-smi does not answer within 0\.2 s.*CUDA_VISIBLE_DEVICES="):
+    gpu_host.has(CUT_UP, CUT_UP, visible=visible)
+    assert devices_here() == Devices((name,), instance.memory_bytes, instance.name)
+
+
+def test_a_host_without_gpus_has_its_cpu(gpu_host: GpuHost) -> None:
+    gpu_host.has()
+    assert devices_here() == CPU
+
+
+def test_a_torch_that_was_built_without_gpus_is_asked_for_none(
+    gpu_host: GpuHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu_host.has(H100)
+    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda: None)
+    assert devices_here() == CPU
+
+
+def test_the_devices_are_asked_for_once(gpu_host: GpuHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu_host.has(A100)
+    first = devices_here()
+    monkeypatch.delenv("LAMPS_TEST_GPUS")
+    assert devices_here() == first
+
+
+def test_a_gpu_that_torch_cannot_use_is_said_with_what_to_do(gpu_host: GpuHost) -> None:
+    gpu_host.has(A100, broken="The NVIDIA driver on your system is too old")
+    with pytest.raises(
+        LampsError, match=r"cannot use the GPU \(RuntimeError: The NVIDIA .* too old\): mend.*CUDA_VISIBLE"
+    ):
         devices_here()
+
+
+def test_a_driver_that_hangs_is_said_with_what_to_do(
+    gpu_host: GpuHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu_host.has(A100, hangs=True)
+    monkeypatch.setattr(devices, "ASK_SECONDS", 0.2)
+    with pytest.raises(LampsError, match=r"no answer about the GPUs within 0\.2 s.*CUDA_VISIBLE_DEVICES="):
+        devices_here()
+
+
+def test_the_torch_that_is_installed_answers() -> None:
+    assert len(devices._told_gpus()) == torch.cuda.device_count()

@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from lamps_core.budget import parse_budget
-from lamps_core.campaign_plan import Machine
 from lamps_core.campaign_request import CampaignRequest
 from lamps_core.campaign_survey import CampaignSurvey
 from lamps_core.curve_reader import curves_by_key, read_curves
 from lamps_core.curve_store import CurveStore
 from lamps_core.curves import VERSION_KEY, write_curve
 from lamps_core.errors import BadInput
+from lamps_core.machine import Machine
 from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from lamps_core.policies import load_policy
 from lamps_core.policy_file import read_policy

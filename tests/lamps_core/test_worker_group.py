@@ -69,7 +69,7 @@ group = worker_group.WorkerGroup({0: DeviceSlot(None, threads=1)}, StepRequest(*
 second = forkserver._forkserver._forkserver_pid
 lines = Path(f"/proc/{second}/status").read_text().splitlines()
 blocked = next(int(line.split()[1], 16) for line in lines if line.startswith("SigBlk"))
-group.kill()
+worker_group.end([group])
 print(second != first, bool(blocked >> (signal.SIGINT - 1) & 1))
 """
 LARGER_FAMILIES = ["distilbert", "roberta", "opt", "llama", "qwen2", "luke"]

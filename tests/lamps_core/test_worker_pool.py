@@ -24,18 +24,21 @@ from safetensors.torch import load_file
 
 from lamps_core import worker
 from lamps_core.checkpoint import newest_checkpoint
-from lamps_core.errors import BudgetSpent, CandidateFailed, Interrupted, WorkerDied
+from lamps_core.errors import BudgetSpent, CandidateFailed, HostFailed, Interrupted, WorkerDied
 from lamps_core.landmark_step import CandidateRun
 from lamps_core.steps import ExportRequest
 from lamps_core.text_data import TextDataset, TextSplit
 from lamps_core.worker_pool import DeviceSlot, WorkerPool, device_slots
 from tests.gpu_build import GUARD, compile_guard
+from tests.gpu_host import A100, H100
 from tests.lamps_core.conftest import CPU
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.connection import Connection
 
+    from lamps_core.worker_group import _Process
+    from tests.gpu_host import GpuHost
     from tests.lamps_core.conftest import Topics
 
 REPOSITORY = Path(__file__).parents[2]
@@ -297,9 +300,9 @@ def test_a_worker_does_not_search_for_garbage_what_the_fork_server_imported() ->
     assert searched < frozen / 5
 
 
-def test_slots_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slots_share_the_cores(gpu_host: GpuHost, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    gpu_host.has()
     assert device_slots() == (DeviceSlot(None, 8),)
     assert device_slots(3) == (DeviceSlot(None, 2),) * 3
     assert device_slots(20) == (DeviceSlot(None, 1),) * 20
@@ -307,15 +310,12 @@ def test_slots_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("named", "devices"),
-    [(None, ["0", "1", "0"]), ("3,5", ["3", "5", "3"]), ("GPU-a, GPU-b", ["GPU-a", "GPU-b", "GPU-a"])],
+    [(None, ["0", "1", "0"]), ("1,0", ["1", "0", "1"]), ("GPU-5, GPU-1", ["GPU-5", "GPU-1", "GPU-5"])],
 )
 def test_slots_take_turns_on_the_gpus_that_are_visible(
-    monkeypatch: pytest.MonkeyPatch, named: str | None, devices: list[str]
+    gpu_host: GpuHost, named: str | None, devices: list[str]
 ) -> None:
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if named is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    gpu_host.has(H100, A100, visible=named)
     assert [slot.cuda_device for slot in device_slots(3)] == devices
     assert len(device_slots()) == 2
 
@@ -377,6 +377,57 @@ def test_a_step_past_its_timeout_is_taken_for_hung(pool: WorkerPool, topics: Top
     with pytest.raises(WorkerDied, match=r"no answer within 0\.5 s \(--step-timeout\)"):
         pool.run_step(topics.request(1, (zero["test_loss"],)), timeout_seconds=0.5)
     assert not psutil.pid_exists(pid)
+
+
+def test_a_worker_that_cannot_be_killed_takes_its_slot_along(
+    unkillable: list[_Process], new_pool: Callable[..., WorkerPool], topics: Topics
+) -> None:
+    pool = new_pool(CPU, CPU)
+    zero = pool.run_step(topics.request())
+    pid = worker_pid(pool)
+    os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(WorkerDied, match=f"process {pid} of zoo/bert-tiny on .* cannot be killed.*restarted"):
+        pool.run_step(topics.request(1, (zero["test_loss"],)), timeout_seconds=0.5)
+    assert psutil.pid_exists(pid)
+    assert pool.run_step(topics.request(candidate="zoo/gpt2-tiny"))["step"] == 0
+    assert pool.worker_pid(0) is None
+    pool.retire(1)
+    with pytest.raises(HostFailed, match=f"process {pid} of zoo/bert-tiny on .* cannot be killed"):
+        pool.run_step(topics.request(candidate="zoo/gpt2-tiny"))
+    assert len(unkillable) == 2
+
+
+def test_a_step_that_waits_for_the_slot_of_an_unkillable_worker_is_told_so(
+    unkillable: list[_Process], pool: WorkerPool, topics: Topics
+) -> None:
+    halt, spent = Halt(pool), threading.Event()
+    with ThreadPoolExecutor(2) as threads:
+        under_way = threads.submit(
+            pool.run_step, topics.request(), progress=halt, remaining_seconds=lambda: 1.0 - spent.is_set()
+        )
+        assert halt.done.wait(180)
+        waiting = threads.submit(pool.run_step, topics.request(candidate="zoo/gpt2-tiny"))
+        assert eventually(lambda: len(pool._queue) == 1)
+        spent.set()
+        with pytest.raises(BudgetSpent):
+            under_way.result(timeout=60)
+        with pytest.raises(HostFailed, match=f"process {halt.pid} of zoo/bert-tiny"):
+            waiting.result(timeout=60)
+    assert unkillable
+
+
+def test_a_pool_closes_in_spite_of_a_worker_that_cannot_be_killed(
+    unkillable: list[_Process], pool: WorkerPool, topics: Topics
+) -> None:
+    halt = Halt(pool)
+    with ThreadPoolExecutor(1) as threads:
+        under_way = threads.submit(pool.run_step, topics.request(), progress=halt)
+        assert halt.done.wait(180)
+        pool.close()
+        with pytest.raises(Interrupted):
+            under_way.result(timeout=60)
+    assert psutil.pid_exists(halt.pid)
+    assert not set(multiprocessing.active_children()) & {each.process for each in unkillable}
 
 
 def test_closing_the_pool_interrupts_the_step_under_way_and_the_one_that_waits(
