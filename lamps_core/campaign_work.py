@@ -13,7 +13,7 @@ from lamps_core.campaign import Pair
 from lamps_core.files import safe_name
 from lamps_core.prepared_data import load_prepared, save_prepared
 from lamps_core.shared_work import drop_checkpoint, newest_shared_step, push_data
-from lamps_core.storage import is_local
+from lamps_core.storage import entries, is_local
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,8 +61,8 @@ class CampaignWork:
             save_prepared(dataset, Path(folder) / "data")
         else:
             push_data(dataset, folder)
-        spent, checkpoints = {safe_name(model) for model in complete}, folder / "checkpoints"
-        for path in list(checkpoints.iterdir()) if checkpoints.is_dir() else ():
+        spent = {safe_name(model) for model in complete}
+        for path, _ in entries(folder / "checkpoints"):
             if path.name in spent:
                 drop_checkpoint(path)
 

@@ -32,7 +32,7 @@ from lamps_core.curves import (
 )
 from lamps_core.errors import BadInput, first_line
 from lamps_core.files import version_trouble
-from lamps_core.storage import is_local
+from lamps_core.storage import entries, is_folder, is_local, is_there
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping
@@ -141,7 +141,7 @@ def curve_files(folder: Any) -> tuple[Any, ...]:
     Raises:
         FileNotFoundError: a part of it vanished meanwhile.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         return ()
     found = {path.relative_to(folder).as_posix(): path for path in _parquet_files(folder)}
     whole = [name.removeprefix(COMPACTING) for name in found if name.startswith(COMPACTING)]
@@ -169,11 +169,19 @@ def _parquet_files(folder: Any) -> Iterator[Any]:
                 if _is_parquet(name) and (_is_shown(name) or (top and name.startswith(COMPACTING))):
                     yield Path(place) / name
         return
-    for path in folder.rglob("*"):
-        parts = path.relative_to(folder).parts
-        shown = all(_is_shown(part) for part in parts)
-        if _is_parquet(path.name) and (shown or (len(parts) == 1 and parts[0].startswith(COMPACTING))):
+    for path in _files_of_a_store(folder):
+        top = path.parent == folder
+        if _is_parquet(path.name) and (_is_shown(path.name) or (top and path.name.startswith(COMPACTING))):
             yield path
+
+
+def _files_of_a_store(folder: Any) -> Iterator[Any]:
+    found = entries(folder)
+    shown = [path for path, is_one in found if is_one and _is_shown(path.name)]
+    for path in shown:
+        yield from _files_of_a_store(path)
+    # Its own files last: a curve whose steps were being dropped is one file by now.
+    yield from (path for path, is_one in (entries(folder) if shown else found) if not is_one)
 
 
 def _is_parquet(name: str) -> bool:
@@ -217,10 +225,10 @@ def _read_into(tables: dict[Any, pa.Table], path: Any, given: Any) -> Any:
 
 
 def _files_to_read(folder_or_file: Any) -> tuple[Any, ...]:
-    if folder_or_file.is_file():
+    if not is_folder(folder_or_file):
+        if not is_there(folder_or_file):
+            raise BadInput(f"{folder_or_file}: there is no such file or folder")
         return (folder_or_file,)
-    if not folder_or_file.is_dir():
-        raise BadInput(f"{folder_or_file}: there is no such file or folder")
     found = curve_files(folder_or_file)
     if not found:
         raise BadInput(f"{folder_or_file}: holds no Parquet files: name a folder of learning curves")

@@ -8,8 +8,8 @@ lock is needed to append; one process at a time compacts. What makes rows a curv
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +18,21 @@ import pyarrow.parquet as pq
 
 from lamps_core.curve_reader import curve_files, curves_by_key, read_both
 from lamps_core.curves import COMPACTING, CurveKey, curve_file_name, row_parquet
-from lamps_core.files import draft_beside, flush, make_folder, move_into_place
-from lamps_core.storage import is_local, put_whole
+from lamps_core.files import (
+    DRAFT_SECONDS,
+    draft_beside,
+    drop_drafts,
+    flush,
+    make_folder,
+    move_into_place,
+)
+from lamps_core.storage import entries, is_folder, is_local, is_there, put_whole, remove_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 FAILED = "failed.parquet"  # in the folder of a curve's steps
 OLD = ".old-"  # a folder of steps whose curve is one file
-DRAFT_SECONDS = 86_400  # a hidden draft of this age is of a writer that was killed
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,7 @@ class CurveStore:
         if row["complete"]:  # the curve may have ended later the time before: nothing follows a complete row
             for later in _last_first(steps):
                 if later.name > path.name:
-                    later.unlink(missing_ok=True)
+                    remove_file(later)
         self._put(path, content, replace=True)
 
     def fail(self, row: Mapping[str, Any]) -> None:
@@ -117,11 +123,11 @@ class CurveStore:
 
     def _on_record(self, steps: Any, path: Any) -> bool:
         # In this order: a step that a compaction hides is in the hidden file before, and in the shown one after.
-        return path.exists() or self._is_compacted(steps)
+        return is_there(path) or self._is_compacted(steps)
 
     def _is_compacted(self, steps: Any) -> bool:
         """Whether a file that holds the whole curve is there, hidden yet or shown."""
-        return self._hidden(steps.name).exists() or self._shown(steps.name).exists()
+        return is_there(self._hidden(steps.name)) or is_there(self._shown(steps.name))
 
     def _hidden(self, name: str) -> Any:
         return self._folder / f"{COMPACTING}{name}.parquet"
@@ -155,7 +161,7 @@ class CurveStore:
             draft.unlink(missing_ok=True)
 
     def _forget_failure(self, steps: Any) -> None:
-        (steps / FAILED).unlink(missing_ok=True)
+        remove_file(steps / FAILED)
 
     # --- reading ---------------------------------------------------------------------------------------
 
@@ -188,11 +194,11 @@ class CurveStore:
         """
         names = []
         for steps in self._step_folders():
-            files = sorted(steps.glob("step-*.parquet"))
-            if self._shown(steps.name).exists():
+            files = _last_first(steps)
+            if is_there(self._shown(steps.name)):
                 self._drop_steps(steps)  # of a writer that came too late
-            elif files and _is_complete(files[-1]) and not (steps / FAILED).exists():
-                self._write_whole(steps.name, files)
+            elif files and _is_complete(files[0]) and not is_there(steps / FAILED):
+                self._write_whole(steps.name, files[::-1])
                 names.append(steps.name)
         for name in names:
             if is_local(self._folder):
@@ -201,11 +207,8 @@ class CurveStore:
         self._clean(names)
         return len(names)
 
-    def _step_folders(self) -> Iterator[Any]:
-        if self._folder.is_dir():
-            yield from sorted(
-                path for path in self._folder.iterdir() if not path.name.startswith(".") and path.is_dir()
-            )
+    def _step_folders(self) -> list[Any]:
+        return [path for path, is_one in entries(self._folder) if is_one and not path.name.startswith(".")]
 
     def _write_whole(self, name: str, files: list[Any]) -> None:
         """Write a curve's one file, hidden: from here on nothing is appended, and readers of ours take it."""
@@ -225,7 +228,7 @@ class CurveStore:
             # No rename hides a folder of an object store: from its last row back, no reader sees a gap.
             self._drop_steps(self._folder / name)
             put_whole(shown, hidden.read_bytes())
-            hidden.unlink()
+            remove_file(hidden)
 
     def _clean(self, names: Sequence[str]) -> None:
         """Delete the hidden steps of curves that are shown whole, once that is on disk."""
@@ -237,42 +240,36 @@ class CurveStore:
 
     def _drop_steps(self, steps: Any) -> None:
         for path in _last_first(steps):
-            path.unlink(missing_ok=True)
-        if is_local(steps) and steps.is_dir():
+            remove_file(path)
+        if is_local(steps):
             shutil.rmtree(steps, ignore_errors=True)
 
     def recover(self) -> None:
         """Finish or undo what a killed compaction left; delete drafts of writers killed long ago."""
-        if not self._folder.is_dir():
-            return
-        for hidden in list(self._folder.glob(f"{COMPACTING}*.parquet")):
+        for hidden in self._named(COMPACTING):
             name = hidden.name.removeprefix(COMPACTING).removesuffix(".parquet")
-            begun = not is_local(self._folder) or self._old(name).is_dir()
-            if not begun and (self._folder / name).is_dir():
-                hidden.unlink()  # it is made anew
+            begun = not is_local(self._folder) or is_folder(self._old(name))
+            if not begun and is_folder(self._folder / name):
+                remove_file(hidden)  # it is made anew
             else:
                 self._show(name)
                 self._clean([name])
         for steps in self._step_folders():
-            if self._shown(steps.name).exists():
+            if is_there(self._shown(steps.name)):
                 self._drop_steps(steps)
         if is_local(self._folder):
-            for old in list(self._folder.glob(f"{OLD}*")):
-                if self._shown(old.name.removeprefix(OLD)).exists():
+            for old in self._named(OLD):
+                if is_there(self._shown(old.name.removeprefix(OLD))):
                     shutil.rmtree(old, ignore_errors=True)
-            self._drop_drafts()
+            drop_drafts(self._folder, older_than_seconds=DRAFT_SECONDS)
 
-    def _drop_drafts(self) -> None:
-        now = time.time()
-        for draft in self._folder.glob(".*.parquet.*"):
-            with contextlib.suppress(FileNotFoundError):
-                if now - draft.stat().st_mtime > DRAFT_SECONDS:
-                    draft.unlink()
+    def _named(self, beginning: str) -> list[Any]:
+        return [path for path, _ in entries(self._folder) if path.name.startswith(beginning)]
 
 
 def _last_first(steps: Any) -> list[Any]:
     """The files of a curve's steps, from the last back: in whatever moment one looks, they leave no gap."""
-    return sorted(steps.glob("step-*.parquet"), reverse=True) if steps.is_dir() else []
+    return [path for path, _ in reversed(entries(steps)) if re.fullmatch(r"step-.*\.parquet", path.name)]
 
 
 def _read(path: Any) -> pa.Table:

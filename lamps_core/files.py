@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MEBIBYTE = 2**20
+DRAFT_SECONDS = 86_400  # a draft of this age is of a writer that was killed
 _DRAFT = re.compile(r"\..+\.[0-9a-f]{32}")  # as `draft_beside` names it
 MODEL_FILES = frozenset({".json", ".txt", ".model", ".safetensors"})  # what loading a model folder reads
 
@@ -44,14 +46,30 @@ def write_atomically(path: Path, content: bytes) -> None:
     flush(path.parent)
 
 
-def drop_drafts(folder: Path) -> None:
-    """Delete what writers left that were killed, anywhere in a folder in which nobody writes now."""
+def drop_drafts(folder: Path, *, older_than_seconds: float = 0.0) -> None:
+    """Delete what writers left that were killed, anywhere in a folder.
+
+    Args:
+        folder: local.
+        older_than_seconds: what is younger may be of a writer that lives; 0 where nobody writes now.
+    """
     for place, folders, files in os.walk(folder):
-        for name in filter(_DRAFT.fullmatch, files):
-            (Path(place) / name).unlink(missing_ok=True)
-        for name in filter(_DRAFT.fullmatch, tuple(folders)):
-            folders.remove(name)
-            shutil.rmtree(Path(place) / name, ignore_errors=True)
+        drafts = [name for name in (*folders, *files) if _DRAFT.fullmatch(name)]
+        folders[:] = [name for name in folders if name not in drafts]
+        for draft in (Path(place) / name for name in drafts):
+            if _age_seconds(draft) < older_than_seconds:
+                continue
+            if draft.is_dir():
+                shutil.rmtree(draft, ignore_errors=True)
+            else:
+                draft.unlink(missing_ok=True)
+
+
+def _age_seconds(path: Path) -> float:
+    """Since it was changed; never below 0, whatever the clocks say, and 0 where it is gone."""
+    with contextlib.suppress(FileNotFoundError):
+        return max(0.0, time.time() - path.stat().st_mtime)
+    return 0.0
 
 
 def make_folder(path: Path) -> None:
@@ -111,7 +129,11 @@ def move_into_place(draft: Path, path: Path, *, replace: bool) -> None:
         except PermissionError:
             pass  # a file system without hard links
         except OSError as error:
-            if error.errno not in {errno.ENOTSUP, errno.ENOSYS}:
+            if error.errno not in {
+                errno.ENOTSUP,
+                errno.ENOSYS,
+                errno.EXDEV,
+            }:  # the last: from folder to folder
                 raise
         else:
             return

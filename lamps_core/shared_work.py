@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from lamps_core.checkpoint import RECORD, checkpoint_after, drop_older, newest_checkpoint
 from lamps_core.files import draft_beside, flush, flush_folder
 from lamps_core.prepared_data import save_prepared
-from lamps_core.storage import is_local, is_there, put_whole
+from lamps_core.storage import entries, is_folder, is_local, is_there, put_whole
 
 if TYPE_CHECKING:
     from lamps_core.checkpoint import Checkpoint
@@ -37,11 +37,9 @@ def newest_shared_step(checkpoints: Any) -> int | None:
 
 
 def _newest(checkpoints: Any) -> tuple[int, Any] | None:
-    if not checkpoints.is_dir():
-        return None
     found = [
         (int(match[1]), path.name, path)
-        for path in checkpoints.iterdir()
+        for path, _ in entries(checkpoints)
         if (match := _FOLDER.fullmatch(path.name)) and is_there(path / RECORD)
     ]
     if not found:
@@ -93,13 +91,13 @@ def _copy_folder(folder: Any, draft: Path) -> None:
     """Copy a checkpoint into a draft of it, flushed."""
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    for path in sorted(folder.iterdir(), key=_record_last):
+    for path in _with_record_last(folder):
         _copy(path, draft / path.name)
     flush_folder(draft)
 
 
-def _record_last(path: Any) -> tuple[bool, str]:
-    return path.name == RECORD, path.name
+def _with_record_last(folder: Any) -> list[Any]:
+    return sorted((path for path, _ in entries(folder)), key=lambda path: path.name == RECORD)
 
 
 def push_checkpoint(local: Path, shared: Any) -> None:
@@ -120,9 +118,9 @@ def push_checkpoint(local: Path, shared: Any) -> None:
             if newest_shared_step(shared) != own.step:  # else another host was faster with the same step
                 raise
     else:
-        for path in sorted(own.folder.iterdir(), key=_record_last):  # with the record, it counts
+        for path in _with_record_last(own.folder):  # with the record, it counts
             _copy(path, shared / f"{name}-{attempt}" / path.name)
-    for path in list(shared.iterdir()):
+    for path, _ in entries(shared):
         match = _OF_A_STEP.fullmatch(path.name)
         if match and int(match[1]) < own.step:
             _remove(path)
@@ -130,7 +128,7 @@ def push_checkpoint(local: Path, shared: Any) -> None:
 
 def drop_checkpoint(shared: Any) -> None:
     """Delete a candidate's shared checkpoints."""
-    if shared.is_dir():
+    if is_folder(shared):
         _remove(shared)
 
 
@@ -152,11 +150,11 @@ def fetch_data(shared_work: Any, work: Path) -> None:
 def _copy_data(source: Any, target: Any) -> None:
     """Copy the files of a prepared dataset, its description last, unless the target has the same description."""
     told = (source / _DESCRIPTION).read_bytes()
-    if (target / _DESCRIPTION).is_file() and (target / _DESCRIPTION).read_bytes() == told:
+    if is_there(target / _DESCRIPTION) and (target / _DESCRIPTION).read_bytes() == told:
         return
     if is_local(target):
         target.mkdir(parents=True, exist_ok=True)
-    for path in source.iterdir():
+    for path, _ in entries(source):
         if path.name != _DESCRIPTION and not path.name.startswith("."):
             _copy_whole(path, target / path.name)
     put_whole(target / _DESCRIPTION, told)

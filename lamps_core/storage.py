@@ -10,8 +10,9 @@ import errno
 import os
 import re
 import socket
+import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lamps_core.errors import BadInput, StorageFailed
 from lamps_core.files import write_atomically
@@ -72,13 +73,66 @@ def is_local(path: Any) -> bool:
     return type(path).__module__.partition(".")[0] == "pathlib"
 
 
+# fsspec's `is_file`, `is_dir`, `exists` and all that stands on them (`iterdir`, `unlink`, `glob`) take an error of the
+# store for a no. What follows raises it: what could not be asked for a moment would be trained again.
+
+
 def is_there(path: Any) -> bool:
-    """Whether a file is there; an error of a store is raised, which fsspec's `is_file` takes for a no."""
+    """Whether a file or a folder is there."""
+    return _mode(path) is not None
+
+
+def is_folder(path: Any) -> bool:
+    """Whether a folder is there."""
+    mode = _mode(path)
+    return mode is not None and stat.S_ISDIR(mode)
+
+
+def _mode(path: Any) -> int | None:
     try:
-        path.stat()
+        return int(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
-        return False
-    return True
+        return None
+
+
+class Entry(NamedTuple):
+    """A file or a folder in a folder."""
+
+    path: Any
+    is_folder: bool
+
+
+def entries(folder: Any) -> list[Entry]:
+    """What lies directly in a folder, by name; nothing where there is no folder."""
+    try:
+        found = _scanned(folder) if is_local(folder) else _listed(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [Entry(folder / name, is_folder) for name, is_folder in sorted(found)]
+
+
+def _scanned(folder: Path) -> list[tuple[str, bool]]:
+    with os.scandir(folder) as found:
+        return [(entry.name, entry.is_dir()) for entry in found]
+
+
+def _listed(folder: Any) -> list[tuple[str, bool]]:
+    place = folder.path.rstrip("/")
+    told = [
+        (entry["name"].rstrip("/"), entry["type"] == "directory")
+        for entry in folder.fs.ls(folder.path, detail=True)
+    ]
+    # A file's listing, and that of a folder with a marker, hold the thing itself.
+    return [(name.rpartition("/")[2], is_folder) for name, is_folder in told if name != place]
+
+
+def remove_file(path: Any) -> None:
+    """Delete a file, if it is there."""
+    with contextlib.suppress(FileNotFoundError):
+        if is_local(path):
+            path.unlink()
+        else:
+            path.fs.rm_file(path.path)
 
 
 def put_whole(path: Any, content: bytes) -> None:

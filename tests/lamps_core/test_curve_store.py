@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lamps_core.curve_reader import curve_files, read_curves, read_failures
-from lamps_core.curve_store import DRAFT_SECONDS, CurveStore
+from lamps_core.curve_store import CurveStore
 from lamps_core.curves import CurveKey
 from lamps_core.errors import BadInput
+from lamps_core.files import DRAFT_SECONDS, draft_beside
 from lamps_core.storage import storage_path
 from tests.curve_writers import (
     LAST,
@@ -31,6 +32,7 @@ from tests.curve_writers import (
     seen_outside,
     write_curves,
 )
+from tests.flaky_store import each_failing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -201,6 +203,37 @@ def test_no_name_leaves_the_folder_or_meets_another_and_every_reader_sees_it(tmp
     assert len({name.lower() for name in names}) == len(wanted)
 
 
+def test_a_store_that_fails_for_a_moment_has_not_lost_a_curve(tmp_path: Path) -> None:
+    folder = storage_path(f"memory://{tmp_path.name}/curves")
+    store = whole_curve(folder)
+    whole_curve(folder, "begun", last=1)
+    whole_curve(folder, "failing", last=0).fail(failed(1, model="failing"))
+    each_failing(lambda: known(store), told=known(store))
+    store.compact()
+    each_failing(lambda: known(store), told=known(store))
+    folder.fs.rm(folder.path, recursive=True)
+
+
+def test_a_store_that_fails_for_a_moment_gets_no_failure_beside_the_step(tmp_path: Path) -> None:
+    folder = storage_path(f"memory://{tmp_path.name}/curves")
+    store = whole_curve(folder, last=1)
+    before = known(store)
+
+    def fail() -> dict[CurveKey, Any]:
+        store.fail(failed(1))
+        return known(store)
+
+    each_failing(fail, told=before)
+    whole_curve(folder, "failing", last=0).fail(failed(1, model="failing"))
+
+    def succeed() -> bool:
+        store.append(row(1, model="failing"))
+        return store.states()[KEY._replace(model="failing")].failure is None
+
+    each_failing(succeed, told=True)
+    folder.fs.rm(folder.path, recursive=True)
+
+
 # --- compaction ------------------------------------------------------------------------------------------
 
 
@@ -261,7 +294,7 @@ def test_a_writer_that_comes_while_a_curve_is_hidden_adds_nothing(tmp_path: Path
 
 def test_drafts_of_long_dead_writers_go_and_fresh_ones_stay(tmp_path: Path) -> None:
     store = whole_curve(tmp_path, last=0)
-    old, fresh = tmp_path / ".a.step-0000.parquet.0a", tmp_path / ".a.step-0000.parquet.0b"
+    old, fresh = (draft_beside(tmp_path / "a.step-0000.parquet") for _ in range(2))
     for draft in (old, fresh):
         draft.write_bytes(b"half")
     past = old.stat().st_mtime - DRAFT_SECONDS - 1

@@ -25,9 +25,10 @@ from lamps_core.shared_work import (
     push_checkpoint,
     push_data,
 )
-from lamps_core.storage import storage_path
+from lamps_core.storage import Entry, entries, storage_path
 from lamps_core.text_data import TextDataset, TextSplit
 from tests.curve_writers import fetch_and_read, killed_at
+from tests.flaky_store import each_failing
 from tests.flushes import Flushes
 
 if TYPE_CHECKING:
@@ -131,15 +132,15 @@ def test_a_host_that_is_slower_with_the_same_step_leaves_the_other_s(
     shared: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow, fast = (committed(tmp_path / name, 2, run=name) for name in ("slow", "fast"))
-    iterdir, pushed = Path.iterdir, list[Path]()
+    pushed = list[Path]()
 
-    def while_it_copies(path: Path) -> Iterator[Path]:
+    def while_it_copies(path: Path) -> list[Entry]:
         if path == slow / "step-0002" and not pushed:
             pushed.append(path)
             push_checkpoint(fast, shared)
-        return iterdir(path)
+        return entries(path)
 
-    monkeypatch.setattr(Path, "iterdir", while_it_copies)
+    monkeypatch.setattr(shared_work, "entries", while_it_copies)
     push_checkpoint(slow, shared)
     assert pushed
     assert newest_shared_step(shared) == 2
@@ -243,6 +244,13 @@ def test_dropped_checkpoints_are_gone(shared: Any, tmp_path: Path) -> None:
     push_checkpoint(committed(tmp_path / "a", 2), shared)
     drop_checkpoint(shared)
     assert newest_shared_step(shared) is None
+
+
+def test_a_store_that_fails_for_a_moment_has_not_lost_a_checkpoint(tmp_path: Path) -> None:
+    shared = storage_path(f"memory://{tmp_path.name}/shared/model")
+    push_checkpoint(committed(tmp_path / "a", 2), shared)
+    each_failing(lambda: newest_shared_step(shared), told=2)
+    shared.fs.rm(shared.path, recursive=True)
 
 
 # --- data ------------------------------------------------------------------------------------------------

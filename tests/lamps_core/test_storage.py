@@ -12,9 +12,12 @@ import safetensors.numpy
 
 from lamps_core.errors import BadInput, CandidateFailed, StorageFailed
 from lamps_core.storage import (
+    entries,
+    is_folder,
     is_local,
     is_there,
     put_whole,
+    remove_file,
     storage_failures,
     storage_path,
     unusable_storage,
@@ -124,3 +127,28 @@ def test_a_store_that_does_not_answer_is_no_store_without_the_file(silent_store:
     (tmp_path / "file").touch()
     assert is_there(tmp_path / "file")
     assert not is_there(tmp_path / "file" / "below")
+    with pytest.raises(StorageFailed), storage_failures(silent_store):
+        is_folder(file)
+    with pytest.raises(StorageFailed), storage_failures(silent_store):
+        entries(file)
+
+
+def test_what_lies_in_a_folder_is_told_alike_of_a_disk_and_a_store(tmp_path: Path) -> None:
+    for place in (
+        tmp_path / "a",
+        storage_path(f"memory://{tmp_path.name}/a"),
+        storage_path(f"memory://{tmp_path.name}/b/"),
+    ):
+        assert (is_there(place), is_folder(place), entries(place)) == (False, False, [])
+        put_whole(place / "in" / "file", b"")
+        put_whole(place / "file", b"")
+        assert entries(place) == [(place / "file", False), (place / "in", True)]
+        assert (is_there(place), is_folder(place)) == (True, True)
+        assert (is_there(place / "file"), is_folder(place / "file"), entries(place / "file")) == (
+            True,
+            False,
+            [],
+        )
+        for _ in range(2):
+            remove_file(place / "file")
+        assert entries(place) == [(place / "in", True)]
