@@ -27,7 +27,7 @@ from lamps_core.report_words import counted
 from lamps_core.settings import FineTuningSettings
 from lamps_core.tracking import parse_trackers
 from tasks.hub import with_push
-from tasks.landmark_step import RETRIES, worth_retrying
+from tasks.landmark_step import retries_after
 from tasks.secrets import choose_hub_token
 
 if TYPE_CHECKING:
@@ -223,7 +223,8 @@ def _tell(
         raise engine.gone() from error
     except Exception as error:
         told = str(error) if isinstance(error, LampsError) else f"{type(error).__name__}: {error}"
-        run.tell_failed(pair, told, attempts=RETRIES + 1 if worth_retrying(error) else None)
+        retries = retries_after(error)
+        run.tell_failed(pair, told, attempts=retries + 1 if retries else None)
         return
     engine.note_worker(request, record)
     run.tell(pair, record)

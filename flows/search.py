@@ -30,7 +30,7 @@ from lamps_core.stopping import STOP_BELOW
 from lamps_core.text_data import DatasetRequest
 from lamps_core.tracking import parse_trackers
 from tasks.hub import with_push
-from tasks.landmark_step import export_model, fine_tune_step, worth_retrying
+from tasks.landmark_step import export_model, fine_tune_step, retries_after
 from tasks.secrets import choose_hub_token
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ def _outcome(run: SearchRun, action: Action, future: PrefectFuture[dict[str, Any
         return Outcome(kind="cut", candidate=name, step=step, seconds=seconds)
     except Exception as error:
         told = str(error) if isinstance(error, LampsError) else f"{type(error).__name__}: {error}"
-        passing = worth_retrying(error)
+        passing = retries_after(error) > 0
         return Outcome(kind="failed", candidate=name, step=step, seconds=seconds, error=told, passing=passing)
     return Outcome(kind="step", candidate=name, step=step, seconds=seconds, record=record)
 

@@ -25,7 +25,7 @@ from lamps_core.storage import is_local, storage_failures
 from lamps_core.tracking import Tracking
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from lamps_core.campaign_plan import CampaignPlan
     from lamps_core.campaign_request import CampaignRequest
@@ -72,6 +72,7 @@ class CampaignRun:
             with storage_failures(survey.request.curves):
                 stack.enter_context(locked(survey.request.curves))
                 survey.store.recover()
+                survey.store.compact()  # what a run that was stopped completed is read much faster from here on
                 survey.look_again()
                 plan = survey.plan(machine)
                 plan.check_disk(survey.work.local())
@@ -94,6 +95,7 @@ class CampaignRun:
             yield plan
             with storage_failures(survey.request.curves):
                 survey.store.compact()
+                self._drop_tokens([pair for pair in plan.pairs if not pair.ended])
 
     def _prepare(self, plan: CampaignPlan) -> None:
         """Write the datasets that will be used, give up what must be made again."""
@@ -104,7 +106,14 @@ class CampaignRun:
                 if state.complete and (key.dataset, key.seed) == (name, seed)
             ]
             self.survey.work.prepare(dataset, seed, complete=complete)
+        self._drop_tokens(plan.pairs)
         self._give_up({pair.key for pair in plan.pairs if pair.anew})
+
+    def _drop_tokens(self, left: Sequence[Pair]) -> None:
+        """Delete the tokens of datasets on which no pair is left to run."""
+        needed = {(pair.key.dataset, pair.key.seed) for pair in left}
+        for dataset, seed in self.survey.datasets.keys() - needed:
+            self.survey.work.drop_tokens(dataset, seed)
 
     def _give_up(self, anew: set[CurveKey]) -> None:
         """Delete the checkpoints of curves that are to be made again, those that already are set apart."""

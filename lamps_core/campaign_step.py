@@ -7,6 +7,7 @@ idempotent by (dataset, candidate, seed, step). Does not know what decides the n
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import shutil
@@ -15,15 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lamps_core.checkpoint import newest_checkpoint
 from lamps_core.curve_store import CurveStore
 from lamps_core.errors import StorageFailed
-from lamps_core.files import held, safe_name
-from lamps_core.shared_work import fetch_checkpoint, fetch_data, push_checkpoint
-from lamps_core.storage import is_local, storage_failures, storage_path
+from lamps_core.files import held, held_if_free, safe_name
+from lamps_core.shared_work import fetch_checkpoint, fetch_data, newest_shared_step, push_checkpoint
+from lamps_core.storage import is_folder, is_local, storage_failures, storage_path
 from lamps_core.zoo import PREFIX, cache_folder, materialise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from lamps_core.steps import StepRequest
 
@@ -62,27 +64,31 @@ def run_and_keep(
         StorageFailed: the curves, the work or the scratch folder cannot be written or read.
         LampsError: as `run` does.
     """
-    here = on_this_host(request, anew=keep.anew)
-    record = run(here)
-    scratch = here.work_folder != request.work_folder
-    if scratch and not record["complete"]:  # nobody asks for the weights of a complete one
-        with storage_failures(f"{here.checkpoint_folder} to {request.work_folder}"), held(here.lock_file):
-            push_checkpoint(here.checkpoint_folder, _shared_checkpoints(request))
-    row = record | {"dataset": request.dataset}
-    store = CurveStore(storage_path(keep.curves))
-    with storage_failures(keep.curves):
-        store.append_anew(row) if keep.anew else store.append(row)
-    if scratch and record["complete"]:
-        shutil.rmtree(here.checkpoint_folder, ignore_errors=True)
+    with on_this_host(request, anew=keep.anew) as here:
+        record = run(here)
+        scratch = here.work_folder != request.work_folder
+        if scratch and not record["complete"]:  # nobody asks for the weights of a complete one
+            with storage_failures(f"{here.checkpoint_folder} to {request.work_folder}"), held(here.lock_file):
+                push_checkpoint(here.checkpoint_folder, _shared_checkpoints(request))
+        row = record | {"dataset": request.dataset}
+        store = CurveStore(storage_path(keep.curves))
+        with storage_failures(keep.curves):
+            store.append_anew(row) if keep.anew else store.append(row)
+        if scratch and record["complete"]:
+            shutil.rmtree(here.checkpoint_folder, ignore_errors=True)
     return record
 
 
-def on_this_host(request: StepRequest, *, anew: bool = False) -> StepRequest:
+@contextlib.contextmanager
+def on_this_host(request: StepRequest, *, anew: bool = False) -> Iterator[StepRequest]:
     """The request with folders of this host: its own build of a zoo candidate, its scratch folder if it has one.
 
     Args:
         request: the step as the campaign asks for it.
         anew: its curve is made again: a checkpoint that only this host has is of the curve that was given up.
+
+    Yields:
+        The request; what it needs here is left alone until the end.
 
     Raises:
         StorageFailed: the scratch or the work folder cannot be written or read, or is not to be seen from here.
@@ -93,18 +99,51 @@ def on_this_host(request: StepRequest, *, anew: bool = False) -> StepRequest:
     scratch = scratch_folder(request.work_folder)
     if scratch is None:
         _see_data(request.work_folder)
-        return request
+        yield request
+        return
     shared, folder = storage_path(request.work_folder), scratch / safe_name(request.slots_of)
     here = dataclasses.replace(request, work_folder=str(folder / shared.name))
-    with storage_failures(f"{request.work_folder} to {scratch}"), held(here.lock_file):
-        fetch_data(shared, Path(here.work_folder))
-        fetch_checkpoint(_shared_checkpoints(request), here.checkpoint_folder, step=request.step, anew=anew)
-    return here
+    with contextlib.ExitStack() as stack:
+        with storage_failures(f"{request.work_folder} to {scratch}"):
+            stack.enter_context(held(_use_of(here.checkpoint_folder), with_others=True))
+            with held(here.lock_file):
+                fetch_data(shared, Path(here.work_folder))
+                fetch_checkpoint(
+                    _shared_checkpoints(request), here.checkpoint_folder, step=request.step, anew=anew
+                )
+            _drop_left_behind(folder, shared.parent)
+        yield here
+
+
+def _use_of(checkpoints: Path) -> Path:
+    """The lock file that steps of a candidate hold on this host, from its fetched checkpoint to its kept row."""
+    return checkpoints.with_name(f".{checkpoints.name}.use")
+
+
+def _drop_left_behind(folder: Path, shared: Any) -> None:
+    """Delete a campaign's checkpoints in a scratch folder whose candidates have ended, or went on elsewhere.
+
+    Args:
+        folder: the campaign's in this host's scratch folder.
+        shared: its work folder.
+    """
+    for place in folder.glob("*/checkpoints/[!.]*"):
+        with held_if_free(_use_of(place)) as free:
+            if free and _is_left_behind(place, shared / place.relative_to(folder).as_posix()):
+                shutil.rmtree(place, ignore_errors=True)
+
+
+def _is_left_behind(place: Path, shared: Any) -> bool:
+    own = newest_checkpoint(place)
+    if own is not None and not own.has_model:  # of step 0: it takes no room, and may not be shared yet
+        return False
+    newest = newest_shared_step(shared)
+    return own is None or newest is None or own.step < newest
 
 
 def _see_data(work: str) -> None:
     """See that a shared work folder is there: a host that does not mount it would begin an empty one of its own."""
-    if not (Path(work) / "data").is_dir():
+    if not is_folder(Path(work) / "data"):
         raise StorageFailed(
             f"{work} holds no data as seen from {socket.gethostname()}: mount the shared folder there, and run again"
         )

@@ -5,12 +5,13 @@ On a disk that all hosts share, or in an object store. Knows nothing of what is 
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.campaign import Pair
-from lamps_core.files import safe_name
+from lamps_core.files import DRAFT_SECONDS, drop_drafts, safe_name
 from lamps_core.prepared_data import load_prepared, save_prepared
 from lamps_core.shared_work import drop_checkpoint, newest_shared_step, push_data
 from lamps_core.storage import entries, is_local
@@ -47,7 +48,7 @@ class CampaignWork:
         return load_prepared(Path(prepared)) if there else None
 
     def prepare(self, dataset: TextDataset, seed: int, *, complete: Iterable[str]) -> None:
-        """Write a dataset that will be used, and delete what a run that was killed after a last row left.
+        """Write a dataset that will be used, and delete what runs that were killed left.
 
         Args:
             dataset: to write.
@@ -56,8 +57,9 @@ class CampaignWork:
         """
         folder = self.folder(dataset.name, seed)
         if is_local(folder):
-            for part in ("tokens", "checkpoints", "logs"):
+            for part in ("checkpoints", "logs"):
                 (folder / part).mkdir(parents=True, exist_ok=True)
+            drop_drafts(Path(folder), older_than_seconds=DRAFT_SECONDS)
             save_prepared(dataset, Path(folder) / "data")
         else:
             push_data(dataset, folder)
@@ -65,6 +67,12 @@ class CampaignWork:
         for path, _ in entries(folder / "checkpoints"):
             if path.name in spent:
                 drop_checkpoint(path)
+
+    def drop_tokens(self, dataset: str, seed: int) -> None:
+        """Delete the tokens of a dataset on which no curve is left to run; they can be made again."""
+        folder = self.folder(dataset, seed)
+        if is_local(folder):
+            shutil.rmtree(folder / "tokens", ignore_errors=True)
 
     def pair(self, key: CurveKey, losses: tuple[float, ...], *, again: bool) -> Pair:
         """A curve that goes on from its checkpoint, or from step 0 where that is not the one that its rows lead to.

@@ -108,10 +108,8 @@ class CurveStore:
 
     def of_others(self, keys: Iterable[CurveKey]) -> set[CurveKey]:
         """Those of some curves that do not lie where this store puts them: the files of others may hold any."""
-        if not self._folder.is_dir():
-            return set(keys)
         names = {
-            path.name.removeprefix(COMPACTING).removesuffix(".parquet") for path in self._folder.iterdir()
+            path.name.removeprefix(COMPACTING).removesuffix(".parquet") for path, _ in entries(self._folder)
         }
         return {key for key in keys if curve_file_name(key).removesuffix(".parquet") not in names}
 

@@ -143,12 +143,29 @@ def move_into_place(draft: Path, path: Path, *, replace: bool) -> None:
 
 
 @contextlib.contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Hold a lock file; waits until no other process of this host does. The end of a process lets go of it."""
+def held(path: Path, *, with_others: bool = False) -> Iterator[None]:
+    """Hold a lock file; waits until no other process of this host does. The end of a process lets go of it.
+
+    Args:
+        path: of the lock file.
+        with_others: who says so, too, may hold it at the same time.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_SH if with_others else fcntl.LOCK_EX)
         yield
+
+
+@contextlib.contextmanager
+def held_if_free(path: Path) -> Iterator[bool]:
+    """Hold a lock file if nobody does; tells whether."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def is_later(found: object, known: int) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import shutil
 import time
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from lamps_core.checkpoint import checkpoint_after, newest_checkpoint
 from lamps_core.errors import CandidateFailed, ShortOfMemory
 from lamps_core.files import flush, flush_folder
 from lamps_core.memory import micro_batch_for
-from lamps_core.prepared_data import load_prepared
+from lamps_core.prepared_data import load_prepared, prepared_label_names
 from lamps_core.ranks import ALONE
 from lamps_core.settings import FineTuningSettings
 from lamps_core.step_record import facts, measured
@@ -242,15 +243,14 @@ class CandidateRun:
         self, request: StepRequest, settings: FineTuningSettings, names: tuple[str, ...]
     ) -> None:
         work = Path(request.work_folder)
-        data = load_prepared(work / "data")
-        self._label_names = data.label_names
+        prepared = cache(load_prepared)  # its texts: millions are not read where their tokens are found
+        self._label_names = prepared_label_names(work / "data")
         self._tokenizer = pretrained.load_tokenizer(
             request.location, revision=request.revision, max_length=settings.max_length
         )
         if not self._ranks.first:
             self._ranks.barrier()  # the first one tokenises, the others find its tokens
         for name in names:
-            split = getattr(data, name)
             key = tokens.cache_key(
                 self._tokenizer,
                 split_key=f"{request.dataset_fingerprint} {name}",
@@ -259,6 +259,7 @@ class CandidateRun:
             folder = work / "tokens" / key
             found = tokens.load_tokens(folder)
             if found is None:
+                split = getattr(prepared(work / "data"), name)
                 found = tokens.tokenise(
                     split.texts, split.labels, self._tokenizer, max_length=self._tokenizer.model_max_length
                 )

@@ -6,9 +6,10 @@ starts fast. Does not know where a dataset comes from nor who reads it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,8 @@ from lamps_core.text_data import TextDataset, TextSplit
 from lamps_core.text_files import read_table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lamps_core.landmarks import IntArray
 
 _VERSION = 1
@@ -56,10 +59,8 @@ def load_prepared(folder: Path) -> TextDataset:
     Raises:
         BadInput: nothing prepared there, or it is damaged or of another version.
     """
-    try:
-        described = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-        if described["version"] != _VERSION:
-            raise ValueError(f"version {described['version']}, not {_VERSION}")
+    with _refused(folder):
+        described = _described(folder)
         # The file's name alone: a path in the JSON must not lead out of the folder.
         table = read_table(folder / Path(described["rows_file"]).name)
         splits = _cut(table, described["split_rows"])
@@ -73,6 +74,29 @@ def load_prepared(folder: Path) -> TextDataset:
             fingerprint=described["fingerprint"],
             selection=described["selection"],
         )
+
+
+def prepared_label_names(folder: Path) -> tuple[str, ...]:
+    """The label names of what `save_prepared` wrote, without reading its rows.
+
+    Raises:
+        BadInput: as `load_prepared`.
+    """
+    with _refused(folder):
+        return tuple(_described(folder)["label_names"])
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    described: dict[str, Any] = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+    if described["version"] != _VERSION:
+        raise ValueError(f"version {described['version']}, not {_VERSION}")
+    return described
+
+
+@contextlib.contextmanager
+def _refused(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError, KeyError, TypeError, IndexError, BadInput) as error:
         raise BadInput(
             f"{folder}: no usable prepared dataset ({error}); delete the folder and run again"

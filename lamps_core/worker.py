@@ -61,6 +61,7 @@ def main(connection: Connection, environment: dict[str, str], options: dict[str,
     _redirect_output(Path(options["log"]))
     if options["memory_limit_bytes"] is not None:
         resource.setrlimit(resource.RLIMIT_AS, (options["memory_limit_bytes"],) * 2)
+    _tokenise_on(options["threads"])
     worker = Worker(connection, threads=options["threads"])
     while True:
         try:
@@ -68,6 +69,11 @@ def main(connection: Connection, environment: dict[str, str], options: dict[str,
         except (EOFError, OSError):
             return
         worker.answer(json.loads(message))
+
+
+def _tokenise_on(threads: int) -> None:
+    """Have tokenizers use this worker's threads; the process that it was forked from has started none for them."""
+    os.environ |= {"TOKENIZERS_PARALLELISM": str(threads > 1).lower(), "RAYON_NUM_THREADS": str(threads)}
 
 
 def leave_ranks() -> dict[str, str]:

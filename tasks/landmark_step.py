@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.tasks import exponential_backoff
 
 from lamps_core.campaign_step import Keep, run_and_keep
 from lamps_core.errors import HubFailed, LampsError, WorkerDied
@@ -20,25 +19,32 @@ if TYPE_CHECKING:
     from prefect.tasks import Task
 
 
-RETRIES = 2
+RETRIES = 2  # of a task whose process died
+# Before each try of a task for which the hub failed: it may be silent for over a minute. Ctrl-C waits for one of them.
+RETRY_DELAY_SECONDS = [1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 10.0, 10.0, 10.0]
 # A Dask worker outlives campaigns. With slots for each, what one left warm would hold its device through the next.
 ANY_CAMPAIGN = "any campaign of this Dask worker"
 SLOT = "GPU"  # the Dask resource that a worker has one of for each step it may run at once
 
 
-def worth_retrying(error: object) -> bool:
-    """A dead worker may live the next time, and the hub answer; what failed for a reason of its own will again."""
-    return isinstance(error, WorkerDied | HubFailed) or not isinstance(error, LampsError)
+def retries_after(error: object) -> int:
+    """How often a task is tried again: a dead worker may live the next time, and the hub answer after a while.
+
+    What failed for a reason of its own will again.
+    """
+    if isinstance(error, HubFailed):
+        return len(RETRY_DELAY_SECONDS)
+    return RETRIES if isinstance(error, WorkerDied) or not isinstance(error, LampsError) else 0
 
 
-def worth_another_try(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
+def worth_another_try(_: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
     """What Prefect asks before it tries a task again."""
-    return worth_retrying(state.data)
+    return task_run.run_count <= retries_after(state.data)
 
 
 RETRIED: dict[str, Any] = {
-    "retries": RETRIES,
-    "retry_delay_seconds": exponential_backoff(backoff_factor=1),
+    "retries": len(RETRY_DELAY_SECONDS),
+    "retry_delay_seconds": RETRY_DELAY_SECONDS,
     "retry_condition_fn": worth_another_try,
     # Records on disk decide what is done; nothing is pickled between processes or runs.
     "cache_policy": NO_CACHE,

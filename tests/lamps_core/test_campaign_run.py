@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from lamps_core.curve_store import CurveStore
 from lamps_core.curves import CURVE_SCHEMA, CurveKey
 from lamps_core.errors import BadInput, CandidateFailed, StorageFailed
 from lamps_core.execution import Execution
+from lamps_core.files import DRAFT_SECONDS, draft_beside
 from lamps_core.machine import Machine
 from lamps_core.registry import NamedRequest
 from lamps_core.text_data import DatasetRequest
@@ -155,6 +157,51 @@ def test_a_campaign_stopped_before_its_first_row_goes_on(topics_csv: Path, tmp_p
     request = request_of(topics_csv, tmp_path / "curves")
     assert run_steps(request, limit=0).steps == 0  # its folder holds prepared data, as Parquet, and no row
     assert run_steps(request, limit=1).steps == 1
+
+
+def test_what_a_stopped_run_completed_is_one_file_as_soon_as_the_next_one_begins(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    run_steps(request_of(topics_csv, tmp_path / "curves"))
+    (whole,) = (tmp_path / "curves").glob("*.parquet")
+    before, rows = facts(tmp_path / "curves"), pq.read_table(whole).to_pylist()
+    whole.unlink()
+    store = CurveStore(tmp_path / "curves")
+    for row in rows:
+        store.append(row)
+    with CampaignRun(request_of(topics_csv, tmp_path / "curves", models=f"{TINY},{BETTER}")).opened(CPU):
+        assert whole.is_file()
+        assert not whole.with_suffix("").exists()
+        assert facts(tmp_path / "curves") == before
+
+
+def test_tokens_are_kept_for_curves_that_are_left_and_no_longer(topics_csv: Path, tmp_path: Path) -> None:
+    request = request_of(topics_csv, tmp_path / "curves")
+    tokens = tmp_path / "curves" / ".lamps" / "work" / "topics-s0" / "tokens"
+    run_steps(request, limit=2)
+    run_steps(request, limit=0)
+    assert len(list(tokens.iterdir())) == 2
+    run_steps(request)
+    assert not tokens.exists()
+    tokens.mkdir()  # of a run that was killed after its last row
+    run_steps(request, limit=0)
+    assert not tokens.exists()
+
+
+def test_drafts_that_killed_workers_left_go_and_those_of_late_ones_stay(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    request = request_of(topics_csv, tmp_path / "curves", work=str(tmp_path / "work"))
+    run_steps(request, limit=1)
+    (tokens,) = (tmp_path / "work").glob("*/topics-s0/tokens")
+    old, fresh = (draft_beside(tokens / "key") for _ in range(2))
+    for draft in (old, fresh):
+        draft.mkdir()
+        (draft / "values.npy").touch()
+    past = old.stat().st_mtime - DRAFT_SECONDS - 1
+    os.utime(old, (past, past))
+    run_steps(request, limit=0)
+    assert (old.exists(), fresh.exists()) == (False, True)
 
 
 def test_a_checkpoint_that_is_ahead_of_its_rows_is_not_taken(topics_csv: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from lamps_core.checkpoint import commit_checkpoint, newest_checkpoint
 from lamps_core.curve_store import CurveStore
 from lamps_core.curves import CurveKey
 from lamps_core.errors import StorageFailed
+from lamps_core.files import held
 from lamps_core.landmark_step import CandidateRun
 from lamps_core.shared_work import newest_shared_step
 from tests.curve_writers import LAST, killed_at, row
@@ -44,9 +45,10 @@ class Trainer:
             log.write(f"{request.step}\n")
 
         def save(folder: Path) -> None:
-            (folder / "config.json").write_text("{}")
+            if request.step > 0:
+                (folder / "config.json").write_text("{}")
 
-        record = row(request.step, model=MODEL, loss=self.loss)
+        record = row(request.step, model=request.name, loss=self.loss)
         return commit_checkpoint(request.checkpoint_folder, request.step, save=save, record=lambda: record)
 
     @property
@@ -136,6 +138,43 @@ def test_a_curve_made_anew_takes_nothing_of_what_a_host_still_has(
         run_and_keep(asked(step), anew, Trainer(tmp_path / "log-anew", loss=5.0))
     assert Trainer(tmp_path / "log-anew").trained == [0, 1, 2]
     assert kept(curves) == [5.0, 5.0, 5.0]
+
+
+def test_a_host_drops_what_it_has_of_candidates_that_went_on_elsewhere_or_ended_unless_a_step_uses_it(
+    topics: Topics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep, trainer = Keep(curves=str(tmp_path / "curves")), Trainer(tmp_path / "log")
+
+    def run(host: str, name: str, step: int) -> None:
+        monkeypatch.setenv(SCRATCH, str(tmp_path / host))
+        request = topics.request(step, candidate=name, location=topics.work)
+        run_and_keep(request, keep, trainer)
+
+    def left(host: str) -> set[str]:
+        return {path.parents[1].name for path in (tmp_path / host).rglob("config.json")}
+
+    for name in ("moved", "used", "ended", "stays"):
+        for step in range(2):
+            run("a", name, step)
+    for name in ("moved", "used", "ended"):
+        run("b", name, 2)
+    run("b", "ended", LAST)
+    shutil.rmtree(topics.work / "checkpoints" / "stays")  # and is made again, as far as anybody knows
+    run("b", "stays", 0)
+    commit_checkpoint(
+        next((tmp_path / "b").rglob("moved")),
+        3,
+        save=lambda folder: (folder / "config.json").touch(),
+        record=dict,
+    )  # and its host was gone before it was shared
+    in_use = next((tmp_path / "a").rglob("checkpoints")) / ".used.use"
+    with held(in_use, with_others=True):
+        run("a", "other", 0)
+    assert left("a") == {"used", "stays"}
+    run("a", "other", 1)
+    assert left("a") == {"other", "stays"}
+    run("b", "other", 2)
+    assert left("b") == {"moved", "used", "other"}
 
 
 @pytest.mark.parametrize("spoilt", ["scratch", "work", "curves"])

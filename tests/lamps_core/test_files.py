@@ -83,7 +83,7 @@ def test_a_safe_name_stays_readable() -> None:
     assert safe_name("my model").startswith("my_model-")
 
 
-@pytest.mark.parametrize("refused", [None, errno.EPERM, errno.ENOTSUP])
+@pytest.mark.parametrize("refused", [None, errno.EPERM, errno.ENOTSUP, errno.EXDEV])
 def test_a_name_that_is_taken_stays_also_on_a_file_system_without_hard_links(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: int | None
 ) -> None:

@@ -29,6 +29,7 @@ from lamps_core.landmark_step import CandidateRun
 from lamps_core.steps import ExportRequest
 from lamps_core.text_data import TextDataset, TextSplit
 from lamps_core.worker_pool import DeviceSlot, WorkerPool, device_slots
+from lamps_core.zoo import materialise
 from tests.gpu_build import GUARD, compile_guard
 from tests.gpu_host import A100, H100
 from tests.lamps_core.conftest import CPU
@@ -238,6 +239,23 @@ def test_ctrl_c_does_not_reach_a_worker(pool: WorkerPool, topics: Topics) -> Non
     assert worker_pid(pool) == listener.pid
 
 
+def told_by_a_worker(target: Callable[..., None], *told: Any) -> Any:
+    """What a worker answers that is forked as the pool's are, its connection closed at once."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["lamps_core.worker_preload"])
+    ours, theirs = context.Pipe()
+    answer, telling = context.Pipe()
+    process = context.Process(target=target, args=(theirs, *told, telling))
+    process.start()
+    theirs.close()
+    ours.close()
+    assert answer.poll(180)
+    received = answer.recv()
+    process.join(180)
+    assert process.exitcode == 0
+    return received
+
+
 def answer_then_tell(
     connection: Connection, slot: DeviceSlot, options: dict[str, Any], told: Connection
 ) -> None:
@@ -248,26 +266,43 @@ def answer_then_tell(
     told.send({name: os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")})
 
 
+def tokenise_then_tell(
+    connection: Connection, location: str, options: dict[str, Any], told: Connection
+) -> None:
+    """A worker that, when its parent has closed the connection, tokenises and tells of its threads and the ids."""
+    from lamps_core.pretrained import load_tokenizer
+    from lamps_core.tokens import tokenise
+
+    worker.main(connection, {}, options)
+    before = len(os.listdir("/proc/self/task"))  # noqa: PTH208 - of the kernel
+    texts = [f"rain and wind {number}" for number in range(2_000)]
+    tokenizer = load_tokenizer(location, revision=None, max_length=32)
+    split = tokenise(texts, np.zeros(len(texts), np.int64), tokenizer, max_length=32)
+    told.send((len(os.listdir("/proc/self/task")) - before, split.values.tolist()))  # noqa: PTH208
+
+
 @pytest.mark.parametrize(("device", "visible"), [("GPU-5af1", "GPU-5af1"), ("1", "1"), (None, "")])
 def test_a_worker_sees_its_own_device_and_prints_to_its_log(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], device: str | None, visible: str
 ) -> None:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["lamps_core.worker_preload"])
-    ours, theirs = context.Pipe()
-    answer, told = context.Pipe()
     log = tmp_path / "logs" / "candidate.log"
     options = {"log": str(log), "threads": 3, "memory_limit_bytes": None}
-    process = context.Process(target=answer_then_tell, args=(theirs, DeviceSlot(device, 3), options, told))
-    process.start()
-    theirs.close()
-    ours.close()
-    assert answer.poll(180)
-    assert answer.recv() == {"CUDA_VISIBLE_DEVICES": visible, "OMP_NUM_THREADS": "3"}
-    process.join(180)
-    assert process.exitcode == 0
+    told = told_by_a_worker(answer_then_tell, DeviceSlot(device, 3), options)
+    assert told == {"CUDA_VISIBLE_DEVICES": visible, "OMP_NUM_THREADS": "3"}
     assert log.read_text().splitlines() == ["to standard output", "to standard error"]
     assert "to standard" not in "".join(capfd.readouterr())
+
+
+def test_a_worker_tokenises_on_its_threads(tmp_path: Path) -> None:
+    log, location = str(tmp_path / "log"), str(materialise("zoo/bert-tiny"))
+    alone, together = (
+        told_by_a_worker(
+            tokenise_then_tell, location, {"log": log, "threads": threads, "memory_limit_bytes": None}
+        )
+        for threads in (1, 3)
+    )
+    assert (alone[0], together[0]) == (0, 3)
+    assert alone[1] == together[1]
 
 
 def test_workers_train_where_torch_knows_a_gpu(topics: Topics, tmp_path: Path) -> None:
@@ -497,6 +532,7 @@ def test_a_worker_short_of_memory_cuts_its_batch_until_it_fits(
     asked: dict[str, Any] = {
         "candidate": "wide", "location": wide_candidate, "landmarks": 1, "batch_size": 32, "max_length": 512
     }  # fmt: skip
+    new_pool().run_step(topics.request(**asked | {"candidate": "first"}))  # which makes the tokens of both
     ample = new_pool()
     zero = ample.run_step(topics.request(**asked))
     bytes_at_rest = psutil.Process(worker_pid(ample)).memory_info().vms

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from prefect.client.schemas.objects import TaskRun
-from prefect.states import Failed
+from prefect import task
 
 from lamps_core.errors import (
     BadInput,
@@ -19,7 +18,7 @@ from lamps_core.errors import (
 )
 from lamps_core.search import Outcome
 from lamps_core.search_run import SearchRun
-from tasks.landmark_step import RETRIES, export_model, fine_tune_step, worth_another_try
+from tasks.landmark_step import RETRIED, export_model, fine_tune_step, retries_after, worth_another_try
 from tests.searches import STEPS_EACH, TINY, quick_request, truncated_model
 
 if TYPE_CHECKING:
@@ -27,30 +26,42 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(
-    ("error", "again"),
+    ("error", "tries"),
     [
-        (WorkerDied("killed by SIGKILL"), True),
-        (HubFailed("the hub answered 503"), True),
-        (OSError("Input/output error"), True),
-        (RuntimeError("anything else"), True),
-        (CandidateFailed("cannot be loaded"), False),
-        (BudgetSpent("the budget ran out"), False),
-        (Interrupted("the run is being shut down"), False),
-        (BadInput("no such column"), False),
-        (LampsError("anything of ours"), False),
+        (WorkerDied("killed by SIGKILL"), 3),
+        (HubFailed("the hub answered 503"), 10),
+        (OSError("Input/output error"), 3),
+        (RuntimeError("anything else"), 3),
+        (CandidateFailed("cannot be loaded"), 1),
+        (BudgetSpent("the budget ran out"), 1),
+        (Interrupted("the run is being shut down"), 1),
+        (BadInput("no such column"), 1),
+        (LampsError("anything of ours"), 1),
     ],
 )
-def test_only_what_may_go_well_the_next_time_is_tried_again(error: Exception, again: bool) -> None:
-    task_run = TaskRun.model_construct()
-    assert worth_another_try(fine_tune_step, task_run, Failed(data=error)) is again
+def test_only_what_may_go_well_the_next_time_is_tried_again(
+    on_the_server: None, error: Exception, tries: int
+) -> None:
+    tried = []
+
+    @task(**RETRIED | {"retry_delay_seconds": 0})
+    def fails() -> None:
+        tried.append(error)
+        raise error
+
+    with pytest.raises(type(error)):
+        fails()
+    assert len(tried) == tries == retries_after(error) + 1
 
 
-@pytest.mark.parametrize("task", [fine_tune_step, export_model])
-def test_a_task_is_retried_with_growing_delays_and_never_answered_from_a_cache(task: object) -> None:
-    assert getattr(task, "retries", None) == RETRIES == 2
-    assert getattr(task, "retry_delay_seconds", None) == [1, 2]
-    assert getattr(task, "retry_condition_fn", None) is worth_another_try
-    assert getattr(task, "persist_result", None) is False
+@pytest.mark.parametrize("one", [fine_tune_step, export_model])
+def test_a_task_outlasts_a_minute_without_the_hub_and_is_never_answered_from_a_cache(one: object) -> None:
+    delays = getattr(one, "retry_delay_seconds", [])
+    assert delays[:2] == [1, 2]
+    assert sum(delays) > 60
+    assert max(delays) <= 10  # what Ctrl-C may have to wait for
+    assert getattr(one, "retry_condition_fn", None) is worth_another_try
+    assert getattr(one, "persist_result", None) is False
 
 
 def test_the_tasks_run_on_the_execution_of_their_folder(topics_csv: Path, tmp_path: Path) -> None:
