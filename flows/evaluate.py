@@ -115,6 +115,7 @@ def evaluation_request(*, curves: str, out: str, **rest: Any) -> EvaluationReque
             rest.get("objectives", DEFAULT_OBJECTIVES),
             bounds=listed(rest.get("bounds")),
             gpu_hour_price=rest.get("gpu_hour_price", GPU_HOUR_PRICE),
+            recorded=True,
         ),
         methods=listed(rest.get("methods")),
         policies=listed(rest.get("policies")),

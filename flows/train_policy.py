@@ -110,6 +110,7 @@ def training_request(*, curves: str, out: str, **rest: Any) -> TrainingRequest:
             rest.get("objectives", DEFAULT_OBJECTIVES),
             bounds=listed(rest.get("bounds")),
             gpu_hour_price=rest.get("gpu_hour_price", GPU_HOUR_PRICE),
+            recorded=True,
         ),
         seed=rest.get("seed", 0),
         warm_start=find(rest["warm_start"]).path if rest.get("warm_start") else None,

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 import click
 
-from lamps_cli.options import hub_token_option, json_option, objective_options
+from lamps_cli.options import hub_token_option, json_option, objective_options, tell_notices
 from lamps_core.errors import BadInput
-from lamps_core.report_words import displayable
 
 
 @click.command(
@@ -96,8 +94,7 @@ def _run(parameters: dict[str, Any]) -> dict[str, Any]:
     request = evaluation_request(**parameters)
     with prefect_server() as wait_until_ready:
         # Every complaint about the input comes before the wait for the server.
-        for notice in EvaluationRun(request).notices:
-            print(f"note: {displayable(notice)}", file=sys.stderr)
+        tell_notices(EvaluationRun(request).notices)
         wait_until_ready()
         with evaluation_display() as display, listening(display.update):
             return flow(**parameters)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from lamps_core.errors import PushFailed
+from lamps_core.report_words import displayable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 _FINE_TUNING = (
     click.option("--seed", default=0, show_default=True, help="Of the head, the batches, the reserved rows."),
@@ -46,8 +48,8 @@ def objective_options(command: Any) -> Any:
         default="test_loss,train_seconds",
         show_default=True,
         help="What is best, six at most, with commas: test_loss, accuracy, macro_f1, train_seconds, "
-        "parameters, peak_memory_bytes, eval_rows_per_second, dollars (training seconds x GPUs x price) ...; see "
-        "docs/objectives.md.",
+        "parameters, peak_memory_bytes, eval_rows_per_second, dollars (training seconds x GPUs x price) ...; of "
+        "recorded curves any numeric column; see docs/objectives.md.",
     )(command)
 
 
@@ -71,6 +73,12 @@ def show_result(run: Callable[[], dict[str, Any]], show: Callable[[dict[str, Any
         show(failed.result)
         raise
     show(result)
+
+
+def tell_notices(notices: Iterable[str]) -> None:
+    """Say on stderr what the user is to know of what was given, before the work begins."""
+    for notice in notices:
+        print(f"note: {displayable(notice)}", file=sys.stderr)
 
 
 def track_option(command: Any) -> Any:

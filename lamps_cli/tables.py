@@ -157,6 +157,8 @@ def print_evaluation(result: dict[str, Any]) -> None:
 def print_policy(result: dict[str, Any]) -> None:
     """What a training came to, and where the policy lies."""
     console = Console(soft_wrap=True)
+    for notice in result["notices"]:
+        _say(console, f"note: {notice}")
     score = result["validation_score"]
     judged = "" if score is None else f", score on datasets kept out {score:.3f}"
     _say(

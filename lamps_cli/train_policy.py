@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from lamps_cli.options import hub_token_option, json_option, objective_options, push_option, show_result
+from lamps_cli.options import (
+    hub_token_option,
+    json_option,
+    objective_options,
+    push_option,
+    show_result,
+    tell_notices,
+)
 from lamps_core.errors import BadInput
 
 
@@ -91,7 +98,8 @@ def _run(parameters: dict[str, Any]) -> dict[str, Any]:
     if parameters["push_to_hub"]:
         check_push(parameters["push_to_hub"], needs_token=False)  # which a temporary server may have
     with prefect_server() as wait_until_ready:
-        Training(training_request(**parameters))  # every complaint comes before the wait for the server
+        # Every complaint about the input comes before the wait for the server.
+        tell_notices(Training(training_request(**parameters)).notices)
         wait_until_ready()
         with training_display() as display, listening(display.update):
             return flow(**parameters)

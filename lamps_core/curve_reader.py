@@ -1,11 +1,13 @@
 """Learning curves read from Parquet files in any layout of files and folders; what is not a curve is refused.
 
-Owns how files are found, which types can be converted, and how a table is cut into curves. What makes rows a
-curve is said in `curves`. Knows nothing of objectives, searches or how the numbers were measured.
+Owns how files are found, and how a table is cut into curves. Which types can be converted is said in
+`curve_columns`, what makes rows a curve in `curves`. Knows nothing of objectives, searches or how the numbers
+were measured.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from itertools import pairwise
@@ -15,9 +17,9 @@ from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from lamps_core.curve_columns import converted
 from lamps_core.curves import (
     COMPACTING,
     CURVE_SCHEMA,
@@ -35,24 +37,26 @@ from lamps_core.files import version_trouble
 from lamps_core.storage import entries, is_folder, is_local, is_there
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Mapping
+    from collections.abc import Container, Iterator, Mapping, Sequence
 
 LOOKS = 20  # at a folder whose files move while they are read; each look reads only what is new
 _REQUIRED_COLUMNS = tuple(field.name for field in CURVE_SCHEMA if not field.nullable)
 
 
-def read_curves(folder_or_file: Path) -> pa.Table:
+def read_curves(folder_or_file: Path, *, beside: Sequence[str] = ()) -> pa.Table:
     """Read and check learning curves; failed rows are left out (see `read_failures`).
 
     Takes files that hold only the required columns, in any order, in nested folders or in partitions
-    (`dataset=trec/model=...` below the folder), of types that can be converted without loss; other columns
-    are left out, as are files and folders whose name starts with `.` or `_`. NaN in an optional column is a null.
+    (`dataset=trec/model=...` below the folder), of types that can be converted (`curve_columns.converted`); other
+    columns are left out unless they are asked for, as are files and folders whose name starts with `.` or `_`. NaN
+    in an optional column is a null.
 
     Args:
         folder_or_file: a meta-dataset, or one file of it.
+        beside: columns of numbers that are not in the schema; null in the rows of a file without them.
 
     Returns:
-        A table in `CURVE_SCHEMA`, sorted by dataset, model, seed and step.
+        A table in `CURVE_SCHEMA`, then `beside` as float64, sorted by dataset, model, seed and step.
 
     Raises:
         BadInput: with the file, the column and the row (counted from 0) of what is wrong: a file that is not
@@ -60,7 +64,26 @@ def read_curves(folder_or_file: Path) -> pa.Table:
             (in one file or two), a gap in the steps, rows after a complete one, an unknown source, or two
             sources in one curve.
     """
-    return _curves(_read(folder_or_file))
+    numbers = [pa.field(name, pa.float64()) for name in beside]
+    schema = pa.schema([*CURVE_SCHEMA, *numbers], metadata=CURVE_SCHEMA.metadata)
+    return _curves(_read(folder_or_file, schema), schema)
+
+
+def numbers_beside(folder_or_file: Path) -> tuple[str, ...]:
+    """The names of all columns of numbers that `read_curves` reads only where they are asked for, sorted.
+
+    Raises:
+        BadInput: a file that is not Parquet.
+    """
+    found: set[str] = set()
+    for path in _files_to_read(folder_or_file):
+        with contextlib.suppress(FileNotFoundError), _parquet(path) as file:
+            found |= {field.name for field in file.schema_arrow if _is_number(field.type)}
+    return tuple(sorted(found - set(CURVE_SCHEMA.names)))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
 
 
 def read_failures(folder_or_file: Path) -> pa.Table:
@@ -75,18 +98,18 @@ def read_failures(folder_or_file: Path) -> pa.Table:
     Raises:
         BadInput: a file that is not Parquet, a missing column, or a failed row that does not say which step.
     """
-    return _failures(_read(folder_or_file))
+    return _failures(_read(folder_or_file, CURVE_SCHEMA))
 
 
 def read_both(folder_or_file: Path) -> tuple[pa.Table, pa.Table]:
     """What `read_curves` and `read_failures` give, of one moment."""
-    rows = _read(folder_or_file)
-    return _curves(rows), _failures(rows)
+    rows = _read(folder_or_file, CURVE_SCHEMA)
+    return _curves(rows, CURVE_SCHEMA), _failures(rows)
 
 
-def _curves(rows: CurveRows) -> pa.Table:
+def _curves(rows: CurveRows, schema: pa.Schema) -> pa.Table:
     curves = rows.where(~rows.failed())
-    return curves.check().table.select(CURVE_SCHEMA.names).cast(CURVE_SCHEMA)
+    return curves.check().table.select(schema.names).cast(schema)
 
 
 def _failures(rows: CurveRows) -> pa.Table:
@@ -196,7 +219,7 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def _read(folder_or_file: Any) -> CurveRows:
+def _read(folder_or_file: Any, schema: pa.Schema) -> CurveRows:
     """Every row of every file, as the folder was at one moment: what was listed and is gone is looked for again."""
     tables: dict[Any, pa.Table] = {}
     for _ in range(LOOKS):
@@ -205,7 +228,7 @@ def _read(folder_or_file: Any) -> CurveRows:
             files = _files_to_read(folder_or_file)
             for path in files:
                 if path not in tables:
-                    gone = _read_into(tables, path, folder_or_file) or gone
+                    gone = _read_into(tables, path, folder_or_file, schema) or gone
         except FileNotFoundError as error:
             gone = error.filename or folder_or_file
         if gone is None:
@@ -215,10 +238,10 @@ def _read(folder_or_file: Any) -> CurveRows:
     )
 
 
-def _read_into(tables: dict[Any, pa.Table], path: Any, given: Any) -> Any:
+def _read_into(tables: dict[Any, pa.Table], path: Any, given: Any, schema: pa.Schema) -> Any:
     """Add a file's table; the path if the file is gone."""
     try:
-        tables[path] = _read_file(path, given)
+        tables[path] = _read_file(path, given, schema)
     except FileNotFoundError:
         return path
     return None
@@ -235,30 +258,25 @@ def _files_to_read(folder_or_file: Any) -> tuple[Any, ...]:
     return found
 
 
-def _read_file(path: Any, given: Any) -> pa.Table:
+def _read_file(path: Any, given: Any, schema: pa.Schema) -> pa.Table:
     """Every column of the schema as its type, of a file of the folder or file given; a null may be anywhere yet."""
-    try:
-        with _opened(path) as file:
-            _check_version(path, file.schema_arrow.metadata or {})
-            names = file.schema_arrow.names
-            known = [name for name in CURVE_SCHEMA.names if name in names]
-            if repeated := [name for name in known if names.count(name) > 1]:
-                raise BadInput(f"{path}: column {repeated[0]} is there twice")
-            table = file.read(columns=known, use_threads=False)
-    except FileNotFoundError:
-        raise
-    except (pa.ArrowException, OSError) as error:
-        raise BadInput(f"{path}: cannot be read as Parquet: {first_line(error)}") from None
+    with _parquet(path) as file:
+        _check_version(path, file.schema_arrow.metadata or {})
+        names = file.schema_arrow.names
+        known = [name for name in schema.names if name in names]
+        if repeated := [name for name in known if names.count(name) > 1]:
+            raise BadInput(f"{path}: column {repeated[0]} is there twice")
+        table = file.read(columns=known, use_threads=False)
     found = {name: table[name] for name in known}
     for name, value in _partition(path, given).items():
         found.setdefault(name, pa.chunked_array([pa.repeat(pa.scalar(value, pa.string()), len(table))]))
     if missing := [name for name in _REQUIRED_COLUMNS if name not in found]:
         raise BadInput(f"{path}: required column {', '.join(missing)} is missing")
     columns = {
-        field.name: _converted(path, found[field.name], field)
+        field.name: converted(path, found[field.name], field)
         if field.name in found
         else pa.chunked_array([pa.nulls(len(table), field.type)])
-        for field in CURVE_SCHEMA
+        for field in schema
     }
     return pa.table(columns)
 
@@ -269,6 +287,18 @@ def _check_version(path: Any, metadata: Mapping[bytes, bytes]) -> None:
     found = int(told) if told.isdigit() and len(told) < 10 else None
     if found != VERSION:
         raise BadInput(version_trouble(path, found, VERSION, "name another folder of curves"))
+
+
+@contextlib.contextmanager
+def _parquet(path: Any) -> Iterator[pq.ParquetFile]:
+    """A file to read from; BadInput where that cannot be done, unless it is gone."""
+    try:
+        with _opened(path) as file:
+            yield file
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        raise BadInput(f"{path}: cannot be read as Parquet: {first_line(error)}") from None
 
 
 def _opened(path: Any) -> pq.ParquetFile:
@@ -290,34 +320,3 @@ def _partition(path: Any, given: Any) -> dict[str, str | None]:
         for name, _, value in said
         if name in CURVE_SCHEMA.names
     }
-
-
-def _converted(path: Path, column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
-    try:
-        return _cast(column, field)
-    except (pa.ArrowException, ValueError, TypeError) as error:
-        row = next((row for row in range(len(column)) if not _castable(column.slice(row, 1), field)), 0)
-        raise BadInput(
-            f"{path}, column {field.name}, row {row}: is not {field.type}: {first_line(error)}"
-        ) from None
-
-
-def _castable(column: pa.ChunkedArray, field: pa.Field) -> bool:
-    try:
-        _cast(column, field)
-    except (pa.ArrowException, ValueError, TypeError):
-        return False
-    return True
-
-
-def _cast(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
-    if pa.types.is_dictionary(column.type):
-        column = pc.cast(column, column.type.value_type)
-    if field.nullable and pa.types.is_floating(column.type):
-        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
-    if column.type != field.type:
-        # A time stamp may lose its nanoseconds; a number must lose nothing.
-        column = pc.cast(column, field.type, safe=not pa.types.is_timestamp(field.type))
-    if pa.types.is_string(field.type):
-        column.validate(full=True)  # Parquet does not promise that text is UTF-8
-    return column

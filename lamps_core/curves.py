@@ -93,7 +93,8 @@ _SPLIT_WORD = re.compile(
 COMPACTING = ".compacting-"
 # Of a step of a curve that grows, in a folder of the curve's name.
 STEP_FILE = re.compile(r"([^/]+)/(?:step-\d+|failed)\.parquet")
-_FILE, _ROW = "__file", "__row"  # where a row came from, carried along for messages
+# Where a row came from, carried along for messages; with a comma no column beside the schema can be asked for by name.
+_FILE, _ROW = "file,", "row,"
 
 
 class CurveKey(NamedTuple):
@@ -232,7 +233,8 @@ class CurveRows:
     """Rows that are to be curves, with where they came from.
 
     Attributes:
-        table: the columns of the schema, nulls allowed, then `_FILE` (an index into `files`) and `_ROW`.
+        table: the columns of the schema and numbers beside it, nulls allowed, then `_FILE` (an index into `files`)
+            and `_ROW`.
         files: that were read.
     """
 
@@ -241,7 +243,7 @@ class CurveRows:
 
     @classmethod
     def join(cls, tables: Sequence[pa.Table], files: tuple[Path, ...]) -> CurveRows:
-        """The rows of several files: one table a file, with the columns of the schema, nulls allowed."""
+        """The rows of several files: one table a file, all of the same columns, nulls allowed."""
         placed = []
         for number, table in enumerate(tables):
             numbered = table.append_column(_FILE, pa.array(np.full(len(table), number, np.int32)))
@@ -280,7 +282,8 @@ class CurveRows:
     def check_values(self) -> None:
         """Raise BadInput for the first value that no row of a curve may have."""
         self.check_present(tuple(_REQUIRED))
-        for name in ("step", *MEASURED_COLUMNS):
+        beside = [name for name in self.table.column_names if name not in {*CURVE_SCHEMA.names, _FILE, _ROW}]
+        for name in ("step", *MEASURED_COLUMNS, *beside):
             values = pc.fill_null(self.table[name], 0).to_numpy()
             self._refuse(name, ~(np.isfinite(values) & (values >= 0)), "is not a finite number of at least 0")
         known = pc.is_in(self.table["source"], pa.array(SOURCES)).to_numpy()

@@ -49,9 +49,11 @@ class EvaluationRun:
         """
         check_request(request)
         self.request = request
-        self.tasks = read_tasks(request.curves, request.objectives)
+        self.notices: list[str] = []
+        self.tasks = read_tasks(request.curves, request.objectives, left_out=self.notices.append)
         check_costs(self.tasks)
-        self.contenders, self.notices = contenders(request.methods, request.policies, self.tasks)
+        self.contenders, notices = contenders(request.methods, request.policies, self.tasks)
+        self.notices += notices
         check_limits(request.limits, self.contenders)
         self.fingerprint = curves_fingerprint(self.tasks)
         self.parallel = request.parallel or len(os.sched_getaffinity(0))

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lamps_core import front
-from lamps_core.curve_reader import curves_by_key, read_curves, refuse_empty
+from lamps_core.curve_reader import curves_by_key, numbers_beside, read_curves, refuse_empty
 from lamps_core.errors import BadInput
+from lamps_core.objectives import beside_schema, no_objective
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -125,6 +126,36 @@ class Task:
         return front.hypervolume(self.final[self.complete], self.reference)
 
     @cached_property
+    def trouble(self) -> str | None:
+        """Why there is nothing to search here, in words; None where there is."""
+        if not self.complete.any():
+            return "no curve is complete: at least two must have a last row that says so"
+        if not self.on_front.any():
+            return f"no complete candidate is within the bounds ({self._bounds_told}): widen them"
+        if self.hypervolume <= 0.0:
+            count = int(self.complete.sum())
+            if count == 1:
+                return "one complete candidate spans no hypervolume: complete others, or give every objective a bound"
+            return (
+                f"its {count} complete candidates span no hypervolume{self._alike}: "
+                "add candidates that differ, or give every objective a bound"
+            )
+        return None
+
+    @property
+    def _bounds_told(self) -> str:
+        bounded = [(one, one.bound) for one in self.objectives if one.bound is not None]
+        return ", ".join(f"{one.column}={one.natural(bound):g}" for one, bound in bounded)
+
+    @property
+    def _alike(self) -> str:
+        """The first objective without a bound in which all complete candidates are equal, in words; else empty."""
+        for objective, values in zip(self.objectives, self.final[self.complete].T, strict=True):
+            if objective.bound is None and np.ptp(values) == 0.0:
+                return f" (all have {objective.column} {objective.natural(values[0]):g})"
+        return ""
+
+    @cached_property
     def zero_shot_seconds(self) -> float:
         """What evaluating every candidate before its first step costs."""
         return float(self.step_seconds[:, 0].sum())
@@ -141,21 +172,58 @@ class Task:
 
 
 def read_tasks(
-    folder: Path, objectives: Sequence[Objective], *, datasets: Collection[str] | None = None
+    folder: Path,
+    objectives: Sequence[Objective],
+    *,
+    datasets: Collection[str] | None = None,
+    candidates: Collection[str] | None = None,
+    left_out: Callable[[str], None] = lambda notice: None,
 ) -> tuple[Task, ...]:
     """The tasks of a meta-dataset, by dataset and seed.
+
+    A dataset under a seed in which there is nothing to search (fewer than two complete candidates as a rule, or
+    none within the bounds) is left out while there are others: campaigns may be unfinished.
 
     Args:
         folder: of curves, or one file of them; a candidate that lacks a curve on a dataset is no candidate there.
         objectives: what is minimised.
         datasets: no other is looked at; None for all.
+        candidates: it is as if there were no others; None for all.
+        left_out: told in a line of each dataset and seed that is left out, and why.
 
     Raises:
-        BadInput: as `curve_reader.read_curves`; no curve at all; an objective that is null on a complete row;
-            a dataset in which no candidate is complete, that mixes sources, or whose candidates span no
-            hypervolume.
+        BadInput: as `read_table`; an objective that is null on a complete row; a dataset that mixes sources;
+            nothing to search in any.
     """
-    return tasks_of(read_curves(folder), objectives, place=str(folder), datasets=datasets)
+    return tasks_of(
+        read_table(folder, objectives),
+        objectives,
+        place=str(folder),
+        datasets=datasets,
+        candidates=candidates,
+        left_out=left_out,
+    )
+
+
+def read_table(folder: Path, objectives: Sequence[Objective]) -> pa.Table:
+    """The curves of a folder or file, with the columns of objectives that are not in the schema.
+
+    Raises:
+        BadInput: as `curve_reader.read_curves`; no curve at all; an objective that no file has a column of.
+    """
+    beside = beside_schema(objectives)
+    table = read_curves(folder, beside=beside)
+    refuse_empty(table, folder)
+    for name in beside:
+        if table[name].null_count == len(table):
+            _check_there(folder, name)
+    return table
+
+
+def _check_there(folder: Path, name: str) -> None:
+    known = numbers_beside(folder)
+    if name not in known:
+        raise no_objective(name, beside=known)
 
 
 def tasks_of(
@@ -164,27 +232,46 @@ def tasks_of(
     *,
     place: str = "curves",
     datasets: Collection[str] | None = None,
+    candidates: Collection[str] | None = None,
+    left_out: Callable[[str], None] = lambda notice: None,
 ) -> tuple[Task, ...]:
     """The tasks of a table of curves; see `read_tasks`.
 
     Args:
-        table: in the curve schema.
+        table: as `read_table` gives it for these objectives; not empty.
         objectives: what is minimised.
         place: what to call the table in errors.
         datasets: no other is looked at; None for all.
+        candidates: it is as if there were no others; None for all.
+        left_out: told in a line of each dataset and seed that is left out, and why.
     """
-    refuse_empty(table, place)
     grouped: dict[tuple[str, int], list[Curve]] = {}
     for key, curve in curves_by_key(table).items():
-        if datasets is None or key.dataset in datasets:
+        if _is_in(key.dataset, datasets) and _is_in(key.model, candidates):
             grouped.setdefault((key.dataset, key.seed), []).append(curve)
-    return tuple(
-        _task(f"{place}: dataset {dataset!r}, seed {seed}", curves, tuple(objectives))
-        for (dataset, seed), curves in sorted(grouped.items())
-    )
+    tasks = [_task(place, curves, tuple(objectives)) for _, curves in sorted(grouped.items())]
+    return _searchable(place, tasks, left_out)
+
+
+def _is_in(name: str, names: Collection[str] | None) -> bool:
+    return names is None or name in names
+
+
+def _searchable(place: str, tasks: Sequence[Task], left_out: Callable[[str], None]) -> tuple[Task, ...]:
+    """The tasks in which there is something to search; BadInput where that is none of them."""
+    found = tuple(task for task in tasks if task.trouble is None)
+    for task in tasks:
+        name = f"dataset {task.dataset!r}, seed {task.seed}"
+        if task.trouble is not None and not found:
+            raise BadInput(f"{place}: {name}: {task.trouble}")
+        if task.trouble is not None:
+            left_out(f"{name} is left out: {task.trouble}")
+    return found
 
 
 def _task(place: str, curves: list[Curve], objectives: tuple[Objective, ...]) -> Task:
+    key = curves[0].key
+    place = f"{place}: dataset {key.dataset!r}, seed {key.seed}"
     sources = sorted({curve.source for curve in curves})
     if len(sources) > 1:
         raise BadInput(
@@ -201,9 +288,9 @@ def _task(place: str, curves: list[Curve], objectives: tuple[Objective, ...]) ->
         raise BadInput(
             f"{place}, model {curves[candidate].key.model!r}, {_null_in(along, objectives[objective])}"
         )
-    task = Task(
-        dataset=curves[0].key.dataset,
-        seed=curves[0].key.seed,
+    return Task(
+        dataset=key.dataset,
+        seed=key.seed,
         source=sources[0],
         candidates=tuple(curve.key.model for curve in curves),
         objectives=objectives,
@@ -217,8 +304,6 @@ def _task(place: str, curves: list[Curve], objectives: tuple[Objective, ...]) ->
         parameters=np.array([_column(curve, "parameters")[0] for curve in curves]),
         epoch_cost=_epoch_cost(curves),
     )
-    _check_usable(place, task)
-    return task
 
 
 def _null_in(along: FloatArray, objective: Objective) -> str:
@@ -230,26 +315,6 @@ def _null_in(along: FloatArray, objective: Objective) -> str:
     return (
         f"step {first}: {objective.column} is null, and an objective that is {counted} over a complete curve"
     )
-
-
-def _check_usable(place: str, task: Task) -> None:
-    if not task.complete.any():
-        raise BadInput(f"{place}: no curve is complete: at least two must have a last row that says so")
-    if not task.on_front.any():
-        raise BadInput(f"{place}: no complete candidate is within the bounds: widen them")
-    if task.hypervolume <= 0.0:
-        raise BadInput(
-            f"{place}: its {int(task.complete.sum())} complete candidates span no hypervolume{_alike(task)}: "
-            "add candidates that differ, or give every objective a bound"
-        )
-
-
-def _alike(task: Task) -> str:
-    """The first objective without a bound in which all complete candidates are equal, in words; empty where none is."""
-    for objective, values in zip(task.objectives, task.final[task.complete].T, strict=True):
-        if objective.bound is None and np.ptp(values) == 0.0:
-            return f" (all have {objective.column} {objective.natural(values[0]):g})"
-    return ""
 
 
 def _column(curve: Curve, name: str) -> FloatArray:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from lamps_core.budget import GPU_HOUR_PRICE, check_price
-from lamps_core.curves import MEASURED_COLUMNS
+from lamps_core.curves import CURVE_SCHEMA, MEASURED_COLUMNS
 from lamps_core.errors import BadInput, did_you_mean
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Objective:
     """A measured number of the curves as a number to be minimised.
 
     Attributes:
-        column: of the curve schema, or `dollars`.
+        column: of the curve schema, or `dollars`; of recorded curves also one beside the schema.
         maximise: larger is better in nature, so the sign is turned.
         aggregate: over the rows of a curve: their sum, the most of them, or the value at the last one.
         bound: f_max of equation 1, in minimised form; None where there is none.
@@ -156,7 +156,11 @@ def dollars(train_seconds: float, gpus: int | None, gpu_hour_price: float) -> fl
 
 
 def parse_objectives(
-    text: str = DEFAULT_OBJECTIVES, *, bounds: Sequence[str] = (), gpu_hour_price: float = GPU_HOUR_PRICE
+    text: str = DEFAULT_OBJECTIVES,
+    *,
+    bounds: Sequence[str] = (),
+    gpu_hour_price: float = GPU_HOUR_PRICE,
+    recorded: bool = False,
 ) -> tuple[Objective, ...]:
     """Read a list of objectives and their bounds.
 
@@ -164,6 +168,8 @@ def parse_objectives(
         text: columns of the curve schema that hold a measured number, or `dollars`, separated by commas.
         bounds: `column=number` in natural units: the most a column may be, the least where it is maximised.
         gpu_hour_price: of `dollars`.
+        recorded: whether a column beside the schema may be named too, as of recorded curves, which are then to have
+            it (`meta_dataset.read_table`).
 
     Raises:
         BadInput: no objective, an unknown one, one named twice, more than `MOST_OBJECTIVES`; a bound that is not
@@ -178,10 +184,8 @@ def parse_objectives(
     if not columns:
         raise BadInput(f"no objective given: name at least one of {', '.join(OBJECTIVES)}")
     for column in columns:
-        if column not in OBJECTIVES:
-            raise BadInput(
-                f"{column!r} cannot be an objective{_hint(column)}: choose from {', '.join(OBJECTIVES)}"
-            )
+        if column not in OBJECTIVES and not (recorded and _is_beside(column)):
+            raise no_objective(column)
         if columns.count(column) > 1:
             raise BadInput(f"objective {column!r} is given twice: name it once")
     if len(columns) > MOST_OBJECTIVES:
@@ -192,11 +196,27 @@ def parse_objectives(
     return tuple(_objective(column, limits.get(column), gpu_hour_price) for column in columns)
 
 
-def _hint(name: str) -> str:
-    """The objective that was meant, if it can be told."""
+def beside_schema(objectives: Sequence[Objective]) -> list[str]:
+    """The columns of objectives that are not in the curve schema: what a step of LAMPS does not measure."""
+    return [objective.column for objective in objectives if _is_beside(objective.column)]
+
+
+def _is_beside(column: str) -> bool:
+    return column not in {*CURVE_SCHEMA.names, DOLLARS}
+
+
+def no_objective(name: str, *, beside: Sequence[str] = ()) -> BadInput:
+    """What to raise where a name is none that can be an objective; it tells those that can.
+
+    Args:
+        name: that was given.
+        beside: columns of numbers that there are beside the schema.
+    """
+    known = (*OBJECTIVES, *beside)
     word = name.lower().replace(" ", "_").replace("-", "_")
     meant = next((column for column, words in _OTHER_WORDS.items() if word in words), word)
-    return did_you_mean(meant, OBJECTIVES)
+    hint = did_you_mean(meant, known)
+    return BadInput(f"{name!r} cannot be an objective{hint}: choose from {', '.join(known)}")
 
 
 def bounds_of(objectives: Sequence[Objective]) -> tuple[float, ...]:

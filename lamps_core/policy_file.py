@@ -182,6 +182,7 @@ def objectives_of(card: PolicyCard, *, place: str) -> tuple[Objective, ...]:
             ",".join(card.objectives),
             bounds=[f"{column}={float(bound)!r}" for column, bound in bounds.items()],
             gpu_hour_price=float(price),
+            recorded=True,
         )
     except (BadInput, TypeError, ValueError, AttributeError) as error:
         raise BadInput(

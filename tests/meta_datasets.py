@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
@@ -57,6 +58,18 @@ def write_meta_dataset(folder: Path, rows: list[dict[str, Any]]) -> Path:
     for curve in curves.values():
         write_curve(folder, curve)
     return folder
+
+
+def write_file(path: Path, rows: list[dict[str, Any]]) -> Path:
+    """One file of these rows with all of their columns, as others than LAMPS write them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+def with_energy(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with a column that LAMPS does not know: the larger a candidate, the fewer joules."""
+    return [row | {"energy_joules": 1e12 / row["parameters"] * (1 + row["step"])} for row in rows]
 
 
 def write_failures(folder: Path, models: Sequence[str]) -> Path:

@@ -17,6 +17,7 @@ import numpy as np
 from lamps_core.errors import BadInput, LampsError
 from lamps_core.fingerprints import objectives_fingerprint
 from lamps_core.meta_dataset import read_tasks
+from lamps_core.objectives import beside_schema
 from lamps_core.policies import UNIVERSAL, shipped_policy
 from lamps_core.policies.known_first import KnownFirst
 from lamps_core.policy_file import objectives_of, read_policy, replace_policy, write_policy
@@ -90,7 +91,17 @@ class Extension:
                 f"those of {', '.join(EXTENSIBLE)}: train it again with lamps train-policy"
             )
         _check_place(self.request)
+        self._check_measured()
         self._known_tasks()
+
+    def _check_measured(self) -> None:
+        """Refuse objectives that a candidate's curves will not have."""
+        place = f"--policy {self.request.policy}"
+        if missing := beside_schema(objectives_of(self.file.card, place=place)):
+            raise BadInput(
+                f"{place}: no fine-tuning measures its objective {missing[0]}: train it again with lamps train-policy, "
+                "on curves that have it of the new candidate"
+            )
 
     @property
     def universal(self) -> bool:
@@ -142,13 +153,13 @@ class Extension:
         """The datasets that the policy was trained on, of these candidates alone."""
         card, place = self.file.card, f"--policy {self.request.policy}"
         objectives = objectives_of(card, place=place)
-        found = read_tasks(self.request.curves, objectives, datasets=card.datasets)
-        if missing := sorted(set(card.datasets) - {task.dataset for task in found}):
+        tasks = read_tasks(self.request.curves, objectives, datasets=card.datasets, candidates=names)
+        if missing := sorted(set(card.datasets) - {task.dataset for task in tasks}):
             raise BadInput(
                 f"{place}: was trained on the dataset {missing[0]}, which {self.request.curves} lacks: "
                 "give the curves that it was trained on, or train another with lamps train-policy"
             )
-        return tuple(task.of(names) for task in found)
+        return tasks
 
     def _known_tasks(self) -> tuple[Task, ...]:
         """What the policy was trained on.

@@ -13,11 +13,10 @@ import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.curve_reader import read_curves, refuse_empty
 from lamps_core.errors import BadInput, first_line, no_such
 from lamps_core.files import make_folder, refuse_unwritable, write_json
 from lamps_core.fingerprints import curves_fingerprint
-from lamps_core.meta_dataset import tasks_of
+from lamps_core.meta_dataset import read_table, tasks_of
 from lamps_core.objectives import parse_objectives
 from lamps_core.policy_file import CARD, read_policy, write_policy
 from lamps_core.policy_training.algorithms import DEFAULT_ALGORITHM, algorithm
@@ -25,7 +24,7 @@ from lamps_core.policy_training.training_run import CHECKPOINT, TrainingRun
 from lamps_core.progress import TrainingProgress, publish
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from lamps_core.meta_dataset import Task
@@ -70,6 +69,7 @@ class Training:
     Attributes:
         request: what was asked for.
         tasks: what is trained on.
+        notices: what the user is to know of the curves.
         folder: of its checkpoints.
     """
 
@@ -90,7 +90,8 @@ class Training:
             bounds=[one.column for one in request.objectives if one.bound is not None],
         )
         check_out(request.out)
-        self.tasks = _tasks(request)
+        self.notices: list[str] = []
+        self.tasks = _tasks(request, left_out=self.notices.append)
         self._warm_start = read_policy(request.warm_start) if request.warm_start else None
         self.folder = request.out.absolute().parent / f".{request.out.name}.training"
         self._identity = self._facts()
@@ -157,6 +158,7 @@ class Training:
             "seconds": run.spent_seconds(),
             "validation_score": run.best_score,
             "settings": card.settings,
+            "notices": self.notices,
         }
 
     def _tell(self, share_done: float, scalars: Mapping[str, float]) -> None:
@@ -182,14 +184,13 @@ class Training:
         }
 
 
-def _tasks(request: TrainingRequest) -> tuple[Task, ...]:
-    """The tasks of the datasets that are not left out; what is wrong with one of the others is no matter.
+def _tasks(request: TrainingRequest, *, left_out: Callable[[str], None]) -> tuple[Task, ...]:
+    """The tasks of the datasets that are not excluded; what is wrong with one of the others is no matter.
 
     Raises:
         BadInput: a dataset to leave out that is not there, or none is left; as `meta_dataset.read_tasks`.
     """
-    table, place = read_curves(request.curves), str(request.curves)
-    refuse_empty(table, place)
+    table, place = read_table(request.curves, request.objectives), str(request.curves)
     known = sorted(table["dataset"].unique().to_pylist())
     for name in request.exclude:
         if name not in known:
@@ -197,7 +198,7 @@ def _tasks(request: TrainingRequest) -> tuple[Task, ...]:
     left = set(known) - set(request.exclude)
     if not left:
         raise BadInput("--exclude-dataset leaves no dataset to train on")
-    return tasks_of(table, request.objectives, place=place, datasets=left)
+    return tasks_of(table, request.objectives, place=place, datasets=left, left_out=left_out)
 
 
 def _check_limits(request: TrainingRequest) -> None:

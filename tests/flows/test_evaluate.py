@@ -10,15 +10,18 @@ import psutil
 import pytest
 
 from flows.evaluate import evaluate, evaluation_request, summary_table
+from flows.search import search_request
+from flows.train_policy import training_request
 from lamps_core.errors import BadInput
 from lamps_core.evaluation_run import EvaluationRun
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policy_file import write_policy
+from lamps_core.policy_training.train import Training
 from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.progress import EvaluationProgress, listener
 from tests.flow_records import recorded
-from tests.meta_datasets import family_rows, write_meta_dataset
+from tests.meta_datasets import family_rows, with_energy, write_file, write_meta_dataset
 from tests.static_order import train
 
 if TYPE_CHECKING:
@@ -121,3 +124,14 @@ def test_bad_parameters_are_refused_before_anything_is_made(
     with pytest.raises(BadInput, match=says):
         EvaluationRun(evaluation_request(**given))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_curves_alone_know_is_an_objective_of_theirs_and_of_no_search(tmp_path: Path) -> None:
+    curves = write_file(tmp_path / "curves.parquet", with_energy(family_rows(2, 5)))
+    given = {"curves": str(curves), "objectives": "test_loss,energy_joules", "bounds": "energy_joules=1e9"}
+    run = EvaluationRun(evaluation_request(out=str(tmp_path / "out"), **given))
+    training = Training(training_request(out=str(tmp_path / "policy.zip"), **given))
+    for tasks in (run.tasks, training.tasks):
+        assert [one.identity for one in tasks[0].objectives] == [["test_loss", None], ["energy_joules", 1e9]]
+    with pytest.raises(BadInput, match="'energy_joules' cannot be an objective: choose from test_loss"):
+        search_request(dataset="d", input_col="a", target_col="b", out="out", objectives="energy_joules")

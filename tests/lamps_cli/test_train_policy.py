@@ -11,7 +11,7 @@ import pytest
 from lamps_core.policy_file import read_policy
 from lamps_core.policy_training.training_run import CHECKPOINT
 from tests.lamps_command import kill_family, lamps, start_lamps
-from tests.meta_datasets import family_rows, write_meta_dataset
+from tests.meta_datasets import curve_rows, family_rows, write_meta_dataset
 from tests.searches import eventually
 
 if TYPE_CHECKING:
@@ -23,6 +23,18 @@ if TYPE_CHECKING:
 @pytest.fixture
 def curves(tmp_path: Path) -> Path:
     return write_meta_dataset(tmp_path / "curves", family_rows(4, 5, steps=3))
+
+
+def test_an_unfinished_dataset_is_left_out_in_a_line(
+    curves: Path, tmp_path: Path, prefect_url: str, warm_lamps: WarmLamps
+) -> None:
+    write_meta_dataset(curves, curve_rows("begun", "candidate-00", losses=[2.0, 1.0], complete=False))
+    given = ["--curves", str(curves), "--out", "policy.zip"]
+    ran = warm_lamps("train-policy", *given, cwd=tmp_path, prefect_url=prefect_url)
+    assert ran.returncode == 0, ran.stderr
+    note = "note: dataset 'begun', seed 0 is left out: no curve is complete"
+    assert ran.stderr.startswith(note)
+    assert ran.stdout.startswith(note)
 
 
 def test_a_policy_is_trained_and_the_result_is_json(curves: Path, tmp_path: Path, prefect_url: str) -> None:
@@ -44,6 +56,10 @@ def test_a_policy_is_trained_and_the_result_is_json(curves: Path, tmp_path: Path
     [
         (["--exclude-dataset", "dataset-1,dataset-2"], "give the option once for each dataset"),
         (["--exclude-dataset", "dataset-9"], "no such dataset; did you mean dataset-"),
+        (
+            ["--objectives", "test_loss,watts"],
+            "'watts' cannot be an objective: choose from test_loss, train_sec",
+        ),
         (["--set", "epoch=3"], "there is no setting epoch"),
         (["--set", "epochs"], "--set epochs: write it like"),
         (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lamps_core import files
-from lamps_core.curve_reader import curves_by_key, read_curves, read_failures
+from lamps_core.curve_reader import curves_by_key, numbers_beside, read_curves, read_failures
 from lamps_core.curves import CURVE_SCHEMA, CurveKey, curve_file_name, write_curve
 from lamps_core.errors import BadInput
 
@@ -463,6 +464,92 @@ def test_a_value_that_cannot_be_converted_is_refused_with_its_row(
     column = pa.array([value if row == at else plain[row] for row in range(4)], kind)
     path = save(tmp_path / "a.parquet", table.set_column(table.column_names.index(name), name, column))
     assert refusal(tmp_path).startswith(f"{path}, column {name}, {complaint}")
+
+
+def test_numbers_beside_the_schema_are_read_where_they_are_asked_for(tmp_path: Path) -> None:
+    save(tmp_path / "a.parquet", curve(energy_joules=3, watts=0.5, city="Ulm"))
+    save(tmp_path / "b.parquet", curve(CurveKey("cola", "m", 0), watts=1.5, tons=Decimal(2)))
+    assert numbers_beside(tmp_path) == ("energy_joules", "tons", "watts")
+    read = read_curves(tmp_path, beside=["watts", "energy_joules"])
+    assert read.schema.names == [*CURVE_SCHEMA.names, "watts", "energy_joules"]
+    assert read["watts"].to_pylist() == [1.5] * 4 + [0.5] * 4
+    assert read["energy_joules"].to_pylist() == [None] * 4 + [3.0] * 4
+    assert read.select(CURVE_SCHEMA.names).equals(read_curves(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        (-0.5, "is not a finite number of at least 0"),
+        (float("inf"), "is not a finite number of at least 0"),
+        ("low", "is not double"),
+    ],
+)
+def test_a_number_beside_the_schema_is_checked_as_those_in_it(
+    tmp_path: Path, value: Any, complaint: str
+) -> None:
+    path = save(tmp_path / "a.parquet", curve(watts=value))
+    assert len(read_curves(path)) == 4
+    with pytest.raises(BadInput, match=f"column watts, row 0: .*{complaint}"):
+        read_curves(path, beside=["watts"])
+
+
+def with_column(name: str, column: pa.Array) -> pa.Table:
+    """A curve of as many rows, with an optional column."""
+    return pa.Table.from_pylist(curve(steps=len(column))).append_column(name, column)
+
+
+NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("column", "read"),
+    [
+        (pa.array(["2025-01-01 12:00:00", "2025-01-01T12:00:00Z", "2025-01-01T13:00+01:00"]), [NOON] * 3),
+        (pa.array(["2025-01-01 12:00:00"]).dictionary_encode(), [NOON]),
+        (pa.array([NOON.replace(tzinfo=None)]), [NOON]),
+        (pa.array(["yesterday", "2025-01-01T12:00:00", None]), [None, NOON, None]),
+        (pa.array(["0001-01-01T00:00:00+14:00"]), [None]),
+        (pa.array([1735732800.0]), [None]),
+        (pa.array([1735732800]), [None]),
+        (pa.array([[1], [2]]), [None, None]),
+    ],
+)
+def test_a_time_without_a_zone_is_in_utc_and_what_is_no_time_is_unknown(
+    tmp_path: Path, column: pa.Array, read: list[datetime | None]
+) -> None:
+    path = save(tmp_path / "a.parquet", with_column("created_at", column))
+    assert read_curves(path)["created_at"].to_pylist() == read
+
+
+@pytest.mark.parametrize("name", ["device", "dtype", "config_hash", "lamps_version"])
+def test_a_label_that_is_no_text_is_unknown(tmp_path: Path, name: str) -> None:
+    bytes_ = pa.array([b"cpu", b"\xff"], pa.binary())
+    assert read_curves(save(tmp_path / "a.parquet", with_column(name, bytes_)))[name].to_pylist() == [
+        "cpu",
+        None,
+    ]
+
+
+@pytest.mark.parametrize("name", ["gpus", "peak_memory_bytes"])
+@pytest.mark.parametrize("kind", [pa.float64(), pa.decimal128(5, 1)])
+def test_a_part_of_a_gpu_or_of_a_byte_counts_as_a_whole(tmp_path: Path, name: str, kind: pa.DataType) -> None:
+    parts = pa.array([Decimal("0.5"), Decimal("2"), None, Decimal("2.5")], pa.decimal128(5, 1)).cast(kind)
+    read = read_curves(save(tmp_path / "a.parquet", with_column(name, parts)))
+    assert read[name].to_pylist() == [1, 2, None, 3]
+    below = with_column(name, pa.array([-0.5]))
+    assert "row 0: -1 is not a finite number of at least 0" in refusal(save(tmp_path / "b.parquet", below))
+
+
+@pytest.mark.parametrize("name", ["train_rows", "batch_size"])
+def test_a_part_of_a_row_is_refused(tmp_path: Path, name: str) -> None:
+    path = save(tmp_path / "a.parquet", with_column(name, pa.array([2.0, 1.5])))
+    assert refusal(path).startswith(f"{path}, column {name}, row 1: is not int")
+
+
+def test_operations_may_be_whole_numbers_of_any_size(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.parquet", with_column("train_flops", pa.array([10**17 + 1])))
+    assert read_curves(path)["train_flops"].to_pylist() == [1e17]
 
 
 def test_text_that_is_not_utf_8_is_refused_with_its_row(tmp_path: Path) -> None:

@@ -20,12 +20,13 @@ from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.page import page_script
 from lamps_core.policies import UNIVERSAL
-from lamps_core.policy_file import read_policy, write_policy
+from lamps_core.policy_file import objectives_of, read_policy, write_policy
 from lamps_core.policy_training import algorithms
+from lamps_core.policy_training.train import Training, TrainingRequest
 from lamps_core.policy_training.training_run import TENSORBOARD, TrainingRun
 from lamps_core.progress import EvaluationProgress, listening
 from lamps_core.report import write_report
-from tests.meta_datasets import curve_rows, family_rows, write_meta_dataset
+from tests.meta_datasets import curve_rows, family_rows, with_energy, write_file, write_meta_dataset
 from tests.pages import HOSTILE, Page
 from tests.static_order import STATIC_ORDER, train
 
@@ -320,6 +321,46 @@ def test_with_one_dataset_what_learns_is_left_out_aloud_and_refused_where_it_was
     for name in ("portfolio", "static-order"):
         with pytest.raises(BadInput, match=f"--methods {name}: it learns from other datasets"):
             EvaluationRun(request(curves, tmp_path / "out", methods=(name,)))
+
+
+def test_an_unfinished_dataset_is_left_out_aloud_and_changes_nothing_else(
+    curves: Path, tmp_path: Path
+) -> None:
+    rows = family_rows(DATASETS, 8) + curve_rows("begun", "candidate-00", losses=[2.0, 1.0])
+    begun = write_meta_dataset(tmp_path / "curves", rows)
+    result = finished(request(begun, tmp_path / "out"))
+    (notice,) = result["notices"]
+    assert notice.startswith(
+        "dataset 'begun', seed 0 is left out: one complete candidate spans no hypervolume"
+    )
+    assert notice in " ".join(Page(tmp_path / "out" / "report.html").text.split())
+    assert [row["dataset"] for row in result["datasets"]] == [f"dataset-{index}" for index in range(DATASETS)]
+    run = EvaluationRun(request(curves, tmp_path / "out"))  # of the curves without it
+    with run.opened():
+        assert work(run) == 0
+
+
+def test_a_policy_for_a_number_that_is_in_no_schema_is_trained_and_judged(tmp_path: Path) -> None:
+    objectives = parse_objectives("test_loss,energy_joules", bounds=["energy_joules=1e9"], recorded=True)
+    curves = write_file(tmp_path / "curves.parquet", with_energy(family_rows(DATASETS, 8)))
+    training = Training(TrainingRequest(curves=curves, out=tmp_path / "policy.zip", objectives=objectives))
+    with training.opened():
+        assert training.run()["objectives"] == ["test_loss", "energy_joules"]
+    card = read_policy(tmp_path / "policy.zip").card
+    assert objectives_of(card, place="policy") == objectives
+    asked = request(
+        curves,
+        tmp_path / "out",
+        objectives=objectives,
+        policies=(str(tmp_path / "policy.zip"),),
+        methods=("untrained", UNIVERSAL),
+        repeats=1,
+    )
+    result = finished(asked)
+    assert (result["objectives"], result["bounds"]) == (["test_loss", "energy_joules"], [None, 1e9])
+    assert {"policy", "cheapest", "ehvi", UNIVERSAL} <= {row["method"] for row in result["folds"]}
+    assert all(row["seconds_to"]["1.0"] is not None for row in result["folds"])
+    assert result["meta_dataset"] == card.meta_dataset
 
 
 def test_missing_pairs_and_curves_of_unequal_length_are_evaluated(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.curves import MEASURED_COLUMNS
 from lamps_core.errors import BadInput
-from lamps_core.objectives import MOST_OBJECTIVES, OBJECTIVES, Objective, parse_objectives
+from lamps_core.objectives import MOST_OBJECTIVES, OBJECTIVES, Objective, beside_schema, parse_objectives
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -111,6 +111,25 @@ def test_a_bound_on_a_maximised_column_is_a_least_value() -> None:
 def test_a_column_that_holds_no_measured_number_is_refused_with_those_that_do(name: str) -> None:
     with pytest.raises(BadInput, match=f"'{name}' cannot be an objective.*test_loss, train_seconds.*gpus"):
         parse_objectives(f"test_loss,{name}")
+
+
+def test_of_recorded_curves_any_other_column_can_be_one_and_is_minimised_as_the_last_row_has_it() -> None:
+    told = parse_objectives("test_loss,energy_joules", bounds=["energy_joules=9"], recorded=True)
+    assert told[1] == Objective("energy_joules", maximise=False, aggregate="last", bound=9.0)
+    assert not told[1].monotone
+    assert beside_schema(told) == ["energy_joules"]
+    with pytest.raises(
+        BadInput, match=r"'energy_joules' cannot be an objective: choose from test_loss, .*gpus, dollars$"
+    ):
+        parse_objectives("test_loss,energy_joules")
+
+
+@pytest.mark.parametrize("name", ["seed", "created_at", "dataset"])
+def test_a_column_of_the_schema_that_is_no_measured_number_is_none_of_recorded_curves_either(
+    name: str,
+) -> None:
+    with pytest.raises(BadInput, match=f"'{name}' cannot be an objective"):
+        parse_objectives(name, recorded=True)
 
 
 def test_an_objective_named_twice_is_refused() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -10,13 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lamps_core.errors import BadInput
+from lamps_core.fingerprints import curves_fingerprint
 from lamps_core.meta_dataset import Task, read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies import POLICIES, load_policy
 from lamps_core.policy_training.batched_search import BatchedSearch
 from lamps_core.policy_training.task_batch import candidates_of, stack
 from lamps_core.replay import ReplayedSearch, replay, zero_shot_clock
-from tests.meta_datasets import curve_rows, made_task, write_failures, write_meta_dataset
+from tests.meta_datasets import (
+    curve_rows,
+    family_rows,
+    made_task,
+    with_energy,
+    write_failures,
+    write_file,
+    write_meta_dataset,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -247,7 +256,7 @@ def test_an_epoch_of_a_curve_that_broke_off_costs_what_all_rows_would(tmp_path: 
         (
             curve_rows("d", "a", losses=[2.0, 1.0]),
             OBJECTIVES,
-            r"span no hypervolume \(all have test_loss 1\)",
+            "one complete candidate spans no hypervolume: complete others",
         ),
         (
             curve_rows("d", "a", losses=[2.0, 1.0], train=[0.0, 0.0])
@@ -258,7 +267,7 @@ def test_an_epoch_of_a_curve_that_broke_off_costs_what_all_rows_would(tmp_path: 
         (
             curve_rows("d", "a", losses=[2.0, 1.0]),
             parse_objectives(bounds=["test_loss=0.1"]),
-            "within the bounds",
+            r"no complete candidate is within the bounds \(test_loss=0.1\): widen them",
         ),
         (
             curve_rows("d", "a", losses=[2.0, 1.0]),
@@ -282,6 +291,46 @@ def test_curves_that_cannot_be_searched_are_refused_by_name(
 
 
 @pytest.mark.parametrize(
+    ("thin", "bounds", "said"),
+    [
+        (
+            curve_rows("thin", "a", losses=[2.0, 1.0], complete=False),
+            [],
+            "no curve is complete: at least two",
+        ),
+        (curve_rows("thin", "a", losses=[2.0, 1.0]), [], "one complete candidate spans no hypervolume"),
+        (
+            curve_rows("thin", "a", losses=[9.0, 8.0]),
+            ["test_loss=3"],
+            "no complete candidate is within the bounds (test_loss=3): widen them",
+        ),
+    ],
+)
+def test_a_dataset_or_a_seed_with_nothing_to_search_is_left_out_aloud_where_there_are_others(
+    tmp_path: Path, thin: list[dict[str, Any]], bounds: list[str], said: str
+) -> None:
+    rows = family_rows(2, 4)
+    another_seed = [row | {"dataset": "dataset-0", "seed": 1} for row in thin]
+    write_meta_dataset(tmp_path, rows + thin + another_seed)
+    notices: list[str] = []
+    found = read_tasks(tmp_path, parse_objectives(bounds=bounds), left_out=notices.append)
+    assert [(task.dataset, task.seed) for task in found] == [("dataset-0", 0), ("dataset-1", 0)]
+    assert [notice.partition(said)[0] for notice in notices] == [
+        "dataset 'dataset-0', seed 1 is left out: ",
+        "dataset 'thin', seed 0 is left out: ",
+    ]
+    whole = read_tasks(write_meta_dataset(tmp_path / "whole", rows), parse_objectives(bounds=bounds))
+    assert curves_fingerprint(found) == curves_fingerprint(whole)
+
+
+def test_a_dataset_with_nothing_to_search_may_mix_no_sources_either(tmp_path: Path) -> None:
+    mixed = curve_rows("thin", "a", losses=[2.0], complete=False)
+    mixed += curve_rows("thin", "b", losses=[2.0], complete=False, source="measured")
+    with pytest.raises(BadInput, match="dataset 'thin', seed 0: holds measured and simulated curves"):
+        read_tasks(write_meta_dataset(tmp_path, family_rows(1, 4) + mixed), OBJECTIVES)
+
+
+@pytest.mark.parametrize(
     ("objective", "said"),
     [
         ("cpu_seconds", "step 0: cpu_seconds is null, and an objective that is summed over a complete curve"),
@@ -295,6 +344,50 @@ def test_the_step_at_which_an_objective_is_null_is_named(tmp_path: Path, objecti
     told = [{**row, objective: None if row["step"] == null_at else 7} for row in rows]
     with pytest.raises(BadInput, match=f"model 'a', {said}"):
         read_tasks(write_meta_dataset(tmp_path, told), parse_objectives(f"test_loss,{objective}"))
+
+
+ENERGY = parse_objectives("test_loss,energy_joules", recorded=True)
+
+
+def test_a_number_that_is_in_no_schema_is_an_objective(tmp_path: Path) -> None:
+    rows = with_energy(family_rows(1, 4))
+    (task,) = read_tasks(write_file(tmp_path / "curves.parquet", rows), ENERGY)
+    ends = [row["energy_joules"] for row in rows if row["complete"]]
+    assert task.final[:, 1].tolist() == ends
+    without = write_meta_dataset(tmp_path / "without", family_rows(1, 4))
+    (other,) = read_tasks(without, OBJECTIVES)
+    assert curves_fingerprint([task]) != curves_fingerprint([other])
+
+
+def test_a_file_without_the_number_has_nulls_of_it(tmp_path: Path) -> None:
+    write_file(tmp_path / "a.parquet", with_energy(family_rows(1, 4)))
+    write_file(tmp_path / "b.parquet", curve_rows("other", "a", losses=[2.0, 1.0]))
+    with pytest.raises(BadInput, match=r"dataset 'other'.*step 1: energy_joules is null in a complete row"):
+        read_tasks(tmp_path, ENERGY)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        (
+            "speed",
+            "'speed' cannot be an objective (did you mean eval_rows_per_second?): choose from test_loss,",
+        ),
+        (
+            "Energy-Joules",
+            "'Energy-Joules' cannot be an objective (did you mean energy_joules?): choose from",
+        ),
+        ("city", "'city' cannot be an objective: choose from"),
+    ],
+)
+def test_a_word_that_is_no_number_of_the_curves_is_refused_with_those_that_are(
+    tmp_path: Path, word: str, said: str
+) -> None:
+    write_file(tmp_path / "a.parquet", [row | {"city": None} for row in with_energy(family_rows(1, 4))])
+    with pytest.raises(BadInput) as refused:
+        read_tasks(tmp_path, parse_objectives(word, recorded=True))
+    assert str(refused.value).startswith(said)
+    assert str(refused.value).endswith("gpus, dollars, energy_joules")
 
 
 @pytest.mark.parametrize("failed", [True, False])

@@ -287,6 +287,27 @@ def test_a_dataset_begun_since_then_keeps_no_candidate_from_being_added(made: Ma
     assert Extension(request(made, policy, curves=curves)).run()["added"] == [NEW]
 
 
+def test_a_policy_for_what_no_step_measures_is_refused_before_any_curve_is_made(
+    made: Made, tmp_path: Path
+) -> None:
+    card = dataclasses.replace(made.ppo.card, objectives=("test_loss", "energy_joules"))
+    policy = saved(tmp_path / "policy.zip", PolicyFile(card, made.ppo.weights))
+    with pytest.raises(BadInput, match="no fine-tuning measures its objective energy_joules: train it again"):
+        Extension(request(made, policy))
+
+
+def test_a_seed_that_the_new_candidate_makes_usable_is_no_other_curves(made: Made, tmp_path: Path) -> None:
+    thin = [row | {"seed": 1} for row in made.rows if row["model"] in {"candidate-00", NEW}]
+    thin = [row for row in thin if row["dataset"] == "dataset-0"]
+    curves = write_meta_dataset(tmp_path / "curves", made.rows + thin)
+    policy = saved(tmp_path / "policy.zip", made.forecast)
+    extension = Extension(request(made, policy, curves=curves))
+    assert extension.run()["added"] == [NEW]
+    usable = read_tasks(curves, parse_objectives())
+    assert len(usable) == len(made.tasks) + 1
+    assert read_policy(policy).card.meta_dataset == objectives_fingerprint(usable)
+
+
 def test_a_candidate_that_is_complete_nowhere_teaches_nothing(made: Made, tmp_path: Path) -> None:
     rows = [
         row | {"complete": row["complete"] and row["model"] != NEW}

@@ -79,12 +79,19 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_meta_dataset(tmp_path_factory.mktemp("begun"), rows)
 
 
-def test_a_dataset_that_cannot_be_trained_on_can_be_left_out(begun: Path, tmp_path: Path) -> None:
+def test_a_dataset_that_cannot_be_trained_on_is_left_out_aloud_unless_it_is_the_only_one(
+    begun: Path, tmp_path: Path
+) -> None:
     request = TrainingRequest(curves=begun, out=tmp_path / "policy")
+    result = trained(request)
+    assert result["datasets"] == ["dataset-0", "dataset-1"]
+    (notice,) = result["notices"]
+    assert notice.startswith("dataset 'begun', seed 0 is left out: no curve is complete")
+    request = replace(request, out=tmp_path / "other")
+    asked_for = Training(replace(request, exclude=("begun",)))
+    assert ([task.dataset for task in asked_for.tasks], asked_for.notices) == (["dataset-0", "dataset-1"], [])
     with pytest.raises(BadInput, match="dataset 'begun', seed 0: no curve is complete"):
-        Training(request)
-    tasks = Training(replace(request, exclude=("begun",))).tasks
-    assert [task.dataset for task in tasks] == ["dataset-0", "dataset-1"]
+        Training(replace(request, exclude=("dataset-0", "dataset-1")))
     with pytest.raises(BadInput, match=r"no such dataset; .* \(there are begun, dataset-0, dataset-1\)"):
         Training(replace(request, exclude=("began",)))
 
