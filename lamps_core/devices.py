@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from lamps_core.errors import LampsError
 from lamps_core.host_memory import host_memory
 
-ASK_SECONDS = (
-    120.0  # from a cold disk torch takes a minute, and the driver of eight GPUs that was asleep seconds
-)
+# From a cold disk torch takes a minute, and the driver of eight GPUs that was asleep takes seconds.
+ASK_SECONDS = 120.0
 CPU_INSTEAD = "or set CUDA_VISIBLE_DEVICES= to use the CPU"
 # Counted twice: before it is started, CUDA is only asked where there is a GPU; then it counts one instance of MIG
 # where the driver's library counts whole GPUs.

@@ -51,10 +51,7 @@ def _limits(root: Path) -> Iterator[tuple[int, int]]:
     for folder, limit, used in _groups(root):
         try:
             yield int((folder / limit).read_text()), int((folder / used).read_text())
-        except (
-            OSError,
-            ValueError,
-        ):  # it is hidden from this container, or has no limit: the file says "max"
+        except (OSError, ValueError):  # hidden from this container, or without a limit: the file says "max"
             continue
 
 
