@@ -23,11 +23,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.unseen_curves import SECONDS_A_ROW, beside_training, write_datasets
+from benchmarks.curve_kinds import write_datasets
+from benchmarks.unseen_curves import SECONDS_A_ROW, beside_training
 from lamps_core.errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from benchmarks.curve_kinds import Rows
 
 TABLES = ("flan", "gigaword", "wmt19")
 SOONER = (0, 2, 4)  # columns left out at the end, of which each doubles the rows
@@ -49,7 +52,7 @@ def write_published(tables: Path, folder: Path) -> None:
     write_datasets(_datasets({name: _models(tables / f"{name}.csv") for name in TABLES}), folder)
 
 
-def _datasets(tables: Mapping[str, Sequence[Mapping[str, str]]]) -> Iterator[list[dict[str, Any]]]:
+def _datasets(tables: Mapping[str, Sequence[Mapping[str, str]]]) -> Iterator[Rows]:
     """The rows of each dataset."""
     chance = np.random.default_rng(0)
     speeds: dict[str, float] = {}

@@ -8,12 +8,13 @@ search is over the other; families of models, while the search is over them alon
     python -m benchmarks.universal [--curves KIND|DIR ...] [--policy PATH] [--datasets N]
     python -m benchmarks.universal --left-out datasets|candidates|families [--curves DIR]
 
-A kind is `simulated`, or one of `unseen_curves`: networks, language-models, many-language-models.
+A kind is `simulated`, or one of `unseen_curves` or of `foreign_curves`; all of them unless --curves is given.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import re
 import time
 from dataclasses import dataclass
@@ -24,8 +25,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from benchmarks import foreign_curves, unseen_curves
+from benchmarks.curve_kinds import write_datasets
 from benchmarks.ratios import Ratio, tell
-from benchmarks.unseen_curves import KINDS, write_unseen
 from lamps_core.meta_dataset import Task, read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies import UNIVERSAL, shipped_policy
@@ -35,11 +37,12 @@ from lamps_core.policy_training.algorithms import algorithm
 from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.replay import replay
 from lamps_core.resources import data_path
-from lamps_core.simulation import write_simulation
+from lamps_core.simulation import simulated_curves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from benchmarks.curve_kinds import Kind, Rows
     from lamps_core.policies import Policy
     from lamps_core.policy_file import PolicyFile
 
@@ -163,15 +166,21 @@ def _print_row(label: str, row: dict[str, float]) -> None:
     print(f"{label:24s}" + "".join(f"{row[name]:11.2f}" for name in (UNIVERSAL, *OTHERS)), flush=True)
 
 
+def simulated_rows(seed: int) -> Iterator[Rows]:
+    """The rows of each dataset of `simulated`."""
+    for _, rows in itertools.groupby(simulated_curves(seed).to_pylist(), key=lambda row: row["dataset"]):
+        yield list(rows)
+
+
+KINDS: dict[str, Kind] = unseen_curves.KINDS | foreign_curves.KINDS | {"simulated": simulated_rows}
+
+
 def curves_of(name: str, seed: int) -> tuple[Task, ...]:
     """The tasks of a kind by its name, or of a folder."""
+    if name not in KINDS:
+        return read_tasks(Path(name), parse_objectives())
     with TemporaryDirectory() as folder:
-        if name in KINDS:
-            write_unseen(name, Path(folder), seed=seed)
-        elif name == "simulated":
-            write_simulation(Path(folder), seed=seed)
-        else:
-            return read_tasks(Path(name), parse_objectives())
+        write_datasets(KINDS[name](seed), Path(folder))
         return read_tasks(Path(folder), parse_objectives())
 
 
@@ -202,7 +211,7 @@ def main() -> None:
     parser.add_argument(
         "--curves",
         action="append",
-        help=f"{', '.join(KINDS)}, simulated, or a folder; several times for several",
+        help=f"{', '.join(KINDS)}, or a folder; several times for several",
     )
     parser.add_argument("--policy", type=Path, default=SHIPPED, help="in place of the shipped one")
     parser.add_argument("--datasets", type=int, help="search so many of each")
@@ -210,7 +219,7 @@ def main() -> None:
     parser.add_argument("--left-out", choices=PARTS, help="train without it, and search it")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    for name in given.curves or ([str(MEASURED)] if given.left_out else [*KINDS, "simulated"]):
+    for name in given.curves or ([str(MEASURED)] if given.left_out else KINDS):
         tasks = curves_of(name, given.seed)
         if given.left_out:
             left_out(given.left_out, tasks)

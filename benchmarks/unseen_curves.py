@@ -14,28 +14,24 @@ L(D) = B / (D_l + D^beta) + E (Lin et al., "Selecting Large Language Model to Fi
 
 from __future__ import annotations
 
-import argparse
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
-from lamps_core.curves import CURVE_SCHEMA
+from benchmarks.curve_kinds import write_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from benchmarks.curve_kinds import Kind, Rows
     from lamps_core.meta_dataset import FloatArray
 
 Seconds = TypeVar("Seconds", float, "FloatArray")
 
 DATASETS = 8
-REQUIRED = pa.schema([field for field in CURVE_SCHEMA if not field.nullable])
 
 CONFIGURATIONS, EPOCHS = 40, 20
 TRAINED_SHARE = 0.7
@@ -83,7 +79,7 @@ class Configuration:
     seed: int
 
 
-def network_rows(seed: int) -> Iterator[list[dict[str, Any]]]:
+def network_rows(seed: int) -> Iterator[Rows]:
     """The rows of each dataset of `networks`."""
     torch.set_num_threads(1)
     chance = np.random.default_rng([seed, 0])
@@ -208,7 +204,7 @@ def _evaluated(network: torch.nn.Module, data: Tabular, cut: int) -> float:
     return min(told, most) if np.isfinite(told) else most
 
 
-def many_language_model_rows(seed: int) -> Iterator[list[dict[str, Any]]]:
+def many_language_model_rows(seed: int) -> Iterator[Rows]:
     """The rows of each dataset of `many-language-models`."""
     chance = np.random.default_rng([seed, 3])
     families: dict[str, tuple[float, ...]] = {}
@@ -222,9 +218,7 @@ def many_language_model_rows(seed: int) -> Iterator[list[dict[str, Any]]]:
     return language_model_rows(seed, families)
 
 
-def language_model_rows(
-    seed: int, families: Mapping[str, Sequence[float]] = FAMILIES
-) -> Iterator[list[dict[str, Any]]]:
+def language_model_rows(seed: int, families: Mapping[str, Sequence[float]] = FAMILIES) -> Iterator[Rows]:
     """The rows of each dataset of `language-models`.
 
     Args:
@@ -287,42 +281,11 @@ def beside_training(second: Seconds) -> Seconds:
     return EVALUATED_ROWS * EVALUATION_SHARE * second + LOADING_SECONDS
 
 
-KINDS: dict[str, Callable[[int], Iterator[list[dict[str, Any]]]]] = {
+KINDS: dict[str, Kind] = {
     "networks": network_rows,
     "language-models": language_model_rows,
     "many-language-models": many_language_model_rows,
 }
 
-
-def write_unseen(kind: str, folder: Path, *, seed: int = 0) -> None:
-    """Write a meta-dataset of a kind, one file a dataset.
-
-    Args:
-        kind: a name in KINDS.
-        folder: made where it is missing.
-        seed: other datasets, and other configurations or models' skills.
-    """
-    write_datasets(KINDS[kind](seed), folder)
-
-
-def write_datasets(datasets: Iterable[list[dict[str, Any]]], folder: Path) -> None:
-    """Write the rows of each into a file of its own; the folder is made where it is missing."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for rows in datasets:
-        pq.write_table(pa.Table.from_pylist(rows, schema=REQUIRED), folder / f"{rows[0]['dataset']}.parquet")
-
-
-def main() -> None:
-    """Write, and say what."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("kind", choices=KINDS)
-    parser.add_argument("--out", type=Path, required=True, help="a new folder")
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    began = time.process_time()
-    write_unseen(given.kind, given.out, seed=given.seed)
-    print(f"{given.out}: {DATASETS} datasets of {given.kind}; {time.process_time() - began:.0f} s of CPU")
-
-
 if __name__ == "__main__":
-    main()
+    write_kind(__doc__, KINDS)

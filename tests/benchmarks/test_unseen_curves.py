@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from benchmarks.unseen_curves import DATASETS, write_unseen
+from benchmarks.curve_kinds import write_datasets
+from benchmarks.unseen_curves import DATASETS, KINDS
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
 
@@ -20,7 +21,7 @@ def test_language_models_are_as_many_as_are_said_and_the_same_for_a_seed(
     kind: str, count: int, tmp_path: Path
 ) -> None:
     for folder in ("one", "two"):
-        write_unseen(kind, tmp_path / folder, seed=4)
+        write_datasets(KINDS[kind](4), tmp_path / folder)
     tasks = read_tasks(tmp_path / "one", parse_objectives())
     again = read_tasks(tmp_path / "two", parse_objectives())
     assert len(tasks) == DATASETS
