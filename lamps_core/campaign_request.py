@@ -18,6 +18,7 @@ from lamps_core.campaign_folder import HIDDEN, read_record
 from lamps_core.curve_reader import curve_files
 from lamps_core.errors import BadInput
 from lamps_core.files import refuse_unwritable
+from lamps_core.journal import JOURNAL
 from lamps_core.settings import FineTuningSettings
 from lamps_core.storage import check_store, is_local, storage_path
 from lamps_core.text_data import load_text_dataset
@@ -111,7 +112,9 @@ def checked_folder(curves: str) -> Any:
 
 
 def _refuse_other_things(folder: Path, curves: str) -> None:
-    """Refuse a folder that no campaign began, if it holds more than curves, such as a search."""
+    """Refuse a folder that no campaign began, if it holds more than curves, or those of a search that may go on."""
+    if (folder.parent / JOURNAL).exists():
+        raise BadInput(f"--curves {curves} holds the curves of a search: copy them, or name a new folder")
     shown = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
     strange = [path for path in shown if path.is_file() and path.suffix.lower() != ".parquet"]
     if strange or (shown and not curve_files(folder)):

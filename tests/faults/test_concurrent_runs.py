@@ -70,7 +70,12 @@ class Crowd:
 
     @staticmethod
     def is_refusal(line: str) -> bool:
-        said = ("is in use by another lamps run", "another lamps run began", "another process trains")
+        said = (
+            "is in use by another lamps run",
+            "another lamps run began",
+            "another process trains",
+            "there is a policy already",  # of one that was faster
+        )
         return line.startswith("lamps: ") and any(words in line for words in said)
 
 
@@ -183,13 +188,13 @@ def test_a_search_and_a_campaign_refuse_each_other_s_folders(
     eventually(lambda: search.steps() > 1 and campaign.steps() > 1, what="steps of both")
     in_search = CampaignSite("", tmp_path / "other", search.place / "curves")
     strange = (
-        [*campaign.arguments, "--curves", str(in_search.place)],
-        [*search.arguments, "--out", str(campaign.place)],
+        ([*campaign.arguments, "--curves", str(in_search.place)], "holds the curves of a search"),
+        ([*search.arguments, "--out", str(campaign.place)], "is not empty and holds no"),
     )
-    for arguments in strange:
+    for arguments, says in strange:
         told = warm(*arguments, cwd=tmp_path, prefect_url=prefect_url)
         assert told.returncode == 2
-        assert "is not empty and holds no" in told.stderr
+        assert says in told.stderr
     assert all(command.poll() is None for command in running)
     assert crowd.codes() == [0, 0]
     for site in (search, campaign):

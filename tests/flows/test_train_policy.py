@@ -52,7 +52,6 @@ def test_a_flow_trains_tells_and_leaves_a_table(curves: Path, tmp_path: Path) ->
     ("change", "said"),
     [
         ({"out": " "}, "--out names no place"),
-        ({"objectives": "loss"}, "'loss' cannot be an objective"),
         ({"bounds": "test_loss"}, "write it like"),
     ],
 )

@@ -116,7 +116,7 @@ def test_a_damaged_record_is_refused_with_its_path(tmp_path: Path, content: str)
 def test_a_record_holds_no_more_than_it_says(tmp_path: Path, record: CampaignRecord) -> None:
     write_record(str(tmp_path), record)
     told = json.loads((tmp_path / ".lamps" / "campaign.json").read_text())
-    assert sorted(told) == ["datasets", "id", "models", "settings", "version", "work"]
+    assert sorted(told) == ["again", "datasets", "id", "models", "settings", "version", "work"]
 
 
 def test_a_second_run_on_a_folder_is_refused_until_the_first_has_ended(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from lamps_core.curves import CURVE_SCHEMA, CurveKey
 from lamps_core.errors import BadInput, CandidateFailed, StorageFailed
 from lamps_core.execution import Execution
 from lamps_core.files import DRAFT_SECONDS, draft_beside
+from lamps_core.journal import JOURNAL
 from lamps_core.machine import Machine
 from lamps_core.registry import NamedRequest
 from lamps_core.text_data import DatasetRequest
@@ -448,6 +449,15 @@ def test_curves_of_others_that_cannot_stand_beside_measured_ones_are_refused(
     with pytest.raises(BadInput, match=says):
         CampaignRun(request_of(topics_csv, curves))
     assert not (curves / ".lamps").exists()
+
+
+def test_the_curves_of_a_search_are_left_to_it(topics_csv: Path, tmp_path: Path) -> None:
+    curves = write_meta_dataset(tmp_path / "search" / "curves", curve_rows("topics", TINY, losses=[2.0, 1.0]))
+    (tmp_path / "search" / JOURNAL).touch()
+    with pytest.raises(
+        BadInput, match="curves holds the curves of a search: copy them, or name a new folder"
+    ):
+        CampaignRun(request_of(topics_csv, curves))
 
 
 def test_curves_below_a_file_are_refused(topics_csv: Path, tmp_path: Path) -> None:
