@@ -70,7 +70,7 @@ def submit(site: PrefectSite, browser: PrefectBrowser, name: str) -> None:
 def see_completed(browser: PrefectBrowser) -> None:
     """The state beside the name of the run, which is drawn anew when it changes."""
     browser.see_badge("Completed", seconds=RUN_SECONDS)
-    assert "Finished in state Completed()" in browser.text()  # the steps, in the log
+    browser.see("Finished in state Completed()")  # the steps, in the log, which comes a moment later
 
 
 def runs_of(site: PrefectSite, name: str) -> set[str]:
