@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import json
-import os
 import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamps_core.curves import CurveKey
 from lamps_core.errors import BadInput
-from lamps_core.files import folder_fingerprint, version_trouble
+from lamps_core.files import folder_fingerprint, held_if_free, version_trouble
 from lamps_core.settings import FineTuningSettings
 from lamps_core.storage import is_local, is_there, put_whole, storage_failures, storage_path
 from lamps_core.text_data import DatasetRequest
@@ -206,12 +204,7 @@ def locked(curves: str) -> Iterator[None]:
     else:
         path = cache_folder() / "locks" / hashlib.sha256(str(folder).encode()).hexdigest()[:16]
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BadInput(f"{curves} is in use by another lamps run: wait for it, or stop it") from None
+    with held_if_free(path) as free:
+        if not free:
+            raise BadInput(f"{curves} is in use by another lamps run: wait for it, or stop it")
         yield
-    finally:
-        os.close(descriptor)

@@ -76,7 +76,9 @@ class CampaignRun:
                 survey.look_again()
                 plan = survey.plan(machine)
                 plan.check_disk(survey.work.local())
-                self._prepare(plan)
+                anew = {pair.key for pair in plan.pairs if pair.anew}
+                self._prepare(plan.pairs)
+                self._give_up(anew)
                 write_record(survey.request.curves, survey.record)  # after: of a work folder that can be used
                 for pair, reason in plan.unfit:
                     self._fail(pair, reason, seconds=0.0)
@@ -87,7 +89,6 @@ class CampaignRun:
                 if state.failure is not None and key in survey.asked and key not in planned
             }
             self.campaign = Campaign(plan.pairs)
-            anew = {pair.key for pair in plan.pairs if pair.anew}
             for key in survey.asked:
                 if (state := survey.states.get(key)) is not None and key not in anew:
                     self._tracking.tell(key, state.rows, survey.settings_of(key), ended=state.complete)
@@ -97,8 +98,8 @@ class CampaignRun:
                 survey.store.compact()
                 self._drop_tokens([pair for pair in plan.pairs if not pair.ended])
 
-    def _prepare(self, plan: CampaignPlan) -> None:
-        """Write the datasets that will be used, give up what must be made again."""
+    def _prepare(self, left: Sequence[Pair]) -> None:
+        """Write the datasets that will be used, delete what nobody asks for any more."""
         for (name, seed), dataset in self.survey.datasets.items():
             complete = [
                 key.model
@@ -106,8 +107,7 @@ class CampaignRun:
                 if state.complete and (key.dataset, key.seed) == (name, seed)
             ]
             self.survey.work.prepare(dataset, seed, complete=complete)
-        self._drop_tokens(plan.pairs)
-        self._give_up({pair.key for pair in plan.pairs if pair.anew})
+        self._drop_tokens(left)
 
     def _drop_tokens(self, left: Sequence[Pair]) -> None:
         """Delete the tokens of datasets on which no pair is left to run."""

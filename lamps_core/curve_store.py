@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lamps_core.curve_reader import curve_files, curves_by_key, read_both
-from lamps_core.curves import COMPACTING, CurveKey, curve_file_name, row_parquet
+from lamps_core.curves import COMPACTING, CurveKey, curve_stem, row_parquet
 from lamps_core.files import (
     DRAFT_SECONDS,
     draft_beside,
@@ -111,12 +111,12 @@ class CurveStore:
         names = {
             path.name.removeprefix(COMPACTING).removesuffix(".parquet") for path, _ in entries(self._folder)
         }
-        return {key for key in keys if curve_file_name(key).removesuffix(".parquet") not in names}
+        return {key for key in keys if curve_stem(key) not in names}
 
     def _places(self, row: Mapping[str, Any]) -> tuple[Any, Any]:
         """The folder of a row's curve, and the row's file in it."""
         key = CurveKey(row["dataset"], row["model"], int(row["seed"]))
-        steps = self._folder / curve_file_name(key).removesuffix(".parquet")
+        steps = self._folder / curve_stem(key)
         return steps, steps / f"step-{int(row['step']):04}.parquet"
 
     def _on_record(self, steps: Any, path: Any) -> bool:

@@ -137,17 +137,22 @@ class Curve:
 
 
 def curve_file_name(key: CurveKey) -> str:
-    """The file of a curve: safe on any file system, the same every time, another for every other curve.
+    """The file of a curve.
 
     >>> curve_file_name(CurveKey("trec", "google-bert/bert-base-uncased", 0))
     'trec--google-bert--bert-base-uncased--s0--89eefabe8a33.parquet'
     """
+    return f"{curve_stem(key)}.parquet"
+
+
+def curve_stem(key: CurveKey) -> str:
+    """Names a curve on disk: safe on any file system, the same every time, another for every other curve."""
     # The hash tells apart what the readable part does not: cut names, names that differ in case alone.
     digest = hashlib.sha256(json.dumps([key.dataset, key.model, int(key.seed)]).encode()).hexdigest()[:12]
     dataset, model = (safe_name(name).lstrip("._-")[:60] for name in (key.dataset, key.model))
-    name = f"{dataset}--{model}--s{key.seed}--{digest}.parquet"
+    name = f"{dataset}--{model}--s{key.seed}--{digest}"
     hidden = name.startswith("-")
-    return f"curve--{digest}.parquet" if hidden or _SPLIT_WORD.search(name) else name
+    return f"curve--{digest}" if hidden or _SPLIT_WORD.search(name) else name
 
 
 def write_curve(folder: Path, rows: Sequence[Mapping[str, Any]]) -> Path:

@@ -129,11 +129,8 @@ def move_into_place(draft: Path, path: Path, *, replace: bool) -> None:
         except PermissionError:
             pass  # a file system without hard links
         except OSError as error:
-            if error.errno not in {
-                errno.ENOTSUP,
-                errno.ENOSYS,
-                errno.EXDEV,
-            }:  # the last: from folder to folder
+            # The last, where none may lead from one folder to another.
+            if error.errno not in {errno.ENOTSUP, errno.ENOSYS, errno.EXDEV}:
                 raise
         else:
             return
@@ -162,10 +159,10 @@ def held_if_free(path: Path) -> Iterator[bool]:
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free = True
         except BlockingIOError:
-            yield False
-        else:
-            yield True
+            free = False
+        yield free
 
 
 def is_later(found: object, known: int) -> bool:

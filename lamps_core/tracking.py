@@ -18,7 +18,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.curves import MEASURED_COLUMNS, CurveKey, curve_file_name
+from lamps_core.curves import MEASURED_COLUMNS, CurveKey, curve_stem
 from lamps_core.errors import BadInput, first_line, without_credentials
 from lamps_core.files import safe_name, write_json
 from lamps_core.worker import leave_ranks
@@ -206,7 +206,7 @@ class Tracking:
         return self._runs[name, key]
 
     def _state_file(self, name: str, key: CurveKey) -> Path:
-        return self._folder / "told" / name / f"{curve_file_name(key).removesuffix('.parquet')}.json"
+        return self._folder / "told" / name / f"{curve_stem(key)}.json"
 
     def _close_runs(self) -> None:
         for (name, _), run in self._runs.items():
