@@ -40,15 +40,23 @@ def converted(path: Path, column: pa.ChunkedArray, field: pa.Field) -> pa.Chunke
     try:
         return _cast(column, field)
     except _CANNOT as error:
-        rows = [_cast_or_none(column.slice(row, 1), field) for row in range(len(column))]
         if field.name in LABELS:
-            null = pa.chunked_array([pa.nulls(1, field.type)])
-            known = [null if one is None else one for one in rows]
-            return pa.chunked_array([chunk for one in known for chunk in one.chunks], field.type)
-        row = next((row for row, one in enumerate(rows) if one is None), 0)
+            return _as_far_as_it_goes(column, field)
+        rows = range(len(column))
+        row = next((row for row in rows if _cast_or_none(column.slice(row, 1), field) is None), 0)
         raise BadInput(
             f"{path}, column {field.name}, row {row}: is not {field.type}: {first_line(error)}"
         ) from None
+
+
+def _as_far_as_it_goes(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+    """The column as the type of a field, null where a value cannot be converted."""
+    if _cast_or_none(column.slice(0, 0), field) is None:  # no value of this type can
+        return pa.chunked_array([pa.nulls(len(column), field.type)])
+    null = pa.chunked_array([pa.nulls(1, field.type)])
+    rows = [_cast_or_none(column.slice(row, 1), field) for row in range(len(column))]
+    known = [null if one is None else one for one in rows]
+    return pa.chunked_array([chunk for one in known for chunk in one.chunks], field.type)
 
 
 def _cast_or_none(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray | None:
