@@ -1,7 +1,7 @@
 """`forecast`: the Oracle's rule, hypervolume gain per second, with forecasts in place of its knowledge.
 
 Before each step the complete values of every candidate are forecast from all curves so far
-(`policy_training.curve_process`); the step goes to the candidate whose expected hypervolume gain per expected
+(`policies.curve_process`); the step goes to the candidate whose expected hypervolume gain per expected
 remaining second is the greatest. A candidate whose landmarks disappoint falls behind by itself.
 """
 
@@ -12,18 +12,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lamps_core.errors import BadInput
 from lamps_core.objectives import MAXIMISED
+from lamps_core.policies.curve_process import CurveProcess
 from lamps_core.policies.outlook import outlook_of
+from lamps_core.policy_file import objectives_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from lamps_core.meta_dataset import BoolArray, FloatArray, IntArray
-    from lamps_core.policies import Observation
     from lamps_core.policies.outlook import Outlook
-    from lamps_core.policy_training.curve_process import CurveProcess
+    from lamps_core.policies.protocol import Observation
+    from lamps_core.policy_file import PolicyFile
 
 CURVE_SECONDS = "curve_seconds"  # followed beside the objectives
+UNCHANGING = "constant"  # on the card: objectives that are not followed, as they changed along no curve
 LEAST_LEFT = 0.02  # of a curve's seconds: no candidate that may run is free
 LEAST_NUMBER = 1e-12  # a loss or a cost of 0 has no logarithm
 DRAWS = 32  # of a candidate's complete objectives
@@ -198,3 +202,76 @@ def seconds_so_far(step_seconds: FloatArray) -> FloatArray:
         return step_seconds
     later = np.cumsum(step_seconds[..., 1:], axis=-1)
     return np.concatenate([step_seconds[..., :1], later], axis=-1)
+
+
+def load(file: PolicyFile, *, name: str) -> ForecastPolicy:
+    """The policy of a file; see `trained.Load`."""
+    file.card.check_kind("pool", place=name)
+    followed = followed_by(file, name)
+    processes = {number: process_of(file, number, name) for number in followed}
+    _check_levels(processes, name)
+    return ForecastPolicy(
+        processes,
+        followed,
+        candidates=file.card.candidates,
+        objectives=file.card.objectives,
+        name=name,
+    )
+
+
+def followed_by(file: PolicyFile, name: str) -> dict[str, Followed]:
+    """What a policy follows, by name: at least every objective that may change along a curve, and its seconds.
+
+    Args:
+        file: of a forecast.
+        name: what to call the policy.
+
+    Raises:
+        BadInput: the card does not say so.
+    """
+    told, constant = file.card.network.get("followed"), file.card.network.get(UNCHANGING, [])
+    if not isinstance(told, dict) or not isinstance(constant, list) or CURVE_SECONDS not in told:
+        raise BadInput(f"{name}: its card does not say what it follows: train it again")
+    for objective in objectives_of(file.card, place=name):
+        if not (objective.constant or objective.column in [*told, *constant]):
+            raise BadInput(f"{name}: its card does not say how {objective.column} goes on: train it again")
+    return {number: Followed(number, logarithm=bool(logarithm)) for number, logarithm in told.items()}
+
+
+def process_of(file: PolicyFile, number: str, name: str) -> CurveProcess:
+    """The process that forecasts one number.
+
+    Args:
+        file: of a forecast.
+        number: that it follows.
+        name: what to call the policy.
+
+    Raises:
+        BadInput: the weights are not those of such a process.
+    """
+    arrays = {array: found.astype(np.float64) for array, found in file.part(number).items()}
+    try:
+        process = CurveProcess(**arrays)
+    except TypeError:
+        raise BadInput(
+            f"{name}: its weights are not those of a forecast of {number}: train it again"
+        ) from None
+    expected = process.shapes(len(file.card.candidates))
+    for array, found in arrays.items():
+        if found.shape != expected[array]:
+            kin = "its candidates" if array in {"effect", "factors"} else "a forecast"
+            raise BadInput(
+                f"{name}: its weights of {number} are not of {kin}: {array} is {found.shape}, not {expected[array]}: "
+                "train it again"
+            )
+    return process
+
+
+def _check_levels(processes: Mapping[str, CurveProcess], name: str) -> None:
+    """Refuse processes whose errors cannot be drawn together."""
+    levels = {number: process.errors.shape[1] for number, process in processes.items()}
+    if len(set(levels.values())) > 1:
+        told = ", ".join(f"{number} at {count}" for number, count in levels.items())
+        raise BadInput(
+            f"{name}: its weights count their errors at different numbers of levels ({told}): train it again"
+        )

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lamps_core.errors import BadInput
-from lamps_core.policy_training.observation import PoolLayout
+from lamps_core.policies.pool_layout import PoolLayout
 
 if TYPE_CHECKING:
     from lamps_core.meta_dataset import BoolArray, IntArray
-    from lamps_core.policies import Observation
+    from lamps_core.policies.pool_layout import Vector
+    from lamps_core.policies.protocol import Observation
     from lamps_core.policy_file import PolicyCard, PolicyFile
-    from lamps_core.policy_training.observation import Vector
 
 NETWORK = "mlp"
 

@@ -1,6 +1,6 @@
 """`universal`: hypervolume gain per second over scenarios, for candidates that nobody has recorded before.
 
-Forecasts of `policy_training.curve_network`, which knows no names, are drawn many times: scenarios of how all
+Forecasts of `policies.curve_network`, which knows no names, are drawn many times: scenarios of how all
 candidates end. What a candidate is worth in one is what the Oracle would need it for there (`scenarios`). It need not
 be run to its end: it may be looked at again a few rows further on and left if it disappoints. Its index is the best
 ratio of expected worth to expected seconds over all such plans (what a Gittins index is to a bandit: Gittins, "Bandit
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lamps_core.objectives import SHARES, dollars
+from lamps_core.policies.candidate_features import features_of
 from lamps_core.policies.forecast import (
     LEAST_LEFT,
     followed_numbers,
@@ -31,7 +32,6 @@ from lamps_core.policies.forecast import (
 from lamps_core.policies.outlook import Outlook
 from lamps_core.policies.scenario_draws import Chances, Draws, doubt_of, drawn
 from lamps_core.policies.scenarios import needed
-from lamps_core.policy_training.candidate_features import features_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 
     from lamps_core.meta_dataset import FloatArray
     from lamps_core.objectives import Objective
-    from lamps_core.policies import Observation
-    from lamps_core.policy_training.candidate_features import Features
-    from lamps_core.policy_training.curve_network import CurveForecaster, Forecast
+    from lamps_core.policies.candidate_features import Features
+    from lamps_core.policies.curve_network import CurveForecaster, Forecast
+    from lamps_core.policies.protocol import Observation
 
 LOSS, COST = "loss", "cost"  # the numbers that are followed
 LEAST_WRONG = 0.002  # share of wrong answers: the logarithm of none is not followed

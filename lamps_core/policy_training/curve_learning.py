@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from lamps_core.policy_training.curve_process import (
+from lamps_core.policies.curve_process import (
     FACTORS,
     STAGES,
     CurveProcess,

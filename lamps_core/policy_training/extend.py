@@ -18,8 +18,9 @@ from lamps_core.errors import BadInput, LampsError
 from lamps_core.fingerprints import objectives_fingerprint
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import beside_schema
-from lamps_core.policies import UNIVERSAL, shipped_policy
 from lamps_core.policies.known_first import KnownFirst
+from lamps_core.policies.loading import UNIVERSAL, shipped_policy
+from lamps_core.policies.trained import load_policy_file
 from lamps_core.policy_file import objectives_of, read_policy, replace_policy, write_policy
 from lamps_core.policy_training.algorithms import algorithm
 from lamps_core.policy_training.train import check_out
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lamps_core.meta_dataset import Task
-    from lamps_core.policies import Policy
+    from lamps_core.policies.protocol import Policy
     from lamps_core.policy_file import PolicyFile
 
 STEPS = 100_000  # of the environment, by which distral and ppo go on: a twentieth of their training
@@ -262,7 +263,7 @@ def _check_complete(tasks: Sequence[Task], names: Sequence[str]) -> None:
 
 
 def _policy(file: PolicyFile, *, name: str | None = None) -> Policy:
-    return algorithm(file.card.algorithm).load(file, name=name or file.card.algorithm)
+    return load_policy_file(file, name=name or file.card.algorithm)
 
 
 def _before(file: PolicyFile) -> Policy:

@@ -15,11 +15,12 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from lamps_core.errors import BadInput
 from lamps_core.fingerprints import objectives_fingerprint
+from lamps_core.one_thread import one_thread
 from lamps_core.policies.pool import NETWORK, PoolNetwork, layer_names
 from lamps_core.policy_file import PolicyCard, PolicyFile, trained_for
 from lamps_core.policy_training.distral import Distral, DistralSettings
 from lamps_core.policy_training.environment import searchable
-from lamps_core.policy_training.one_thread import one_thread
+from lamps_core.policy_training.observation_table import observation_table
 from lamps_core.policy_training.ppo import MaskedPPO
 from lamps_core.policy_training.ppo_settings import PPOSettings, changed
 from lamps_core.policy_training.rewards import OPTIMUM
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lamps_core.meta_dataset import IntArray, Task
+    from lamps_core.policies.pool_layout import PoolLayout
     from lamps_core.policy_training.batched_search import BatchedSearch
-    from lamps_core.policy_training.observation import PoolLayout
     from lamps_core.policy_training.training_run import TrainingRun
 
 STEPS = 2_000_000  # of the environment, unless the run says otherwise
@@ -165,7 +166,7 @@ class Rounds(BaseCallback):
 
         def choose(search: BatchedSearch) -> IntArray:
             if self._table is None:
-                self._table = self._layout.table(search.tasks)
+                self._table = observation_table(self._layout, search.tasks)
             told = self._table[search.task[:, None], search.row, np.arange(search.row.shape[1])]
             return network.best(told.reshape(len(told), -1), search.mask())
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from lamps_core.errors import BadInput
 from lamps_core.meta_dataset import Task, read_tasks
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies import UNIVERSAL, Observation, load_policy, load_universal, shipped_policy
+from lamps_core.policies.curve_network import FACTORS, Forecast
+from lamps_core.policies.loading import UNIVERSAL, load_policy, load_universal, shipped_policy
 from lamps_core.policies.ordered import Cheapest
 from lamps_core.policies.scenario_draws import (
     BY_CHANCE,
@@ -23,11 +24,11 @@ from lamps_core.policies.scenario_draws import (
     drawn,
 )
 from lamps_core.policies.scenarios import needed
+from lamps_core.policies.trained import load_policy_file
 from lamps_core.policies.universal import _best_plan, _Prospects
 from lamps_core.policy_file import PolicyFile, read_policy, write_policy
 from lamps_core.policy_training import training_run
 from lamps_core.policy_training.algorithms import algorithm
-from lamps_core.policy_training.curve_network import FACTORS, Forecast
 from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.replay import ReplayedSearch, replay
 from tests.meta_datasets import curve_rows, family_tasks, made_task, write_meta_dataset
@@ -36,6 +37,8 @@ from tests.replays import play_out
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from lamps_core.policies.protocol import Observation
 
 SMALL = {"random_tasks": 2, "simulated_seeds": 0, "members": 2, "loss_updates": 2, "cost_updates": 2}
 
@@ -389,16 +392,16 @@ def test_weights_of_another_shape_are_refused(trained: PolicyFile) -> None:
     for name in ("loss.0.embed.0.weight", "cost.1.answer.1.bias"):
         broken = PolicyFile(trained.card, {**trained.weights, name: np.zeros((2, 2))})
         with pytest.raises(BadInput, match="not those of this version's universal policy"):
-            algorithm(UNIVERSAL).load(broken, name="broken")
+            load_policy_file(broken, name="broken")
         missing = PolicyFile(trained.card, {k: v for k, v in trained.weights.items() if k != name})
         with pytest.raises(BadInput, match="not those of this version's universal policy"):
-            algorithm(UNIVERSAL).load(missing, name="broken")
+            load_policy_file(missing, name="broken")
 
 
 def test_a_card_of_another_kind_is_refused(trained: PolicyFile) -> None:
     file = PolicyFile(replace(trained.card, kind="pool"), trained.weights)
     with pytest.raises(BadInput, match="broken: its card is of kind pool, and universal trains universal"):
-        algorithm(UNIVERSAL).load(file, name="broken")
+        load_policy_file(file, name="broken")
 
 
 def test_a_warm_start_is_refused(trained: PolicyFile) -> None:

@@ -9,11 +9,11 @@ import pytest
 from lamps_core.errors import BadInput
 from lamps_core.meta_dataset import Task, read_tasks
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies import load_policy
-from lamps_core.policies.forecast import Followed, ForecastPolicy
+from lamps_core.policies.curve_process import CurveProcess
+from lamps_core.policies.forecast import Followed, ForecastPolicy, load
+from lamps_core.policies.loading import load_policy
 from lamps_core.policy_file import PolicyFile, read_policy, write_policy
-from lamps_core.policy_training.curve_process import CurveProcess
-from lamps_core.policy_training.forecast import load, train
+from lamps_core.policy_training.forecast import train
 from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.replay import ReplayedSearch, replay
 from tests.meta_datasets import curve_rows, family_rows, family_tasks, write_meta_dataset

@@ -21,14 +21,14 @@ import torch
 from torch import nn
 
 from lamps_core.landmarks import LANDMARKS
-from lamps_core.policy_training.curve_tokens import INPUTS, observed
-from lamps_core.policy_training.one_thread import one_thread
+from lamps_core.one_thread import one_thread
+from lamps_core.policies.curve_tokens import INPUTS, observed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lamps_core.meta_dataset import BoolArray, FloatArray
-    from lamps_core.policy_training.candidate_features import Features
+    from lamps_core.policies.candidate_features import Features
 
 LOOKS = np.array([1, 2, 4, 8])  # rows further on at which a candidate may be looked at again
 FACTORS = 3  # of the doubt that candidates share

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from lamps_core.policy_training.one_thread import one_thread
+from lamps_core.one_thread import one_thread
 
 if TYPE_CHECKING:
     from lamps_core.meta_dataset import BoolArray, FloatArray, IntArray
