@@ -37,7 +37,7 @@ CAUTION = 0.5
 
 
 @dataclass(frozen=True)
-class Followed:
+class TrackedQuantity:
     """A number of each curve that is forecast.
 
     Attributes:
@@ -53,18 +53,18 @@ class Followed:
         """Of the number as it is minimised: a rate, to be maximised, is below 0 there."""
         return -1.0 if self.name in MAXIMISED else 1.0
 
-    def seen(self, values: FloatArray) -> FloatArray:
+    def transform(self, values: FloatArray) -> FloatArray:
         """The number as the process follows it, smaller still better; NaN where it has no logarithm.
 
-        >>> Followed("eval_rows_per_second", logarithm=True).seen(np.array([-1.0, -np.e])).tolist()
+        >>> TrackedQuantity("eval_rows_per_second", logarithm=True).transform(np.array([-1.0, -np.e])).tolist()
         [0.0, -1.0]
         """
         if not self.logarithm:
             return values
         return followed_numbers(self._sign * values) * self._sign + 0.0
 
-    def told(self, values: FloatArray) -> FloatArray:
-        """The minimised number."""
+    def inverse(self, values: FloatArray) -> FloatArray:
+        """The minimised number of what `transform` made of it."""
         return self._sign * np.asarray(np.exp(self._sign * values)) if self.logarithm else values
 
 
@@ -74,7 +74,7 @@ class ForecastPolicy:
     def __init__(
         self,
         processes: Mapping[str, CurveProcess],
-        followed: Mapping[str, Followed],
+        quantities: Mapping[str, TrackedQuantity],
         *,
         candidates: Sequence[str],
         objectives: Sequence[str],
@@ -83,14 +83,14 @@ class ForecastPolicy:
         """Take what was learned.
 
         Args:
-            processes: of every number in `followed`.
-            followed: the objectives that are not constant along a curve, and CURVE_SECONDS.
+            processes: of each of the `quantities`, by name.
+            quantities: by name: the objectives that are not constant along a curve, and CURVE_SECONDS.
             candidates: that the processes know, in their order.
             objectives: columns, in order.
             name: in results.
         """
         self.name = name
-        self._processes, self._followed = processes, followed
+        self._processes, self._quantities = processes, quantities
         self._candidates = tuple(candidates)
         self._place = {candidate: index for index, candidate in enumerate(self._candidates)}
         self._objectives = tuple(objectives)
@@ -136,15 +136,15 @@ class ForecastPolicy:
         mean = observation.objectives.astype(np.float64).copy()
         draws = np.repeat(mean[:, None], DRAWS, axis=1)
         for column, name in enumerate(self._objectives):
-            followed = self._followed.get(name)
-            if followed is None:  # constant along a curve: known from the first row on
+            quantity = self._quantities.get(name)
+            if quantity is None:  # constant along a curve: known from the first row on
                 continue
-            rows = [followed.seen(curve[:, column]) for curve in observation.curves]
+            rows = [quantity.transform(curve[:, column]) for curve in observation.curves]
             told = self._processes[name].forecast(self._spread(rows, here, complete), row, cost, complete)
             middle, width, errors = told.mean[here], told.deviation[here], told.errors[here]
             open_ = ~observation.complete
-            mean[open_, column] = followed.told(middle)[open_]
-            likely = followed.told(
+            mean[open_, column] = quantity.inverse(middle)[open_]
+            likely = quantity.inverse(
                 middle[:, None] + CAUTION * width[:, None] * errors[:, self._draws[:, column]]
             )
             draws[open_, :, column] = likely[open_]
@@ -154,10 +154,10 @@ class ForecastPolicy:
         self, observation: Observation, here: IntArray, row: IntArray, cost: FloatArray, complete: BoolArray
     ) -> FloatArray:
         """(m,) expected seconds until each curve is complete."""
-        followed, process = self._followed[CURVE_SECONDS], self._processes[CURVE_SECONDS]
-        rows = [followed.seen(seconds_so_far(np.array(seconds))) for seconds in observation.step_seconds]
+        quantity, process = self._quantities[CURVE_SECONDS], self._processes[CURVE_SECONDS]
+        rows = [quantity.transform(seconds_so_far(np.array(seconds))) for seconds in observation.step_seconds]
         told = process.forecast(self._spread(rows, here, complete), row, cost, complete)
-        return seconds_left(followed.told(told.mean[here]), seconds_trained(observation))
+        return seconds_left(quantity.inverse(told.mean[here]), seconds_trained(observation))
 
     def _spread(self, rows: Sequence[FloatArray], here: IntArray, complete: BoolArray) -> FloatArray:
         """Rows of the candidates of a search as `CurveProcess.forecast` takes them, over those of the policy."""
@@ -207,20 +207,20 @@ def seconds_so_far(step_seconds: FloatArray) -> FloatArray:
 def load(file: PolicyFile, *, name: str) -> ForecastPolicy:
     """The policy of a file; see `trained.Load`."""
     file.card.check_kind("pool", place=name)
-    followed = followed_by(file, name)
-    processes = {number: process_of(file, number, name) for number in followed}
+    quantities = tracked_quantities(file, name)
+    processes = {number: process_of(file, number, name) for number in quantities}
     _check_levels(processes, name)
     return ForecastPolicy(
         processes,
-        followed,
+        quantities,
         candidates=file.card.candidates,
         objectives=file.card.objectives,
         name=name,
     )
 
 
-def followed_by(file: PolicyFile, name: str) -> dict[str, Followed]:
-    """What a policy follows, by name: at least every objective that may change along a curve, and its seconds.
+def tracked_quantities(file: PolicyFile, name: str) -> dict[str, TrackedQuantity]:
+    """What a policy forecasts of each curve, by name: every objective that may change along it, and its seconds.
 
     Args:
         file: of a forecast.
@@ -235,7 +235,7 @@ def followed_by(file: PolicyFile, name: str) -> dict[str, Followed]:
     for objective in objectives_of(file.card, place=name):
         if not (objective.constant or objective.column in [*told, *constant]):
             raise BadInput(f"{name}: its card does not say how {objective.column} goes on: train it again")
-    return {number: Followed(number, logarithm=bool(logarithm)) for number, logarithm in told.items()}
+    return {number: TrackedQuantity(number, logarithm=bool(logarithm)) for number, logarithm in told.items()}
 
 
 def process_of(file: PolicyFile, number: str, name: str) -> CurveProcess:

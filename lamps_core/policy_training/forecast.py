@@ -18,10 +18,10 @@ from lamps_core.one_thread import one_thread
 from lamps_core.policies.forecast import (
     CURVE_SECONDS,
     UNCHANGING,
-    Followed,
-    followed_by,
+    TrackedQuantity,
     process_of,
     seconds_so_far,
+    tracked_quantities,
 )
 from lamps_core.policy_file import PolicyCard, PolicyFile, prefixed, trained_for
 from lamps_core.policy_training.curve_learning import Curves, learn, progress_of, with_candidate
@@ -47,9 +47,9 @@ def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
     numbers = _numbers(batch, columns)
     progress = progress_of(batch.step_seconds, batch.rows)
     weights: dict[str, np.ndarray] = {}
-    for index, (followed, values) in enumerate(numbers):
-        process = learn(_curves(batch, followed, values), progress, seed=seed)
-        weights |= prefixed(followed.name, process.arrays())
+    for index, (quantity, values) in enumerate(numbers):
+        process = learn(_curves(batch, quantity, values), progress, seed=seed)
+        weights |= prefixed(quantity.name, process.arrays())
         run.log((index + 1) / len(numbers), {"forecasts_learned": float(index + 1)})
     card = PolicyCard(
         kind="pool",
@@ -58,15 +58,15 @@ def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
         candidates=batch.candidates,
         datasets=tuple(sorted({task.dataset for task in tasks})),
         meta_dataset=objectives_fingerprint(tasks),
-        network=_network([followed for followed, _ in numbers], tasks[0].objectives),
+        network=_network([quantity for quantity, _ in numbers], tasks[0].objectives),
         settings={"seed": seed, **trained_for(tasks[0].objectives)},
     )
     return PolicyFile(card, weights)
 
 
-def _network(followed: Sequence[Followed], objectives: Sequence[Objective]) -> dict[str, Any]:
+def _network(quantities: Sequence[TrackedQuantity], objectives: Sequence[Objective]) -> dict[str, Any]:
     """What the card says of the numbers of a policy."""
-    told = {one.name: one.logarithm for one in followed}
+    told = {one.name: one.logarithm for one in quantities}
     constant = [one.column for one in objectives if not one.constant and one.column not in told]
     return {"followed": told} | ({UNCHANGING: constant} if constant else {})
 
@@ -86,8 +86,8 @@ def extend(file: PolicyFile, tasks: Sequence[Task], candidate: str) -> PolicyFil
     names = (*file.card.candidates, candidate)
     batch = stack(tasks, names)
     weights: dict[str, np.ndarray] = {}
-    for name, followed in followed_by(file, NAME).items():
-        curves = _curves(batch, followed, _values(batch, name, file.card.objectives))
+    for name, quantity in tracked_quantities(file, NAME).items():
+        curves = _curves(batch, quantity, _values(batch, name, file.card.objectives))
         process = with_candidate(process_of(file, name, NAME), curves)
         weights |= prefixed(name, process.arrays())
     return PolicyFile(
@@ -107,25 +107,25 @@ def when_complete(file: PolicyFile, tasks: Sequence[Task]) -> dict[str, FloatArr
         By objective, minimised, of those that change along a curve; NaN where a task lacks a candidate.
     """
     batch, told = stack(tasks, file.card.candidates), {}
-    for name, followed in followed_by(file, NAME).items():
+    for name, quantity in tracked_quantities(file, NAME).items():
         if name not in file.card.objectives:
             continue
-        curves = _curves(batch, followed, _values(batch, name, file.card.objectives))
+        curves = _curves(batch, quantity, _values(batch, name, file.card.objectives))
         process, nobody = process_of(file, name, NAME), np.zeros(len(batch.candidates), dtype=bool)
         means = [
             np.where(rows > 0, process.forecast(values, np.minimum(rows, 1) - 1, cost, nobody).mean, np.nan)
             for values, rows, cost in zip(curves.values, curves.rows, curves.log_cost, strict=True)
         ]
-        told[name] = followed.told(np.stack(means))
+        told[name] = quantity.inverse(np.stack(means))
     return told
 
 
-def _numbers(batch: TaskBatch, columns: Sequence[str]) -> list[tuple[Followed, FloatArray]]:
+def _numbers(batch: TaskBatch, columns: Sequence[str]) -> list[tuple[TrackedQuantity, FloatArray]]:
     """What is followed, and its (T, m, L + 1) values with the complete ones behind them."""
     changing = [name for index, name in enumerate(columns) if not _is_constant(batch.values[..., index])]
-    followed = [Followed(name, logarithm=name not in SHARES) for name in changing]
-    followed.append(Followed(CURVE_SECONDS, logarithm=True))
-    return [(one, _values(batch, one.name, columns)) for one in followed]
+    quantities = [TrackedQuantity(name, logarithm=name not in SHARES) for name in changing]
+    quantities.append(TrackedQuantity(CURVE_SECONDS, logarithm=True))
+    return [(one, _values(batch, one.name, columns)) for one in quantities]
 
 
 def _values(batch: TaskBatch, name: str, columns: Sequence[str]) -> FloatArray:
@@ -135,9 +135,9 @@ def _values(batch: TaskBatch, name: str, columns: Sequence[str]) -> FloatArray:
     return _with_end(batch.values[..., columns.index(name)], _unfinished(batch))
 
 
-def _curves(batch: TaskBatch, followed: Followed, values: FloatArray) -> Curves:
+def _curves(batch: TaskBatch, quantity: TrackedQuantity, values: FloatArray) -> Curves:
     log_cost = np.log(np.where(batch.epoch_cost > 0.0, batch.epoch_cost, 1.0))
-    return Curves(values=followed.seen(values), rows=batch.rows, log_cost=log_cost)
+    return Curves(values=quantity.transform(values), rows=batch.rows, log_cost=log_cost)
 
 
 def _unfinished(batch: TaskBatch) -> FloatArray:
