@@ -48,22 +48,22 @@ class Forecast:
         mean: (m,) of the complete value.
         own: (m,) standard deviation of what is each candidate's alone.
         shared: (m, factors) deviation along each factor, FACTORS of each network.
-        on_the_way: (m, looks) mean of the number there.
-        told: (m, looks) correlation of the number there with the complete value: 1 tells all of it.
+        look_mean: (m, looks) mean of the number there.
+        look_correlation: (m, looks) correlation of the number there with the complete value: 1 tells all of it.
     """
 
     mean: FloatArray
     own: FloatArray
     shared: FloatArray
-    on_the_way: FloatArray
-    told: FloatArray
+    look_mean: FloatArray
+    look_correlation: FloatArray
 
-    def apart(self, which: BoolArray) -> FloatArray:
+    def relative_deviation(self, which: BoolArray) -> FloatArray:
         """Deviations of some complete values, less what they have in common."""
         shared = self.shared[which]
         return np.asarray(np.sqrt(self.own[which] ** 2 + np.square(shared - shared.mean(axis=0)).sum(axis=1)))
 
-    def wider(self, factor: float) -> Forecast:
+    def scaled(self, factor: float) -> Forecast:
         """The same, with all deviations of complete values multiplied."""
         return replace(self, own=factor * self.own, shared=factor * self.shared)
 
@@ -76,17 +76,17 @@ class Answers:
         mean: (b, m) of the complete value.
         log_own: (b, m) logarithm of its own deviation.
         shared: (b, m, FACTORS).
-        on_the_way: (b, m, looks) mean of the change until the look.
-        log_look: (b, m, looks) logarithm of its deviation.
-        told: (b, m, looks) correlation, between -1 and 1.
+        look_mean: (b, m, looks) mean of the change until the look.
+        log_look_deviation: (b, m, looks) logarithm of its deviation.
+        look_correlation: (b, m, looks) correlation, between -1 and 1.
     """
 
     mean: torch.Tensor
     log_own: torch.Tensor
     shared: torch.Tensor
-    on_the_way: torch.Tensor
-    log_look: torch.Tensor
-    told: torch.Tensor
+    look_mean: torch.Tensor
+    log_look_deviation: torch.Tensor
+    look_correlation: torch.Tensor
 
     @property
     def own_variance(self) -> torch.Tensor:
@@ -195,13 +195,13 @@ class CurveForecaster:
         apart = means - means.mean(axis=1, keepdims=True)
         variance = np.mean([_only(one.own_variance) for one in answers], axis=0) + apart.var(axis=0)
         shared = np.concatenate([_only(one.shared) for one in answers], axis=1) / np.sqrt(len(answers))
-        way = np.mean([_only(one.on_the_way) for one in answers], axis=0)
+        way = np.mean([_only(one.look_mean) for one in answers], axis=0)
         return Forecast(
             mean=np.where(complete, seen.now, seen.base + seen.apart * means.mean(axis=0)),
             own=np.where(complete, 0.0, seen.apart * np.sqrt(variance)),
             shared=np.where(complete[:, None], 0.0, seen.apart * shared),
-            on_the_way=seen.now[:, None] + seen.apart * way,
-            told=np.mean([np.abs(_only(one.told)) for one in answers], axis=0),
+            look_mean=seen.now[:, None] + seen.apart * way,
+            look_correlation=np.mean([np.abs(_only(one.look_correlation)) for one in answers], axis=0),
         )
 
 

@@ -87,7 +87,7 @@ def drawn(forecast: Forecast, chances: Chances) -> Draws:
         own, shared = forecast.own[open_], forecast.shared[open_]
         apart = chances.own[:, open_] * own + chances.shared @ shared.T
         level = apart.mean(axis=1, keepdims=True)
-        news[:, open_] = (apart - level) / forecast.apart(open_)
+        news[:, open_] = (apart - level) / forecast.relative_deviation(open_)
         ends[:, open_] += apart
     return Draws(forecast.mean, ends, news)
 
@@ -106,8 +106,8 @@ def doubt_of(first: Forecast, now: Forecast, begun: BoolArray) -> float:
     """
     if begun.sum() < 2:
         return 1.0
-    before = np.square(first.apart(begun))
-    news = np.maximum(before - np.square(now.apart(begun)), LEAST_NEWS * before)
+    before = np.square(first.relative_deviation(begun))
+    news = np.maximum(before - np.square(now.relative_deviation(begun)), LEAST_NEWS * before)
     moved = (now.mean - first.mean)[begun]
     level = np.average(moved, weights=1.0 / news)
     off = np.minimum(np.square(moved - level) / news, MOST_OFF**2)

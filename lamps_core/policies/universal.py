@@ -63,7 +63,7 @@ class _Prospects:
         spent: (m,) seconds of each curve so far.
         left: (m,) expected until each is complete.
         look: (m, looks) expected until each look.
-        told: (m, looks) how much each tells of the end; no looks where no objective is a loss.
+        look_correlation: (m, looks) of each with the end; no looks where no objective is a loss.
     """
 
     seconds: Draws
@@ -72,7 +72,7 @@ class _Prospects:
     spent: FloatArray
     left: FloatArray
     look: FloatArray
-    told: FloatArray
+    look_correlation: FloatArray
 
 
 class UniversalPolicy:
@@ -114,21 +114,23 @@ class UniversalPolicy:
         )
         spent = seconds_trained(observation)
         left = seconds_left(np.exp(cost.mean), spent)
-        losses, sums, told = {}, {}, np.zeros((len(left), 0))
+        losses, sums, correlation = {}, {}, np.zeros((len(left), 0))
         for column, objective in enumerate(self._objectives):
             along = [curve[:, column] for curve in observation.curves]
             if _is_loss(objective):
                 loss = self._believed(column, observation, [_followed(objective, curve) for curve in along])
                 losses[column] = self._drawn(LOSS, observation, loss)
-                told = told if told.shape[1] else loss.told  # news are those of the first loss
+                if not correlation.shape[1]:  # news are those of the first loss
+                    correlation = loss.look_correlation
             elif objective.aggregate == "sum":
                 unit = _seconds_a_unit(objective, observation, along)
                 steps = [np.diff(curve, prepend=0.0) * unit for curve in along]
                 total = self._forecast(COST, observation, followed_costs(observation.step_seconds, steps))
                 sums[column] = self._drawn(COST, observation, total).less(np.log(unit))
-        look = np.exp(cost.on_the_way[:, : told.shape[1]]) - spent[:, None]
+        look = np.exp(cost.look_mean[:, : correlation.shape[1]]) - spent[:, None]
         look = np.clip(look, LEAST_LOOK * left[:, None], left[:, None])
-        return _Prospects(self._drawn(COST, observation, cost), losses, sums, spent, left, look, told)
+        seconds = self._drawn(COST, observation, cost)
+        return _Prospects(seconds, losses, sums, spent, left, look, correlation)
 
     def _forecast(self, number: str, observation: Observation, curves: Sequence[FloatArray]) -> Forecast:
         features = self._features(observation)
@@ -138,9 +140,9 @@ class UniversalPolicy:
 
     def _believed(self, column: int, observation: Observation, curves: Sequence[FloatArray]) -> Forecast:
         """The forecast of the loss in a column, doubted as far as the first one of this search was wrong."""
-        told = self._forecast(LOSS, observation, curves)
+        now = self._forecast(LOSS, observation, curves)
         first = self._first_forecast(column, observation, [curve[:1] for curve in curves])
-        return told.wider(doubt_of(first, told, observation.steps > 0))
+        return now.scaled(doubt_of(first, now, observation.steps > 0))
 
     def _first_forecast(
         self, column: int, observation: Observation, curves: Sequence[FloatArray]
@@ -150,8 +152,8 @@ class UniversalPolicy:
         known = self._first.get(column)
         if known is None or known[0][0] is not asked[0] or known[0][1:] != asked[1:]:
             none = np.zeros(len(curves), dtype=bool)
-            told = self._forecast(LOSS, replace(observation, complete=none), curves)
-            known = self._first[column] = asked, told
+            forecast = self._forecast(LOSS, replace(observation, complete=none), curves)
+            known = self._first[column] = asked, forecast
         return known[1]
 
     def _drawn(self, number: str, observation: Observation, forecast: Forecast) -> Draws:
@@ -199,11 +201,11 @@ class UniversalPolicy:
         return final, left
 
     def _features(self, observation: Observation) -> Features:
-        """Those of the candidates, told once for each search."""
-        told = observation.epoch_cost.tobytes() + observation.parameters.tobytes()
-        if self._known is None or self._known[:2] != (observation.names, told):
+        """Those of the candidates, computed once for each search."""
+        described = observation.epoch_cost.tobytes() + observation.parameters.tobytes()
+        if self._known is None or self._known[:2] != (observation.names, described):
             features = features_of(observation.names, observation.epoch_cost, observation.parameters)
-            self._known = (observation.names, told, features)
+            self._known = (observation.names, described, features)
         return self._known[2]
 
     def _chances_of(self, names: tuple[str, ...]) -> Mapping[str, Chances]:
@@ -228,8 +230,8 @@ def _best_plan(worth: FloatArray, news: FloatArray, beside: FloatArray, seen: _P
     """
     best = np.zeros(worth.shape[1])
     share = (np.arange(1, NEWS + 1) / NEWS)[:, None]  # of the news on which one goes on, the best first
-    for look, told in zip(seen.look.T, seen.told.T, strict=True):
-        order = np.argsort(told * news + np.sqrt(1.0 - told**2) * beside, axis=0)
+    for look, correlation in zip(seen.look.T, seen.look_correlation.T, strict=True):
+        order = np.argsort(correlation * news + np.sqrt(1.0 - correlation**2) * beside, axis=0)
         by_news = np.take_along_axis(worth, order, axis=0).reshape(NEWS, -1, worth.shape[1]).mean(axis=1)
         expected = by_news.cumsum(axis=0) / NEWS
         best = np.maximum(best, (expected / (look + share * (seen.left - look))).max(axis=0))

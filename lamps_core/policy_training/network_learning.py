@@ -353,13 +353,13 @@ def _look_losses(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """How surprising looks are, and how surprising the ends are to who has seen them."""
     known = torch.isfinite(batch.looks)
-    error = torch.where(known, batch.looks - answers.on_the_way, 0.0).clamp(-FURTHEST, FURTHEST)
+    error = torch.where(known, batch.looks - answers.look_mean, 0.0).clamp(-FURTHEST, FURTHEST)
     mean = error.sum(dim=1, keepdim=True) / known.sum(dim=1, keepdim=True).clamp(min=1)
-    seen = torch.where(known, error - mean, 0.0) / answers.log_look.exp()
+    seen = torch.where(known, error - mean, 0.0) / answers.log_look_deviation.exp()
     level = nn.functional.smooth_l1_loss(error, torch.zeros_like(error), reduction="none")
-    surprise = _mean_of(answers.log_look + _student_surprise(seen) + WAY_WEIGHT * level, known)
-    rest = 1.0 - answers.told.square() + LEAST_REST
+    surprise = _mean_of(answers.log_look_deviation + _student_surprise(seen) + WAY_WEIGHT * level, known)
+    rest = 1.0 - answers.look_correlation.square() + LEAST_REST
     end = news.clamp(-MOST_NEWS, MOST_NEWS)[..., None]
-    left = end - answers.told * seen.detach().clamp(-MOST_NEWS, MOST_NEWS)
+    left = end - answers.look_correlation * seen.detach().clamp(-MOST_NEWS, MOST_NEWS)
     both = known & open_[..., None]
     return surprise, _mean_of(0.5 * rest.log() + 0.5 * left.square() / rest, both)

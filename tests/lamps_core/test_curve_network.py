@@ -54,14 +54,14 @@ def test_order_makes_no_difference(shipped: CurveForecaster) -> None:
     turned = shipped.forecast([curves[place] for place in order], complete[order], known.of(order))
     assert turned.mean == pytest.approx(told.mean[order], abs=1e-5)
     assert turned.own == pytest.approx(told.own[order], abs=1e-5)
-    assert turned.told == pytest.approx(told.told[order], abs=1e-5)
+    assert turned.look_correlation == pytest.approx(told.look_correlation[order], abs=1e-5)
 
 
 def test_another_unit_makes_no_difference_but_to_the_level(shipped: CurveForecaster) -> None:
     told = shipped.forecast(some_curves(), NONE, features())
     shifted = shipped.forecast([curve + 7.0 for curve in some_curves()], NONE, features())
     assert shifted.mean == pytest.approx(told.mean + 7.0, abs=1e-5)
-    assert shifted.on_the_way == pytest.approx(told.on_the_way + 7.0, abs=1e-5)
+    assert shifted.look_mean == pytest.approx(told.look_mean + 7.0, abs=1e-5)
     assert shifted.own == pytest.approx(told.own, abs=1e-5)
 
 
@@ -79,8 +79,8 @@ def test_who_has_run_further_is_known_better_and_a_further_look_tells_more(shipp
     curves = [np.cumsum(-chance.uniform(0.0, 0.2, rows)) for rows in (1, 1, 1, 9, 9, 9)]
     told = shipped.forecast(curves, np.zeros(6, dtype=bool), features(6))
     assert told.own[3:].max() < told.own[:3].min()
-    assert told.told.shape == (6, len(LOOKS))
-    assert (told.told[:3, -1] > told.told[:3, 0]).all()
+    assert told.look_correlation.shape == (6, len(LOOKS))
+    assert (told.look_correlation[:3, -1] > told.look_correlation[:3, 0]).all()
 
 
 def test_a_forecast_leans_on_how_complete_curves_ended(shipped: CurveForecaster) -> None:

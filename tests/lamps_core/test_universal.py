@@ -271,8 +271,8 @@ def some_forecast(count: int) -> Forecast:
         mean=np.arange(float(count)),
         own=np.full(count, 0.5),
         shared=np.full((count, FACTORS), 2.0),
-        on_the_way=np.zeros((count, 4)),
-        told=np.full((count, 4), 0.5),
+        look_mean=np.zeros((count, 4)),
+        look_correlation=np.full((count, 4), 0.5),
     )
 
 
