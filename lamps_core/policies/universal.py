@@ -7,7 +7,7 @@ ratio of expected worth to expected seconds over all such plans (what a Gittins 
 Processes and Dynamic Allocation Indices", 1979; here with one look ahead). The step goes to the greatest index.
 
 Where all scenarios agree that nothing is missing, they are doubted: their spread is widened until some do not. So are
-forecasts of losses in a search whose first ones turned out far from what was told.
+forecasts of losses in a search whose first ones turned out further off than they said.
 
 Order and number of the candidates make no difference, and one policy serves any objectives: those that are followed
 are losses, shares of right answers and sums of cost; any other is taken as the last row has it.
@@ -30,7 +30,7 @@ from lamps_core.policies.forecast import (
     seconds_trained,
 )
 from lamps_core.policies.outlook import Outlook
-from lamps_core.policies.scenario_draws import Chances, Draws, doubt_of, drawn
+from lamps_core.policies.scenario_draws import Draws, NormalDraws, draw_scenarios, overconfidence_factor
 from lamps_core.policies.scenarios import needed
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class UniversalPolicy:
         self._forecasters, self._objectives = forecasters, tuple(objectives)
         self._known: tuple[tuple[str, ...], bytes, Features] | None = None
         self._first: dict[int, tuple[tuple[Features, int, bytes], Forecast]] = {}
-        self._chances: tuple[tuple[str, ...], dict[str, Chances]] = (), {}
+        self._draws: tuple[tuple[str, ...], dict[str, NormalDraws]] = (), {}
 
     def select(self, observation: Observation) -> int:
         """The greatest index; among equals the one that is soonest at its end."""
@@ -118,18 +118,18 @@ class UniversalPolicy:
         for column, objective in enumerate(self._objectives):
             along = [curve[:, column] for curve in observation.curves]
             if _is_loss(objective):
-                loss = self._believed(column, observation, [_followed(objective, curve) for curve in along])
-                losses[column] = self._drawn(LOSS, observation, loss)
+                loss = self._believed(column, observation, [_log_loss(objective, curve) for curve in along])
+                losses[column] = self._scenarios(LOSS, observation, loss)
                 if not correlation.shape[1]:  # news are those of the first loss
                     correlation = loss.look_correlation
             elif objective.aggregate == "sum":
                 unit = _seconds_a_unit(objective, observation, along)
                 steps = [np.diff(curve, prepend=0.0) * unit for curve in along]
                 total = self._forecast(COST, observation, followed_costs(observation.step_seconds, steps))
-                sums[column] = self._drawn(COST, observation, total).less(np.log(unit))
+                sums[column] = self._scenarios(COST, observation, total).less(np.log(unit))
         look = np.exp(cost.look_mean[:, : correlation.shape[1]]) - spent[:, None]
         look = np.clip(look, LEAST_LOOK * left[:, None], left[:, None])
-        seconds = self._drawn(COST, observation, cost)
+        seconds = self._scenarios(COST, observation, cost)
         return _Prospects(seconds, losses, sums, spent, left, look, correlation)
 
     def _forecast(self, number: str, observation: Observation, curves: Sequence[FloatArray]) -> Forecast:
@@ -142,7 +142,7 @@ class UniversalPolicy:
         """The forecast of the loss in a column, doubted as far as the first one of this search was wrong."""
         now = self._forecast(LOSS, observation, curves)
         first = self._first_forecast(column, observation, [curve[:1] for curve in curves])
-        return now.scaled(doubt_of(first, now, observation.steps > 0))
+        return now.scaled(overconfidence_factor(first, now, observation.steps > 0))
 
     def _first_forecast(
         self, column: int, observation: Observation, curves: Sequence[FloatArray]
@@ -156,8 +156,8 @@ class UniversalPolicy:
             known = self._first[column] = asked, forecast
         return known[1]
 
-    def _drawn(self, number: str, observation: Observation, forecast: Forecast) -> Draws:
-        return drawn(forecast, self._chances_of(observation.names)[number])
+    def _scenarios(self, number: str, observation: Observation, forecast: Forecast) -> Draws:
+        return draw_scenarios(forecast, self._normal_draws(observation.names)[number])
 
     def _indices(self, observation: Observation, seen: _Prospects) -> FloatArray:
         """(m,) worth per second of the best plan for each candidate."""
@@ -171,7 +171,7 @@ class UniversalPolicy:
         plain = worth.mean(axis=0) / seen.left
         if not seen.losses:
             return np.asarray(plain)
-        news, beside = next(iter(seen.losses.values())).news, self._chances_of(observation.names)[LOSS].look
+        news, beside = next(iter(seen.losses.values())).news, self._normal_draws(observation.names)[LOSS].look
         return np.maximum(plain, _best_plan(worth, news, beside, seen))
 
     def _worth(self, observation: Observation, seen: _Prospects, factor: float) -> FloatArray:
@@ -195,7 +195,7 @@ class UniversalPolicy:
         open_ = ~observation.complete
         for column, objective in enumerate(self._objectives):
             if column in seen.losses:
-                final[:, open_, column] = _told(objective, seen.losses[column].wider(factor))[:, open_]
+                final[:, open_, column] = _loss_of(objective, seen.losses[column].wider(factor))[:, open_]
             elif column in seen.sums:
                 final[:, open_, column] = np.maximum(np.exp(seen.sums[column].ends), now[:, column])[:, open_]
         return final, left
@@ -208,15 +208,15 @@ class UniversalPolicy:
             self._known = (observation.names, described, features)
         return self._known[2]
 
-    def _chances_of(self, names: tuple[str, ...]) -> Mapping[str, Chances]:
+    def _normal_draws(self, names: tuple[str, ...]) -> Mapping[str, NormalDraws]:
         """Those of each number, made once for each search."""
-        if self._chances[0] != names:
+        if self._draws[0] != names:
             made = {
-                number: Chances.of(names, self._forecasters[number].factors, seed)
+                number: NormalDraws.of(names, self._forecasters[number].factors, seed)
                 for seed, number in enumerate((LOSS, COST))
             }
-            self._chances = (names, made)
-        return self._chances[1]
+            self._draws = (names, made)
+        return self._draws[1]
 
 
 def _best_plan(worth: FloatArray, news: FloatArray, beside: FloatArray, seen: _Prospects) -> FloatArray:
@@ -259,16 +259,16 @@ def _is_loss(objective: Objective) -> bool:
     return objective.column == "test_loss" or objective.column in SHARES
 
 
-def _followed(objective: Objective, values: FloatArray) -> FloatArray:
+def _log_loss(objective: Objective, values: FloatArray) -> FloatArray:
     """The logarithm of a loss, or of the share of wrong answers; minimised values."""
     if objective.column in SHARES:
         return np.asarray(np.log(np.maximum(1.0 + values, LEAST_WRONG)))
     return followed_numbers(values)
 
 
-def _told(objective: Objective, followed: FloatArray) -> FloatArray:
-    """The minimised objective."""
-    return np.asarray(np.exp(followed) - (1.0 if objective.column in SHARES else 0.0))
+def _loss_of(objective: Objective, log_loss: FloatArray) -> FloatArray:
+    """The minimised objective whose logarithm, by `_log_loss`, is given."""
+    return np.asarray(np.exp(log_loss) - (1.0 if objective.column in SHARES else 0.0))
 
 
 def followed_costs(seconds: Sequence[ArrayLike], steps: Sequence[ArrayLike]) -> list[FloatArray]:

@@ -19,9 +19,9 @@ from lamps_core.policies.scenario_draws import (
     BY_CHANCE,
     MOST_DOUBTED,
     SCENARIOS,
-    Chances,
-    doubt_of,
-    drawn,
+    NormalDraws,
+    draw_scenarios,
+    overconfidence_factor,
 )
 from lamps_core.policies.scenarios import needed
 from lamps_core.policies.trained import load_policy_file
@@ -253,7 +253,7 @@ def test_a_plan_is_worth_its_best_ratio() -> None:
     news = np.stack([np.where(good, -1.0, 1.0)] * 2, axis=1)
     one = np.ones((2, 1))
     seen = _Prospects(
-        drawn(some_forecast(2), Chances.of([f"m{place}" for place in range(2)], FACTORS, 0)),
+        draw_scenarios(some_forecast(2), NormalDraws.of([f"m{place}" for place in range(2)], FACTORS, 0)),
         {},
         {},
         np.zeros(2),
@@ -277,7 +277,7 @@ def some_forecast(count: int) -> Forecast:
 
 
 def test_scenarios_are_those_of_the_forecast() -> None:
-    told = drawn(some_forecast(40), Chances.of([f"m{place}" for place in range(40)], FACTORS, 0))
+    told = draw_scenarios(some_forecast(40), NormalDraws.of([f"m{place}" for place in range(40)], FACTORS, 0))
     assert told.ends.mean(axis=0) == pytest.approx(np.arange(40.0), abs=0.3)
     level = (told.ends - told.mean).mean(axis=1)
     assert level.std() == pytest.approx(np.sqrt(FACTORS) * 2.0, rel=0.1)  # what they share
@@ -289,7 +289,7 @@ def test_scenarios_are_those_of_the_forecast() -> None:
 
 def test_what_is_certain_is_the_same_in_every_scenario() -> None:
     forecast = replace(some_forecast(3), own=np.zeros(3), shared=np.zeros((3, FACTORS)))
-    told = drawn(forecast, Chances.of([f"m{place}" for place in range(3)], FACTORS, 0))
+    told = draw_scenarios(forecast, NormalDraws.of([f"m{place}" for place in range(3)], FACTORS, 0))
     assert (told.ends == forecast.mean).all()
     assert (told.news == 0.0).all()
 
@@ -345,10 +345,11 @@ def test_forecasts_that_were_as_wrong_as_they_told_are_not_doubted() -> None:
     first = forecast_of(np.zeros(40), 0.5)
     moved = 0.4 * standardised(40)  # the rest of the doubt, 0.3, is still there
     begun = np.ones(40, dtype=bool)
-    assert doubt_of(first, forecast_of(moved, 0.3), begun) == 1.0
-    assert doubt_of(first, forecast_of(moved / 4.0, 0.3), begun) == 1.0  # nor believed more than they told
+    assert overconfidence_factor(first, forecast_of(moved, 0.3), begun) == 1.0
+    # Nor believed more than they say.
+    assert overconfidence_factor(first, forecast_of(moved / 4.0, 0.3), begun) == 1.0
     assert (
-        doubt_of(first, forecast_of(moved + 7.0, 0.3), begun) == 1.0
+        overconfidence_factor(first, forecast_of(moved + 7.0, 0.3), begun) == 1.0
     )  # all moved alike: that decides nothing
 
 
@@ -357,7 +358,9 @@ def test_forecasts_that_were_as_wrong_as_they_told_are_not_doubted() -> None:
 )
 def test_forecasts_that_were_further_off_are_doubted(times: float, least: float, most: float) -> None:
     moved = times * 0.4 * standardised(40)
-    told = doubt_of(forecast_of(np.zeros(40), 0.5), forecast_of(moved, 0.3), np.ones(40, dtype=bool))
+    told = overconfidence_factor(
+        forecast_of(np.zeros(40), 0.5), forecast_of(moved, 0.3), np.ones(40, dtype=bool)
+    )
     assert least <= told <= most
     assert told <= times / BY_CHANCE * 1.2
 
@@ -368,7 +371,7 @@ def test_one_surprise_among_few_candidates_is_doubted_less_than_the_same_among_a
     doubts = []
     for count in (0, 1, 2, 10, 30):
         begun[:count] = True
-        doubts.append(doubt_of(first, forecast_of(np.where(begun, moved, 0.0), 0.2), begun))
+        doubts.append(overconfidence_factor(first, forecast_of(np.where(begun, moved, 0.0), 0.2), begun))
     assert doubts[:2] == [1.0, 1.0]  # one candidate cannot be apart from the others
     assert doubts == sorted(doubts)
     assert doubts[-1] > 1.2
