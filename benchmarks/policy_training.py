@@ -122,7 +122,7 @@ class _PlainRounds(BaseCallback):
 
     def _on_training_start(self) -> None:
         model: Any = self.model
-        model.told = {}
+        model.scalars = {}
         self._rounds.init_callback(model)
 
     def _on_rollout_start(self) -> None:

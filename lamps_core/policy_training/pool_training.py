@@ -136,11 +136,11 @@ class Rounds(BaseCallback):
 
     def _end_round(self) -> None:
         model = self._model()
-        told = dict(model.told)
+        last = dict(model.scalars)
         scalars = {
             "environment_steps": float(model.num_timesteps),
-            "normalised_reward": OPTIMUM * told.pop("earned", 0.0),  # of the last rollout in which one ended
-            **told,
+            "normalised_reward": OPTIMUM * last.pop("earned", 0.0),  # of the last rollout in which one ended
+            **last,
         }
         if self._validation is not None:
             weights = weights_of(model)
@@ -167,8 +167,8 @@ class Rounds(BaseCallback):
         def choose(search: BatchedSearch) -> IntArray:
             if self._table is None:
                 self._table = observation_table(self._layout, search.tasks)
-            told = self._table[search.task[:, None], search.row, np.arange(search.row.shape[1])]
-            return network.best(told.reshape(len(told), -1), search.mask())
+            seen = self._table[search.task[:, None], search.row, np.arange(search.row.shape[1])]
+            return network.best(seen.reshape(len(seen), -1), search.mask())
 
         return choose
 
