@@ -1,6 +1,6 @@
-"""Tasks -> a network of `curve_network`: searches are broken off at random, and it tells how the curves went on.
+"""Tasks -> a trained `curve_network`: it is shown a search at a random moment, and learns how the curves went on.
 
-Owns the training. Knows nothing of what is forecast for.
+Owns the training. Knows nothing of what the forecasts are used for.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ LEVEL_WEIGHT, LOOK_WEIGHT, TOLD_WEIGHT = 0.3, 0.5, 0.5  # beside the likelihood 
 WAY_WEIGHT = 0.1  # of the level of looks beside their distances to the mean
 MOST_NEWS = 3.0  # deviations that count in how much a look tells
 LEAST_REST = 1e-3  # of the variance that a look leaves
-PROMOTED = 0.4  # of the examples: the rest is broken off at random
+HALVING = 0.4  # of the examples are states of successive halving; the others are sampled at random
 LEAST_ENDS = 2  # still open: fewer have no mean to be apart from
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """One number of one task.
+class TaskCurves:
+    """One number of one task, to learn from: the curves of its m candidates.
 
     Attributes:
         curves: (m,) of the number after each row; NaN where unknown.
@@ -57,7 +57,7 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Example:
-    """A task broken off, and how it went on, in the network's units; NaN where that is unknown.
+    """A search at some moment, and how its curves went on, in the network's units; NaN where that is unknown.
 
     Attributes:
         tokens: (m, INPUTS).
@@ -86,11 +86,13 @@ class Batch:
 class Learner:
     """One network in training, which can be put down after any update and taken up again."""
 
-    def __init__(self, groups: Sequence[tuple[float, Sequence[Lesson]]], *, updates: int, seed: int) -> None:
+    def __init__(
+        self, groups: Sequence[tuple[float, Sequence[TaskCurves]]], *, updates: int, seed: int
+    ) -> None:
         """Begin with random weights.
 
         Args:
-            groups: lessons, and how often one of them is drawn, relative to each other; none may be empty.
+            groups: tasks, and how often one of them is drawn, relative to each other; none may be empty.
             updates: of the weights, in all.
             seed: of the weights and of what is drawn.
         """
@@ -161,33 +163,33 @@ def _rate(update: int, updates: int) -> float:
     return LEARNING_RATE * rising * 0.5 * (1.0 + math.cos(math.pi * update / updates)) + LEAST_RATE
 
 
-def _drawn(groups: Sequence[tuple[float, Sequence[Lesson]]], generator: np.random.Generator) -> Example:
+def _drawn(groups: Sequence[tuple[float, Sequence[TaskCurves]]], generator: np.random.Generator) -> Example:
     weights = np.array([weight for weight, _ in groups])
     while True:
-        lessons = groups[int(generator.choice(len(groups), p=weights / weights.sum()))][1]
-        found = example(lessons[int(generator.integers(len(lessons)))], generator)
+        tasks = groups[int(generator.choice(len(groups), p=weights / weights.sum()))][1]
+        found = example(tasks[int(generator.integers(len(tasks)))], generator)
         if np.isfinite(found.ends).sum() >= LEAST_ENDS:
             return found
 
 
-def example(lesson: Lesson, generator: np.random.Generator) -> Example:
-    """Break a search off, somewhere: over some of the candidates, their losses raised to some power."""
-    chosen = _some(len(lesson.curves), generator)
+def example(task: TaskCurves, generator: np.random.Generator) -> Example:
+    """A search over some of the candidates, at some moment, its losses raised to a random power."""
+    chosen = _some(len(task.curves), generator)
     power = math.exp(generator.uniform(-0.4, 0.4))
-    if lesson.grows_with_size:  # a power of a cost grows with the size as no cost does
+    if task.grows_with_size:  # a power of a cost grows with the size as no cost does
         power = 1.0
-    curves = [power * np.asarray(lesson.curves[place]) for place in chosen]
-    features = lesson.features.of(chosen)
+    curves = [power * np.asarray(task.curves[place]) for place in chosen]
+    features = task.features.of(chosen)
     last = np.array([len(curve) - 1 for curve in curves])
     final = np.array([curve[-1] for curve in curves])
-    can_end = lesson.complete[chosen] & (last > 0)
-    if generator.random() < PROMOTED:
-        row, complete = promoted(curves, can_end, features.size, generator)
+    can_end = task.complete[chosen] & (last > 0)
+    if generator.random() < HALVING:
+        row, complete = sample_halving_state(curves, can_end, features.size, generator)
     else:
-        row, complete = broken_off(last, can_end, final, generator)
+        row, complete = sample_random_state(last, can_end, final, generator)
     begun = [curve[: at + 1] for curve, at in zip(curves, row, strict=True)]
-    seen = observed(begun, complete, features, grows_with_size=lesson.grows_with_size)
-    ends = np.where(lesson.complete[chosen] & ~complete, (final - seen.base) / seen.apart, np.nan)
+    seen = observed(begun, complete, features, grows_with_size=task.grows_with_size)
+    ends = np.where(task.complete[chosen] & ~complete, (final - seen.base) / seen.apart, np.nan)
     if np.isfinite(ends).any():
         middle = np.nanmedian(ends)
         ends = np.clip(ends, middle - FURTHEST, middle + FURTHEST)
@@ -207,14 +209,14 @@ def _some(count: int, generator: np.random.Generator) -> IntArray:
     return order[:MOST_CANDIDATES]
 
 
-def broken_off(
+def sample_random_state(
     last: IntArray, can_end: BoolArray, final: FloatArray, generator: np.random.Generator
 ) -> tuple[IntArray, BoolArray]:
-    """Somewhere in a search that leans, more or less, towards the good ones.
+    """A random state of a search that runs good candidates further than others, to a random degree.
 
     Args:
         last: (m,) the last row of each curve.
-        can_end: (m,) which are complete there, and longer than a row.
+        can_end: (m,) whose last row is complete, and not the first.
         final: (m,) their numbers.
         generator: of chance.
 
@@ -235,10 +237,10 @@ def broken_off(
     return np.where(done, last, np.minimum(row, before_last)).astype(np.int64), done
 
 
-def promoted(
+def sample_halving_state(
     curves: Sequence[FloatArray], can_end: BoolArray, size: FloatArray, generator: np.random.Generator
 ) -> tuple[IntArray, BoolArray]:
-    """Somewhere in a search that runs on those that did best so far, and some of the smallest to their ends.
+    """A random state of a search by successive halving, in which some of the smallest candidates may be complete.
 
     Args:
         curves: (m,) of the number after each row.
@@ -247,7 +249,7 @@ def promoted(
         generator: of chance.
 
     Returns:
-        As `broken_off`.
+        As `sample_random_state`.
     """
     count, last = len(curves), np.array([len(curve) - 1 for curve in curves])
     values = padded(curves)
@@ -272,7 +274,7 @@ def promoted(
 
 
 def _leaning(rank: FloatArray, share: float, lean: float, generator: np.random.Generator) -> BoolArray:
-    """(m,) a random share of candidates, the good ones the more often the greater the lean."""
+    """(m,) a random choice of a share of the candidates; the greater `lean`, the more it prefers those of high rank."""
     order = np.argsort(-(generator.random(len(rank)) + lean * rank))
     chosen = np.zeros(len(rank), dtype=bool)
     chosen[order[: round(share * len(rank))]] = True
@@ -296,7 +298,7 @@ def batch_of(examples: Sequence[Example]) -> Batch:
 
 
 def loss_of(network: CurveNetwork, batch: Batch) -> torch.Tensor:
-    """How surprised the network is, a candidate: by all ends of a task together, by each, and by the looks."""
+    """The loss: negative log likelihoods, a candidate, of all ends of a task together, of each, and of the looks."""
     answers: Answers = network(batch.tokens, batch.likeness, batch.there)
     open_ = torch.isfinite(batch.ends)
     count = open_.sum(dim=1).clamp(min=1)[:, None]
@@ -319,7 +321,7 @@ def loss_of(network: CurveNetwork, batch: Batch) -> torch.Tensor:
 def _joint_surprise(
     error: torch.Tensor, variance: torch.Tensor, shared: torch.Tensor, count: torch.Tensor
 ) -> torch.Tensor:
-    """Of a multivariate Student's t with the scale matrix diag(variance) + shared shared', a candidate.
+    """Negative log likelihood, a candidate, under a multivariate Student's t of scale diag(variance) + shared shared'.
 
     Args:
         error: (b, m) 0 where there is none.
@@ -351,7 +353,7 @@ def _mean_of(values: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
 def _look_losses(
     answers: Answers, batch: Batch, news: torch.Tensor, open_: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """How surprising looks are, and how surprising the ends are to who has seen them."""
+    """Negative log likelihoods of the looks, and of the ends given the looks."""
     known = torch.isfinite(batch.looks)
     error = torch.where(known, batch.looks - answers.look_mean, 0.0).clamp(-FURTHEST, FURTHEST)
     mean = error.sum(dim=1, keepdim=True) / known.sum(dim=1, keepdim=True).clamp(min=1)

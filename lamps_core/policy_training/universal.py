@@ -21,7 +21,7 @@ from lamps_core.policies.loading import UNIVERSAL
 from lamps_core.policies.universal import COST, LOSS, followed_costs
 from lamps_core.policies.universal_file import GROWS_WITH_SIZE
 from lamps_core.policy_file import PolicyCard, PolicyFile, part_of, prefixed
-from lamps_core.policy_training.network_learning import Learner, Lesson
+from lamps_core.policy_training.network_learning import Learner, TaskCurves
 from lamps_core.policy_training.ppo_settings import MAY_BE_NONE, changed
 from lamps_core.policy_training.random_tasks import random_task
 
@@ -84,15 +84,15 @@ def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
     begun = part_of(kept, BEGUN)  # the first network that has not ended
     done = 0
     for number, count in updates.items():
-        lessons = [
-            (weight, [lesson for task in group for lesson in lessons_of(task, number)])
+        groups_of_curves = [
+            (weight, [curves for task in group for curves in task_curves_of(task, number)])
             for weight, group in groups
             if group
         ]
         for member in range(settings.members):
             part = f"{number}.{member}"
             if not part_of(weights, part):
-                learner = Learner(lessons, updates=count, seed=seed * MOST_MEMBERS + member)
+                learner = Learner(groups_of_curves, updates=count, seed=seed * MOST_MEMBERS + member)
                 if begun:
                     learner.restore(begun)
                     begun = {}
@@ -127,17 +127,17 @@ def _keep(run: TrainingRun, weights: Mapping[str, np.ndarray], learner: Learner)
         run.save(prefixed(ENDED, ended) | prefixed(BEGUN, learner.state()), {})
 
 
-def lessons_of(task: Task, number: str) -> list[Lesson]:
+def task_curves_of(task: Task, number: str) -> list[TaskCurves]:
     """The curves of a task that a policy follows: its losses, or its seconds and the objectives that are sums."""
     if number == LOSS:
         losses = [followed_numbers(one) for one in _rows(task, task.losses)]
-        return [_lesson(task, losses, number)]
+        return [_task_curves(task, losses, number)]
     costs = [task.step_seconds]
     for column, objective in enumerate(task.objectives):
         if objective.aggregate == "sum":
             costs.append(np.diff(task.values[..., column], axis=1, prepend=0.0))
     seconds = _rows(task, task.step_seconds)
-    return [_lesson(task, followed_costs(seconds, _rows(task, steps)), number) for steps in costs]
+    return [_task_curves(task, followed_costs(seconds, _rows(task, steps)), number) for steps in costs]
 
 
 def _rows(task: Task, values: FloatArray) -> list[FloatArray]:
@@ -145,8 +145,8 @@ def _rows(task: Task, values: FloatArray) -> list[FloatArray]:
     return [curve[:rows] for curve, rows in zip(values, task.rows, strict=True)]
 
 
-def _lesson(task: Task, curves: Sequence[FloatArray], number: str) -> Lesson:
-    return Lesson(
+def _task_curves(task: Task, curves: Sequence[FloatArray], number: str) -> TaskCurves:
+    return TaskCurves(
         curves,
         task.complete & (task.rows > 1),
         features_of(task.candidates, task.epoch_cost, task.parameters),

@@ -13,21 +13,21 @@ from lamps_core.policies.universal import LOSS
 from lamps_core.policy_training.network_learning import (
     FREEDOM,
     Learner,
-    Lesson,
+    TaskCurves,
     _joint_surprise,
     batch_of,
-    broken_off,
     example,
     loss_of,
-    promoted,
+    sample_halving_state,
+    sample_random_state,
 )
 from lamps_core.policy_training.random_tasks import random_task
-from lamps_core.policy_training.universal import lessons_of
+from lamps_core.policy_training.universal import task_curves_of
 
 
-def lessons(count: int = 6) -> list[Lesson]:
+def tasks(count: int = 6) -> list[TaskCurves]:
     """Of random tasks."""
-    return [lesson for seed in range(count) for lesson in lessons_of(random_task(seed), LOSS)]
+    return [task for seed in range(count) for task in task_curves_of(random_task(seed), LOSS)]
 
 
 def test_the_surprise_of_ends_together_is_that_of_a_multivariate_students_t() -> None:
@@ -47,9 +47,9 @@ def test_the_surprise_of_ends_together_is_that_of_a_multivariate_students_t() ->
 
 
 def test_training_makes_forecasts_better() -> None:
-    kept = batch_of([example(lesson, np.random.default_rng(place)) for place, lesson in enumerate(lessons())])
+    kept = batch_of([example(task, np.random.default_rng(place)) for place, task in enumerate(tasks())])
     shares: list[float] = []
-    groups = [(1.0, lessons(30)[6:])]
+    groups = [(1.0, tasks(30)[6:])]
     before, after = (
         Learner(groups, updates=updates, seed=0).learn(tell=lambda share, _loss: shares.append(share))
         for updates in (1, 50)
@@ -60,7 +60,7 @@ def test_training_makes_forecasts_better() -> None:
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:
-    first, second = (Learner([(1.0, lessons())], updates=2, seed=3).learn().state_dict() for _ in range(2))
+    first, second = (Learner([(1.0, tasks())], updates=2, seed=3).learn().state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
@@ -71,8 +71,8 @@ LAST, CAN_END = np.array([9, 12, 0, 30, 5, 1]), np.array([True, True, False, Tru
 def test_a_search_is_broken_off_before_the_end_of_those_that_are_open(seed: int) -> None:
     falling = [np.linspace(place, 0.0, length + 1) for place, length in enumerate(LAST)]
     for row, done in (
-        broken_off(LAST, CAN_END, np.arange(6.0), np.random.default_rng(seed)),
-        promoted(falling, CAN_END, np.arange(6.0), np.random.default_rng(seed)),
+        sample_random_state(LAST, CAN_END, np.arange(6.0), np.random.default_rng(seed)),
+        sample_halving_state(falling, CAN_END, np.arange(6.0), np.random.default_rng(seed)),
     ):
         assert (row[done] == LAST[done]).all()
         assert (row[~done] <= np.maximum(LAST[~done] - 1, 0)).all()
@@ -85,7 +85,9 @@ def test_those_that_did_best_so_far_are_run_on() -> None:
     """Curves that cross: the best of the first rows are the worst in the end."""
     good_first = [np.linspace(place, 19.0 - 2.0 * place, 20) for place in range(20)]
     rows = [
-        promoted(good_first, np.zeros(20, dtype=bool), np.zeros(20), np.random.default_rng(seed))[0]
+        sample_halving_state(good_first, np.zeros(20, dtype=bool), np.zeros(20), np.random.default_rng(seed))[
+            0
+        ]
         for seed in range(200)
     ]
     early = np.mean(rows, axis=0)
@@ -93,14 +95,14 @@ def test_those_that_did_best_so_far_are_run_on() -> None:
 
 
 def test_an_example_tells_how_its_curves_went_on() -> None:
-    lesson = Lesson(
+    task = TaskCurves(
         [np.linspace(1.0, 0.0, 11) + place for place in range(4)],
         np.ones(4, dtype=bool),
         features_of(list("abcd"), np.exp(np.arange(4.0)), np.full(4, np.nan)),
         grows_with_size=False,
     )
     for seed in range(20):
-        found = example(lesson, np.random.default_rng(seed))
+        found = example(task, np.random.default_rng(seed))
         ahead = found.looks[np.isfinite(found.looks).all(axis=1)]
         # A straight line falls by as much with each row.
         assert ahead[:, 1] == pytest.approx(2 * ahead[:, 0])
