@@ -34,10 +34,10 @@ LOOKS = np.array([1, 2, 4, 8])  # rows further on at which a candidate may be lo
 FACTORS = 3  # of the doubt that candidates share
 WIDTH, HEADS, LAYERS = 64, 4, 3
 LEAST_VARIANCE = 1e-3  # of an end
-LOG_DOUBT = (-5.0, 3.0)  # bounds of the logarithm of a deviation
+LOG_DEVIATION = (-5.0, 3.0)  # bounds of the logarithm of a deviation
 MOST_SHARED = 2.0  # along a factor
 NO_TOKEN = -1e9  # added to the attention paid to a token that is none
-START_DOUBT, START_TOLD = -0.5, 0.5  # before training
+START_LOG_DEVIATION, START_CORRELATION = -0.5, 0.5  # before training
 
 
 @dataclass(frozen=True)
@@ -113,20 +113,20 @@ class CurveNetwork(nn.Module):
             likeness: (b, m, m) of names.
             there: (b, m) 0 where there is a candidate, NO_TOKEN where there is none.
         """
-        told = self.embed(tokens)
+        hidden = self.embed(tokens)
         for block in self.blocks:
-            told = block(told, likeness, there)
+            hidden = block(hidden, likeness, there)
         looks = len(LOOKS)
-        mean, doubt, shared, way, look, certain = self.answer(told).split(
+        mean, doubt, shared, way, look, certain = self.answer(hidden).split(
             [1, 1, FACTORS, looks, looks, looks], dim=-1
         )
         return Answers(
             mean[..., 0],
-            (doubt[..., 0] + START_DOUBT).clamp(*LOG_DOUBT),
+            (doubt[..., 0] + START_LOG_DEVIATION).clamp(*LOG_DEVIATION),
             MOST_SHARED * torch.tanh(shared),
             way,
-            (look + START_DOUBT).clamp(*LOG_DOUBT),
-            torch.tanh(certain + START_TOLD),
+            (look + START_LOG_DEVIATION).clamp(*LOG_DEVIATION),
+            torch.tanh(certain + START_CORRELATION),
         )
 
 
@@ -141,14 +141,14 @@ class _Block(nn.Module):
         self.between = nn.LayerNorm(WIDTH)
         self.dense = nn.Sequential(nn.Linear(WIDTH, 2 * WIDTH), nn.GELU(), nn.Linear(2 * WIDTH, WIDTH))
 
-    def forward(self, told: torch.Tensor, likeness: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
-        batch, count, _ = told.shape
-        asked = self.project(self.before(told)).reshape(batch, count, 3, HEADS, WIDTH // HEADS)
+    def forward(self, hidden: torch.Tensor, likeness: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
+        batch, count, _ = hidden.shape
+        asked = self.project(self.before(hidden)).reshape(batch, count, 3, HEADS, WIDTH // HEADS)
         query, key, value = asked.permute(2, 0, 3, 1, 4)
         paid = likeness[:, None] * self.family[:, None, None] + there[:, None, None, :]
         seen = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=paid)
-        told = told + self.out(seen.transpose(1, 2).reshape(batch, count, WIDTH))
-        return told + self.dense(self.between(told))
+        hidden = hidden + self.out(seen.transpose(1, 2).reshape(batch, count, WIDTH))
+        return hidden + self.dense(self.between(hidden))
 
 
 class CurveForecaster:

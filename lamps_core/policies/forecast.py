@@ -107,8 +107,8 @@ class ForecastPolicy:
 
     def select(self, observation: Observation) -> int:
         """The greatest expected gain per second; the cheapest where nothing is expected to be gained."""
-        told, chosen = self.outlook(observation), np.flatnonzero(observation.mask)
-        order = np.lexsort((told.seconds[chosen], -(told.gain / told.seconds)[chosen]))
+        outlook, chosen = self.outlook(observation), np.flatnonzero(observation.mask)
+        order = np.lexsort((outlook.seconds[chosen], -(outlook.gain / outlook.seconds)[chosen]))
         return int(chosen[order[0]])
 
     def outlook(self, observation: Observation) -> Outlook:
@@ -140,8 +140,8 @@ class ForecastPolicy:
             if quantity is None:  # constant along a curve: known from the first row on
                 continue
             rows = [quantity.transform(curve[:, column]) for curve in observation.curves]
-            told = self._processes[name].forecast(self._spread(rows, here, complete), row, cost, complete)
-            middle, width, errors = told.mean[here], told.deviation[here], told.errors[here]
+            ends = self._processes[name].forecast(self._spread(rows, here, complete), row, cost, complete)
+            middle, width, errors = ends.mean[here], ends.deviation[here], ends.errors[here]
             open_ = ~observation.complete
             mean[open_, column] = quantity.inverse(middle)[open_]
             likely = quantity.inverse(
@@ -156,8 +156,8 @@ class ForecastPolicy:
         """(m,) expected seconds until each curve is complete."""
         quantity, process = self._quantities[CURVE_SECONDS], self._processes[CURVE_SECONDS]
         rows = [quantity.transform(seconds_so_far(np.array(seconds))) for seconds in observation.step_seconds]
-        told = process.forecast(self._spread(rows, here, complete), row, cost, complete)
-        return seconds_left(quantity.inverse(told.mean[here]), seconds_trained(observation))
+        ends = process.forecast(self._spread(rows, here, complete), row, cost, complete)
+        return seconds_left(quantity.inverse(ends.mean[here]), seconds_trained(observation))
 
     def _spread(self, rows: Sequence[FloatArray], here: IntArray, complete: BoolArray) -> FloatArray:
         """Rows of the candidates of a search as `CurveProcess.forecast` takes them, over those of the policy."""
@@ -229,13 +229,15 @@ def tracked_quantities(file: PolicyFile, name: str) -> dict[str, TrackedQuantity
     Raises:
         BadInput: the card does not say so.
     """
-    told, constant = file.card.network.get("followed"), file.card.network.get(UNCHANGING, [])
-    if not isinstance(told, dict) or not isinstance(constant, list) or CURVE_SECONDS not in told:
+    listed, constant = file.card.network.get("followed"), file.card.network.get(UNCHANGING, [])
+    if not isinstance(listed, dict) or not isinstance(constant, list) or CURVE_SECONDS not in listed:
         raise BadInput(f"{name}: its card does not say what it follows: train it again")
     for objective in objectives_of(file.card, place=name):
-        if not (objective.constant or objective.column in [*told, *constant]):
+        if not (objective.constant or objective.column in [*listed, *constant]):
             raise BadInput(f"{name}: its card does not say how {objective.column} goes on: train it again")
-    return {number: TrackedQuantity(number, logarithm=bool(logarithm)) for number, logarithm in told.items()}
+    return {
+        number: TrackedQuantity(number, logarithm=bool(logarithm)) for number, logarithm in listed.items()
+    }
 
 
 def process_of(file: PolicyFile, number: str, name: str) -> CurveProcess:
@@ -271,7 +273,7 @@ def _check_levels(processes: Mapping[str, CurveProcess], name: str) -> None:
     """Refuse processes whose errors cannot be drawn together."""
     levels = {number: process.errors.shape[1] for number, process in processes.items()}
     if len(set(levels.values())) > 1:
-        told = ", ".join(f"{number} at {count}" for number, count in levels.items())
+        counts = ", ".join(f"{number} at {count}" for number, count in levels.items())
         raise BadInput(
-            f"{name}: its weights count their errors at different numbers of levels ({told}): train it again"
+            f"{name}: its weights count their errors at different numbers of levels ({counts}): train it again"
         )

@@ -72,7 +72,7 @@ class PoolLayout:
 
     def vector(self, observation: Observation) -> Vector:
         """(m * (n + 1),) what is shown of one search, whichever of the pool it has, in whichever order."""
-        told = np.zeros((len(self.candidates), self.features), dtype=np.float32)
+        shown = np.zeros((len(self.candidates), self.features), dtype=np.float32)
         scale = self.scale(
             losses=_first(observation.losses),
             step_seconds=_first(observation.step_seconds),
@@ -80,8 +80,8 @@ class PoolLayout:
             epoch_cost=observation.epoch_cost,
         )
         places = self.places(observation.names)
-        told[places] = self.shown(observation.objectives, observation.steps, scale)
-        return told.reshape(-1)
+        shown[places] = self.encode(observation.objectives, observation.steps, scale)
+        return shown.reshape(-1)
 
     def scale(
         self, *, losses: FloatArray, step_seconds: FloatArray, parameters: FloatArray, epoch_cost: FloatArray
@@ -111,7 +111,7 @@ class PoolLayout:
                 scales.append(np.ones(losses.shape[:-1]))
         return np.stack(scales, axis=-1)
 
-    def shown(self, objectives: FloatArray, steps: IntArray, scale: FloatArray) -> Vector:
+    def encode(self, objectives: FloatArray, steps: IntArray, scale: FloatArray) -> Vector:
         """(..., m, n + 1) what is shown of each candidate.
 
         Args:
@@ -119,12 +119,12 @@ class PoolLayout:
             steps: (..., m) landmark steps done; -1 before the zero-shot evaluation.
             scale: (..., n) see `scale`.
         """
-        told = objectives / scale[..., None, :]
+        relative = objectives / scale[..., None, :]
         for index, column in enumerate(self.objectives):
             if column != "test_loss" and column not in SHARES:
-                told[..., index] = np.arcsinh(told[..., index]) / COMPRESSION
+                relative[..., index] = np.arcsinh(relative[..., index]) / COMPRESSION
         rows = (steps + 1) / STEPS
-        seen = np.concatenate([told, rows[..., None]], axis=-1)
+        seen = np.concatenate([relative, rows[..., None]], axis=-1)
         return np.where(rows[..., None] > 0, np.nan_to_num(seen, posinf=0.0, neginf=0.0), 0.0).astype(
             np.float32
         )

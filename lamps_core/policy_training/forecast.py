@@ -66,9 +66,9 @@ def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
 
 def _network(quantities: Sequence[TrackedQuantity], objectives: Sequence[Objective]) -> dict[str, Any]:
     """What the card says of the numbers of a policy."""
-    told = {one.name: one.logarithm for one in quantities}
-    constant = [one.column for one in objectives if not one.constant and one.column not in told]
-    return {"followed": told} | ({UNCHANGING: constant} if constant else {})
+    tracked = {one.name: one.logarithm for one in quantities}
+    constant = [one.column for one in objectives if not one.constant and one.column not in tracked]
+    return {"followed": tracked} | ({UNCHANGING: constant} if constant else {})
 
 
 @one_thread()
@@ -106,7 +106,7 @@ def when_complete(file: PolicyFile, tasks: Sequence[Task]) -> dict[str, FloatArr
     Returns:
         By objective, minimised, of those that change along a curve; NaN where a task lacks a candidate.
     """
-    batch, told = stack(tasks, file.card.candidates), {}
+    batch, expected = stack(tasks, file.card.candidates), {}
     for name, quantity in tracked_quantities(file, NAME).items():
         if name not in file.card.objectives:
             continue
@@ -116,8 +116,8 @@ def when_complete(file: PolicyFile, tasks: Sequence[Task]) -> dict[str, FloatArr
             np.where(rows > 0, process.forecast(values, np.minimum(rows, 1) - 1, cost, nobody).mean, np.nan)
             for values, rows, cost in zip(curves.values, curves.rows, curves.log_cost, strict=True)
         ]
-        told[name] = quantity.inverse(np.stack(means))
-    return told
+        expected[name] = quantity.inverse(np.stack(means))
+    return expected
 
 
 def _numbers(batch: TaskBatch, columns: Sequence[str]) -> list[tuple[TrackedQuantity, FloatArray]]:

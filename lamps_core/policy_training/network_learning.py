@@ -30,8 +30,8 @@ BATCH = 12  # tasks
 MOST_CANDIDATES = 72  # of a task: attention grows with their square
 FREEDOM, OWN_FREEDOM = 6.0, 4.0  # of Student's t: of all ends together, and of each
 FURTHEST = 12.0  # in the network's units, from the median end, that an end counts as
-LEVEL_WEIGHT, LOOK_WEIGHT, TOLD_WEIGHT = 0.3, 0.5, 0.5  # beside the likelihood of ends
-WAY_WEIGHT = 0.1  # of the level of looks beside their distances to the mean
+LEVEL_WEIGHT, LOOK_WEIGHT, AFTER_LOOK_WEIGHT = 0.3, 0.5, 0.5  # beside the likelihood of ends
+LOOK_LEVEL_WEIGHT = 0.1  # of the level of looks beside their distances to the mean
 MOST_NEWS = 3.0  # deviations that count in how much a look tells
 LEAST_REST = 1e-3  # of the variance that a look leaves
 HALVING = 0.4  # of the examples are states of successive halving; the others are sampled at random
@@ -140,10 +140,10 @@ class Learner:
 
     def state(self) -> dict[str, torch.Tensor]:
         """All that `restore` needs, by name."""
-        told = prefixed("network", self.network.state_dict())
+        state = prefixed("network", self.network.state_dict())
         for place, parameter in enumerate(self.network.parameters()):
-            told |= prefixed(f"optimiser.{place}", self._optimiser.state[parameter])
-        return told | {"update": torch.tensor(self._update)}
+            state |= prefixed(f"optimiser.{place}", self._optimiser.state[parameter])
+        return state | {"update": torch.tensor(self._update)}
 
     def restore(self, state: Mapping[str, torch.Tensor]) -> None:
         """Go on from a `state` of a training with the same groups, updates and seed.
@@ -313,9 +313,9 @@ def loss_of(network: CurveNetwork, batch: Batch) -> torch.Tensor:
     doubt = 0.5 * torch.log(variance + around.square().sum(dim=-1))
     each = _mean_of(doubt + _student_surprise(news), open_)
     level_loss = nn.functional.smooth_l1_loss(level, torch.zeros_like(level))
-    looks, told = _look_losses(answers, batch, news.detach(), open_)
+    looks, ends_after_looks = _look_losses(answers, batch, news.detach(), open_)
     total = together + each + LEVEL_WEIGHT * level_loss
-    return total + LOOK_WEIGHT * looks + TOLD_WEIGHT * told
+    return total + LOOK_WEIGHT * looks + AFTER_LOOK_WEIGHT * ends_after_looks
 
 
 def _joint_surprise(
@@ -359,7 +359,9 @@ def _look_losses(
     mean = error.sum(dim=1, keepdim=True) / known.sum(dim=1, keepdim=True).clamp(min=1)
     seen = torch.where(known, error - mean, 0.0) / answers.log_look_deviation.exp()
     level = nn.functional.smooth_l1_loss(error, torch.zeros_like(error), reduction="none")
-    surprise = _mean_of(answers.log_look_deviation + _student_surprise(seen) + WAY_WEIGHT * level, known)
+    surprise = _mean_of(
+        answers.log_look_deviation + _student_surprise(seen) + LOOK_LEVEL_WEIGHT * level, known
+    )
     rest = 1.0 - answers.look_correlation.square() + LEAST_REST
     end = news.clamp(-MOST_NEWS, MOST_NEWS)[..., None]
     left = end - answers.look_correlation * seen.detach().clamp(-MOST_NEWS, MOST_NEWS)

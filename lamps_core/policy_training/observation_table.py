@@ -32,4 +32,4 @@ def observation_table(layout: PoolLayout, tasks: TaskBatch) -> Vector:
         losses=losses, step_seconds=step_seconds, parameters=parameters, epoch_cost=epoch_cost
     )
     steps = np.where(absent[:, None], -1, np.arange(tasks.values.shape[2])[:, None])  # (T, L, m)
-    return layout.shown(tasks.values.transpose(0, 2, 1, 3), steps, scale[:, None])
+    return layout.encode(tasks.values.transpose(0, 2, 1, 3), steps, scale[:, None])

@@ -113,18 +113,18 @@ class VectorSearchEnvironment(VecEnv):
     def step_wait(self) -> tuple[Vector, npt.NDArray[np.float32], BoolArray, list[dict[str, Any]]]:
         """What the actions led to, in the words of stable-baselines3."""
         rewards, ended = self._act(self._actions)
-        told: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         dones = np.zeros(self.num_envs, dtype=bool)
         for index in ended:
             dones[index] = True
-            told[index] = {
+            infos[index] = {
                 "terminal_observation": self.observations[index].copy(),
                 "TimeLimit.truncated": False,
                 "episode": {"r": float(rewards[index]), "l": int(self._length[index])},
             }
         if len(ended):
             self._begin(ended)
-        return self.observations.copy(), rewards, dones, told
+        return self.observations.copy(), rewards, dones, infos
 
     def action_masks(self) -> BoolArray:
         """(E, m) what may be chosen."""
