@@ -1,12 +1,17 @@
 """A network over learning curves of any candidates: what a curve's last value will be, given all curves so far.
 
 Where `curve_process` knows its candidates by name, this knows them by their size, by how alike their names are, and by
-the rows seen. Each candidate is a token (`curve_tokens`); attention between them, and nothing else, brings them
-together (Lee et al., "Set Transformer", 2019), so that their order and number make no difference. It answers in the
-units that it is told in: where each curve will end, with a doubt of its own and one shared along a few factors (a
-Gaussian neural process: Markou et al., "Practical conditional neural processes via tractable dependent predictions",
-2022), and what a look a few rows further on would tell. Curves extrapolated in context by a network trained on made
-ones: Adriaensen et al., "Efficient Bayesian learning curve extrapolation using prior-data fitted networks", 2023.
+the rows seen. Each candidate is a token (`curve_tokens`); candidates influence each other through attention alone (Lee
+et al., "Set Transformer", 2019), so that their order and number make no difference. In the relative units of the tokens
+it answers
+
+- where each curve will end: a mean, a deviation of the candidate's own, and deviations along a few factors that all
+  candidates share (a Gaussian neural process: Markou et al., "Practical conditional neural processes via tractable
+  dependent predictions", 2022);
+- for a look a few rows further on: the value expected there, and its correlation with the complete value.
+
+Adriaensen et al., "Efficient Bayesian learning curve extrapolation using prior-data fitted networks", 2023, extrapolate
+curves in context in the same way, by a network trained on simulated ones.
 
 Owns the network and what its answers mean. How it is trained stands in `network_learning`.
 """
@@ -42,7 +47,7 @@ START_LOG_DEVIATION, START_CORRELATION = -0.5, 0.5  # before training
 
 @dataclass(frozen=True)
 class Forecast:
-    """Of the complete values of m candidates, and of what they will have come to LOOKS rows further on.
+    """A forecast of the complete values of m candidates, and of their values LOOKS rows further on.
 
     Attributes:
         mean: (m,) of the complete value.
@@ -59,12 +64,12 @@ class Forecast:
     look_correlation: FloatArray
 
     def relative_deviation(self, which: BoolArray) -> FloatArray:
-        """Deviations of some complete values, less what they have in common."""
+        """(k,) standard deviations of the complete values of k candidates, without what all of them share."""
         shared = self.shared[which]
         return np.asarray(np.sqrt(self.own[which] ** 2 + np.square(shared - shared.mean(axis=0)).sum(axis=1)))
 
     def scaled(self, factor: float) -> Forecast:
-        """The same, with all deviations of complete values multiplied."""
+        """The same forecast, with all deviations of complete values multiplied by a factor."""
         return replace(self, own=factor * self.own, shared=factor * self.shared)
 
 
@@ -131,7 +136,7 @@ class CurveNetwork(nn.Module):
 
 
 class _Block(nn.Module):
-    """Attention, the more between names that are alike, and two dense layers; each behind a norm."""
+    """Attention, stronger between names that are alike, and two dense layers; a norm before each of both."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -154,7 +159,7 @@ class _Block(nn.Module):
 class CurveForecaster:
     """Networks that were trained alike, asked together for one search at a time.
 
-    What each says is as likely as what another says: where they disagree, none of them knows (Lakshminarayanan, Pritzel
+    Their forecasts are mixed with equal weights: where they disagree, the deviation grows (Lakshminarayanan, Pritzel
     and Blundell, "Simple and scalable predictive uncertainty estimation using deep ensembles", 2017).
     """
 

@@ -50,7 +50,7 @@ class TrackedQuantity:
 
     @property
     def _sign(self) -> float:
-        """Of the number as it is minimised: a rate, to be maximised, is below 0 there."""
+        """-1 for a rate, which is maximised and so below 0 as it is minimised; else 1."""
         return -1.0 if self.name in MAXIMISED else 1.0
 
     def transform(self, values: FloatArray) -> FloatArray:
@@ -64,7 +64,7 @@ class TrackedQuantity:
         return followed_numbers(self._sign * values) * self._sign + 0.0
 
     def inverse(self, values: FloatArray) -> FloatArray:
-        """The minimised number of what `transform` made of it."""
+        """The minimised number, from what `transform` made of it."""
         return self._sign * np.asarray(np.exp(self._sign * values)) if self.logarithm else values
 
 
@@ -171,7 +171,7 @@ class ForecastPolicy:
 
 
 def followed_numbers(values: FloatArray) -> FloatArray:
-    """Losses or costs as they are followed: their logarithm, NaN where there is none."""
+    """The logarithm of losses or costs, NaN where there is none."""
     return np.asarray(np.log(np.where(values > LEAST_NUMBER, values, np.nan)))
 
 

@@ -1,7 +1,7 @@
 """What a pool policy is shown, as one flat vector: in an environment, in hundreds at once, in a live search.
 
 The paper (Section 5) shows, for every candidate, its objectives so far and the steps that it has done. Datasets
-differ by orders of magnitude in both loss and time, so each objective is told relative to a scale of the dataset,
+differ by orders of magnitude in both loss and time, so each objective is shown relative to a scale of the dataset,
 fixed by the zero-shot evaluations: nothing that a search has not seen enters. The pool is a fixed list of
 candidates; one that is absent, or not evaluated yet, is all zeros. Owns this and nothing else; needs only numpy.
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # A cost grows a thousandfold along a search, a loss falls to a tenth: the first is compressed, asinh(1000) = 7.6,
 # so that both are about 1 at most, as a network of tanh likes it.
 COMPRESSION = 4.0
-STEPS = 10.0  # steps are told in tens; a curve of the paper has at most 18 rows
+STEPS = 10.0  # steps are shown in tens; a curve of the paper has at most 18 rows
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class PoolLayout:
 
     @property
     def features(self) -> int:
-        """Numbers told of each candidate: its n objectives, and its steps."""
+        """How many numbers are shown of each candidate: its n objectives, and its steps."""
         return len(self.objectives) + 1
 
     @property

@@ -1,7 +1,7 @@
 """Forecasts of complete values -> scenarios of how all candidates end, by the same random numbers before every step.
 
-Also how far forecasts are to be doubted, from what became of the first ones. Knows nothing of what is needed in a
-scenario (`scenarios`), nor of what a candidate is run for.
+Also by how much to widen the deviations of forecasts, from how wrong the first ones were. Knows nothing of what is
+needed in a scenario (`scenarios`), nor of what a candidate is run for.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Draws:
     Attributes:
         mean: (m,) of the complete value.
         ends: (s, m) complete values.
-        news: (s, m) each in deviations from its mean, less what all candidates have in common.
+        news: (s, m) distance of each end from its mean, less what all candidates share, in standard deviations.
     """
 
     mean: FloatArray
@@ -67,19 +67,19 @@ class Draws:
     news: FloatArray
 
     def less(self, number: float) -> Draws:
-        """The same draws, a number lower."""
+        """The same scenarios with `number` subtracted from every value."""
         return Draws(self.mean - number, self.ends - number, self.news)
 
     def wider(self, factor: float) -> FloatArray:
-        """(s, m) ends, farther from their mean."""
+        """(s, m) ends, `factor` times as far from their mean."""
         return self.mean + factor * (self.ends - self.mean)
 
 
 def draw_scenarios(forecast: Forecast, draws: NormalDraws) -> Draws:
     """Normal scenarios of a forecast.
 
-    Its deviations were learned as the scale of a Student's t, but scenarios with those tails, in which far more
-    candidates turn out to be wonders than ever do, had searches look at nearly all of them.
+    Its deviations were learned as the scale of a Student's t. Scenarios are normal all the same: with its heavy tails,
+    far more candidates come out excellent than ever do, and searches looked at nearly all of them.
     """
     open_ = (forecast.own > 0.0) | (forecast.shared != 0.0).any(axis=1)
     news, ends = np.zeros(draws.own.shape), np.repeat(forecast.mean[None], SCENARIOS, axis=0)

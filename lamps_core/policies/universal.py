@@ -1,16 +1,21 @@
 """`universal`: hypervolume gain per second over scenarios, for candidates that nobody has recorded before.
 
-Forecasts of `policies.curve_network`, which knows no names, are drawn many times: scenarios of how all
-candidates end. What a candidate is worth in one is what the Oracle would need it for there (`scenarios`). It need not
-be run to its end: it may be looked at again a few rows further on and left if it disappoints. Its index is the best
-ratio of expected worth to expected seconds over all such plans (what a Gittins index is to a bandit: Gittins, "Bandit
-Processes and Dynamic Allocation Indices", 1979; here with one look ahead). The step goes to the greatest index.
+Before each step:
 
-Where all scenarios agree that nothing is missing, they are doubted: their spread is widened until some do not. So are
-forecasts of losses in a search whose first ones turned out further off than they said.
+1. `curve_network`, which knows no names, forecasts the complete value of every curve.
+2. Scenarios of how all candidates end are drawn from the forecasts (`scenario_draws`).
+3. In each scenario a candidate is worth the hypervolume for which the Oracle would run it there (`scenarios`).
+4. A candidate may be run to its end, or run a few rows further, looked at again, and left if it disappoints. Its index
+   is the best ratio of expected worth to expected seconds among these plans. It is to a search what the Gittins index
+   is to a bandit (Gittins, "Bandit Processes and Dynamic Allocation Indices", 1979), with one look ahead.
+5. The step goes to the greatest index.
 
-Order and number of the candidates make no difference, and one policy serves any objectives: those that are followed
-are losses, shares of right answers and sums of cost; any other is taken as the last row has it.
+Two corrections for forecasts that are too sure of themselves: where nearly all scenarios say that nothing is missing,
+their spread is widened until enough say otherwise; and where losses moved further than their first forecasts allowed,
+all deviations of losses are widened (`overconfidence_factor`).
+
+Order and number of the candidates make no difference. One policy serves any objectives: losses, shares of right answers
+and sums of cost are forecast; of any other objective, the value of the last row is taken.
 """
 
 from __future__ import annotations
@@ -63,7 +68,7 @@ class _Prospects:
         spent: (m,) seconds of each curve so far.
         left: (m,) expected until each is complete.
         look: (m, looks) expected until each look.
-        look_correlation: (m, looks) of each with the end; no looks where no objective is a loss.
+        look_correlation: (m, looks) of the number at each look with the complete one; no looks without a loss.
     """
 
     seconds: Draws
@@ -76,7 +81,7 @@ class _Prospects:
 
 
 class UniversalPolicy:
-    """Chooses by the index of the module's first lines."""
+    """Gives the step to the greatest index, as the first lines of the module define it."""
 
     def __init__(
         self, forecasters: Mapping[str, CurveForecaster], *, objectives: Sequence[Objective], name: str
@@ -103,7 +108,7 @@ class UniversalPolicy:
         return int(chosen[order[0]])
 
     def outlook(self, observation: Observation) -> Outlook:
-        """What each candidate is expected to be needed for, and to cost; shares of what all reach together."""
+        """Expected gain and seconds of each candidate; hypervolumes are shares of what all reach together."""
         seen = self._prospects(observation)
         worth = self._worth(observation, seen, 1.0)
         return Outlook(worth.mean(axis=0), seen.left, 1.0 - float(worth.sum(axis=1).mean()))
@@ -139,7 +144,7 @@ class UniversalPolicy:
         )
 
     def _believed(self, column: int, observation: Observation, curves: Sequence[FloatArray]) -> Forecast:
-        """The forecast of the loss in a column, doubted as far as the first one of this search was wrong."""
+        """The forecast of the loss in a column, its deviations corrected by `overconfidence_factor`."""
         now = self._forecast(LOSS, observation, curves)
         first = self._first_forecast(column, observation, [curve[:1] for curve in curves])
         return now.scaled(overconfidence_factor(first, now, observation.steps > 0))
@@ -147,7 +152,7 @@ class UniversalPolicy:
     def _first_forecast(
         self, column: int, observation: Observation, curves: Sequence[FloatArray]
     ) -> Forecast:
-        """That of the zero-shot evaluations alone, made once for each search."""
+        """The forecast from the zero-shot evaluations alone, made once for each search."""
         asked = self._features(observation), observation.landmarks, np.concatenate(curves).tobytes()
         known = self._first.get(column)
         if known is None or known[0][0] is not asked[0] or known[0][1:] != asked[1:]:
@@ -175,7 +180,7 @@ class UniversalPolicy:
         return np.maximum(plain, _best_plan(worth, news, beside, seen))
 
     def _worth(self, observation: Observation, seen: _Prospects, factor: float) -> FloatArray:
-        """(s, m) what each candidate is needed for."""
+        """(s, m) share of the hypervolume that each candidate is needed for in each scenario."""
         final, left = self._complete(observation, seen, factor)
         known = (observation.steps >= 0) & np.isfinite(final).all(axis=(0, 2))
         ended = known & (observation.complete | observation.pending)
@@ -201,7 +206,7 @@ class UniversalPolicy:
         return final, left
 
     def _features(self, observation: Observation) -> Features:
-        """Those of the candidates, computed once for each search."""
+        """The features of the candidates, computed once for each search."""
         described = observation.epoch_cost.tobytes() + observation.parameters.tobytes()
         if self._known is None or self._known[:2] != (observation.names, described):
             features = features_of(observation.names, observation.epoch_cost, observation.parameters)
@@ -209,7 +214,7 @@ class UniversalPolicy:
         return self._known[2]
 
     def _normal_draws(self, names: tuple[str, ...]) -> Mapping[str, NormalDraws]:
-        """Those of each number, made once for each search."""
+        """The normal draws of LOSS and of COST, made once for each search."""
         if self._draws[0] != names:
             made = {
                 number: NormalDraws.of(names, self._forecasters[number].factors, seed)
@@ -220,7 +225,7 @@ class UniversalPolicy:
 
 
 def _best_plan(worth: FloatArray, news: FloatArray, beside: FloatArray, seen: _Prospects) -> FloatArray:
-    """(m,) the most worth per second over looks, and over how good the news must be to go on.
+    """(m,) the most worth per second of all plans with one look, over when to look and how good the news must be.
 
     Args:
         worth: (s, m) of going on to the end.
@@ -260,7 +265,7 @@ def _is_loss(objective: Objective) -> bool:
 
 
 def _log_loss(objective: Objective, values: FloatArray) -> FloatArray:
-    """The logarithm of a loss, or of the share of wrong answers; minimised values."""
+    """The logarithm of a loss; of a share of right answers, minimised as its negative, that of the wrong ones."""
     if objective.column in SHARES:
         return np.asarray(np.log(np.maximum(1.0 + values, LEAST_WRONG)))
     return followed_numbers(values)

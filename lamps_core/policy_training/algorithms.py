@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lamps_core.policy_training.training_run import TrainingRun
 
 DEFAULT_ALGORITHM: Final = "forecast"
-# What a training can be told beside its curves and seed, and how the user says it.
+# Options of a training beside its curves and seed, by the name of the user's option.
 OPTIONS = {
     "steps": "--steps",
     "seconds": "--seconds",
@@ -78,7 +78,7 @@ class Algorithm:
         """The trained policy; see `Train`.
 
         Raises:
-            BadInput: the run is told something that the algorithm does not take.
+            BadInput: the run has an option that the algorithm does not take.
         """
         self.check(steps=run.steps, seconds=run.seconds, settings=run.settings, warm_start=run.warm_start)
         return self.learn(tasks, seed=seed, run=run)

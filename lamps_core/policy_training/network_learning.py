@@ -74,7 +74,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Batch:
-    """Examples side by side, filled up to the largest; arguments of the network, and what it should have said."""
+    """Examples of one shape: the arguments of the network, and the answers that would have been right."""
 
     tokens: torch.Tensor
     likeness: torch.Tensor
@@ -84,7 +84,7 @@ class Batch:
 
 
 class Learner:
-    """One network in training, which can be put down after any update and taken up again."""
+    """One network in training, which can be interrupted after any update and resumed."""
 
     def __init__(
         self, groups: Sequence[tuple[float, Sequence[TaskCurves]]], *, updates: int, seed: int
@@ -158,7 +158,7 @@ class Learner:
 
 
 def _rate(update: int, updates: int) -> float:
-    """Up at first, then down along a cosine (Loshchilov and Hutter, "SGDR", 2017)."""
+    """The learning rate: a linear warm-up, then down along a cosine (Loshchilov and Hutter, "SGDR", 2017)."""
     rising = min(1.0, (update + 1) / WARM_UP)
     return LEARNING_RATE * rising * 0.5 * (1.0 + math.cos(math.pi * update / updates)) + LEAST_RATE
 
@@ -202,7 +202,7 @@ def example(task: TaskCurves, generator: np.random.Generator) -> Example:
 
 
 def _some(count: int, generator: np.random.Generator) -> IntArray:
-    """Most often a part of the candidates; the order is another each time."""
+    """(k,) places of some of the candidates, often a part of them, in random order."""
     order = generator.permutation(count)
     if count > 6 and generator.random() < 0.7:
         order = order[: int(generator.integers(max(5, count // 3), count + 1))]
@@ -282,7 +282,7 @@ def _leaning(rank: FloatArray, share: float, lean: float, generator: np.random.G
 
 
 def batch_of(examples: Sequence[Example]) -> Batch:
-    """Side by side."""
+    """Examples as one batch, filled up to the most candidates of any."""
     shape = len(examples), max(len(one.tokens) for one in examples)
     tokens = np.zeros((*shape, INPUTS), dtype=np.float32)
     likeness = np.zeros((*shape, shape[1]), dtype=np.float32)

@@ -1,7 +1,7 @@
 """The two algorithms whose policy knows its candidates by name, `distral` and `ppo`, from tasks to a policy file.
 
-Owns what is the same for both: the environment of all tasks, rounds of learning between which the run is told,
-judged and kept, going on from a checkpoint, and what is written of the weights.
+Owns what is the same for both: the environment of all tasks, rounds of learning, after each of which scalars are
+logged, the policy is judged and a checkpoint kept, going on from a checkpoint, and what is written of the weights.
 """
 
 from __future__ import annotations
@@ -85,13 +85,13 @@ def _model(
 
 
 class Rounds(BaseCallback):
-    """What happens between two rounds of learning: the run is told, the policy judged, a checkpoint kept."""
+    """What happens between two rounds of learning: scalars are logged, the policy judged, a checkpoint kept."""
 
     def __init__(self, run: TrainingRun, layout: PoolLayout, validation: Validation | None) -> None:
         """Prepare.
 
         Args:
-            run: what is told, and says when to end.
+            run: takes the scalars, and says when to end.
             layout: of the observations.
             validation: on tasks kept out; None to keep the last weights.
         """

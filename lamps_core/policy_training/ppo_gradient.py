@@ -33,7 +33,7 @@ def parameters_in_order(networks: Networks) -> list[nn.Parameter]:
 
 
 class StackedNetworks:
-    """Networks of one depth that look at the same input; T copies of them, each with inputs of its own."""
+    """Networks of one depth with one input, such as actor and critic; T copies of them, each with its own input."""
 
     def __init__(self, *copies: Networks) -> None:
         """Prepare.

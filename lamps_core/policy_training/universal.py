@@ -128,7 +128,7 @@ def _keep(run: TrainingRun, weights: Mapping[str, np.ndarray], learner: Learner)
 
 
 def task_curves_of(task: Task, number: str) -> list[TaskCurves]:
-    """The curves of a task that a policy follows: its losses, or its seconds and the objectives that are sums."""
+    """What networks learn of a task: its losses, or its seconds and the objectives that are sums of cost."""
     if number == LOSS:
         losses = [followed_numbers(one) for one in _rows(task, task.losses)]
         return [_task_curves(task, losses, number)]
