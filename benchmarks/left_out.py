@@ -14,7 +14,7 @@ from lamps_core.meta_dataset import Task, read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies.known_first import KnownFirst
 from lamps_core.policies.methods import METHODS
-from lamps_core.policies.trained import load_trained, looks_like_a_path
+from lamps_core.policies.trained import load_policy_file, load_trained, looks_like_a_path
 from lamps_core.policy_training.algorithms import algorithm
 from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.simulation import write_simulation
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from lamps_core.policies import Policy
+    from lamps_core.policies.protocol import Policy
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +52,7 @@ def left_out_policy(name: str, task: Task, tasks: Sequence[Task]) -> Policy:
     if looks_like_a_path(name):
         return load_trained(Path(name), candidates=task.candidates, objectives=task.objectives)
     file = algorithm(name).train(others, seed=0, run=TrainingRun())
-    policy = algorithm(name).load(file, name=name, objectives=task.objectives)
+    policy = load_policy_file(file, name=name, objectives=task.objectives)
     known = set(file.card.candidates)
     unknown = file.card.kind == "pool" and not known.issuperset(task.candidates)
     return KnownFirst(policy, known) if unknown else policy

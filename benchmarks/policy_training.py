@@ -25,7 +25,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from benchmarks.ratios import Ratio, tell
 from lamps_core.meta_dataset import Task, read_tasks
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies import load_policy
+from lamps_core.policies.loading import load_policy
+from lamps_core.policies.trained import load_policy_file
 from lamps_core.policy_training.algorithms import algorithms
 from lamps_core.policy_training.distral import Distral, DistralSettings
 from lamps_core.policy_training.environment import SearchEnvironment
@@ -41,8 +42,8 @@ from lamps_core.replay import replay
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from lamps_core.policies import Policy
-    from lamps_core.policy_training.observation import PoolLayout
+    from lamps_core.policies.pool_layout import PoolLayout
+    from lamps_core.policies.protocol import Policy
 
 GOAL, QUALITY_GOAL = 8.0, 50.0
 PLAIN = "plain MaskablePPO"
@@ -121,7 +122,7 @@ class _PlainRounds(BaseCallback):
 
     def _on_training_start(self) -> None:
         model: Any = self.model
-        model.told = {}
+        model.scalars = {}
         self._rounds.init_callback(model)
 
     def _on_rollout_start(self) -> None:
@@ -165,9 +166,7 @@ def trained_at_once(name: str, tasks: Sequence[Task]) -> Measured:
     began = time.process_time()
     file = algorithms()[name].train(training, seed=0, run=TrainingRun())
     seconds = time.process_time() - began
-    return Measured(
-        name, [(seconds, greedy_score(algorithms()[name].load(file, name=name), judging))], seconds
-    )
+    return Measured(name, [(seconds, greedy_score(load_policy_file(file, name=name), judging))], seconds)
 
 
 def reinforced(name: str, tasks: Sequence[Task], *, enough: float, limit: float) -> Measured:

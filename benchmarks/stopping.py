@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lamps_core.meta_dataset import Task
-    from lamps_core.policies import Policy
+    from lamps_core.policies.protocol import Policy
     from lamps_core.stopping import StopRule
 
 

@@ -30,9 +30,9 @@ from benchmarks.curve_kinds import write_datasets
 from benchmarks.ratios import Ratio, tell
 from lamps_core.meta_dataset import Task, read_tasks
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies import UNIVERSAL, shipped_policy
+from lamps_core.policies.loading import UNIVERSAL, shipped_policy
 from lamps_core.policies.methods import METHODS
-from lamps_core.policies.trained import load_trained
+from lamps_core.policies.trained import load_policy_file, load_trained
 from lamps_core.policy_training.algorithms import algorithm
 from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.replay import replay
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from benchmarks.curve_kinds import Kind, Rows
-    from lamps_core.policies import Policy
+    from lamps_core.policies.protocol import Policy
     from lamps_core.policy_file import PolicyFile
 
 SHARE = 0.98
@@ -200,7 +200,7 @@ def left_out(kind: str, tasks: Sequence[Task]) -> None:
         file = trained(part)
         table = Table(f"on {part.name}")
         for task in part.searched:
-            universal = algorithm(UNIVERSAL).load(file, name=UNIVERSAL, objectives=task.objectives)
+            universal = load_policy_file(file, name=UNIVERSAL, objectives=task.objectives)
             table.add(task.dataset, ratios(task, universal, part.training))
         table.close()
 

@@ -21,7 +21,7 @@ from lamps_core.budget import GPU_HOUR_PRICE, parse_budget
 from lamps_core.errors import BadInput, BudgetSpent, HostFailed, Interrupted, LampsError, StorageFailed
 from lamps_core.hub_access import check_push
 from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
-from lamps_core.policies import DEFAULT_POLICY
+from lamps_core.policies.loading import DEFAULT_POLICY
 from lamps_core.search import Action, Outcome
 from lamps_core.search_request import SearchRequest
 from lamps_core.search_run import SearchRun

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lamps_core.errors import BadInput, no_such
 from lamps_core.hub_download import find
-from lamps_core.policies import UNIVERSAL, shipped_policy
+from lamps_core.policies.loading import UNIVERSAL, shipped_policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,15 +127,15 @@ def _needs_more(contender: Contender, tasks: Sequence[Task]) -> str | None:
 
 
 def _policy(path: str, tasks: Sequence[Task], taken: set[str]) -> Contender:
+    from lamps_core.policies.trained import load_policy_file
     from lamps_core.policy_file import read_policy
-    from lamps_core.policy_training.algorithms import algorithm
 
     found = find(path)
     file = read_policy(found.path)
     place = f"--policy {path}"
     for task in tasks:
         file.card.check_fits(task.candidates, task.objectives, place=place)
-    algorithm(file.card.algorithm).load(file, name=path)  # raises where the weights are another network's
+    load_policy_file(file, name=path)  # raises where the weights are another network's
     return Contender(
         name=path if found.name in taken else found.name,
         kind="policy",

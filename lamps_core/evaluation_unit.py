@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from lamps_core.evaluation_methods import Contender
     from lamps_core.meta_dataset import Task
-    from lamps_core.policies import Policy
+    from lamps_core.policies.protocol import Policy
     from lamps_core.replay import Replay
 
 MOST_REWARDS = 400  # points of one line of Figure 5: of more, every second is dropped
@@ -139,11 +139,11 @@ def _policy(
 
 
 def _from_file(contender: Contender, task: Task) -> Policy:
+    from lamps_core.policies.trained import load_policy_file
     from lamps_core.policy_file import read_policy
-    from lamps_core.policy_training.algorithms import algorithm
 
     file = read_policy(Path(contender.path))
-    return algorithm(file.card.algorithm).load(file, name=contender.name, objectives=task.objectives)
+    return load_policy_file(file, name=contender.name, objectives=task.objectives)
 
 
 def _trained(
@@ -155,6 +155,7 @@ def _trained(
     folder: Path | None,
     tell: Callable[[float], None],
 ) -> tuple[Policy, list[dict[str, Any]]]:
+    from lamps_core.policies.trained import load_policy_file
     from lamps_core.policy_training.algorithms import algorithm
     from lamps_core.policy_training.training_run import TrainingRun
 
@@ -180,7 +181,7 @@ def _trained(
         "repeat": repeat,
         "training_seconds": time.monotonic() - began,
     }
-    policy = trainer.load(file, name=name, objectives=task.objectives)
+    policy = load_policy_file(file, name=name, objectives=task.objectives)
     if file.card.kind == "pool" and len(shared) < len(task.candidates):
         policy = KnownFirst(policy, known)
     return policy, [about | rewards.line()]

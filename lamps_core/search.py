@@ -15,7 +15,7 @@ import numpy as np
 from lamps_core import front
 from lamps_core.landmarks import LANDMARKS
 from lamps_core.objectives import bounds_of
-from lamps_core.policies import Observation
+from lamps_core.policies.protocol import Observation
 from lamps_core.stopping import prospect_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from lamps_core.budget import Budget
     from lamps_core.objectives import Objective
-    from lamps_core.policies import Policy
+    from lamps_core.policies.protocol import Policy
     from lamps_core.stopping import Forecaster, Prospect
 
 

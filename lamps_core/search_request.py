@@ -14,7 +14,7 @@ from lamps_core.errors import BadInput
 from lamps_core.files import folder_fingerprint, refuse_unwritable
 from lamps_core.hub_download import at_commit
 from lamps_core.journal import JOURNAL, read_journal
-from lamps_core.policies import DEFAULT_POLICY, policy_found
+from lamps_core.policies.loading import DEFAULT_POLICY, policy_found
 from lamps_core.policy_file import priced, read_policy
 from lamps_core.settings import FineTuningSettings
 from lamps_core.worker_pool import check_parallel, check_step_timeout

@@ -18,7 +18,7 @@ from lamps_core.curves import CURVE_SCHEMA, CurveKey, write_curve
 from lamps_core.errors import BadInput
 from lamps_core.files import drop_drafts, write_json
 from lamps_core.journal import JOURNAL, Journal
-from lamps_core.policies import load_forecaster, load_policy
+from lamps_core.policies.loading import load_forecaster, load_policy
 from lamps_core.prepared_data import save_prepared
 from lamps_core.progress import RunningStep, listener, publish
 from lamps_core.report_words import counted, duration

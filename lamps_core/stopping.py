@@ -19,8 +19,8 @@ import numpy as np
 from lamps_core.errors import BadInput
 
 if TYPE_CHECKING:
-    from lamps_core.policies import Observation
     from lamps_core.policies.outlook import Outlook
+    from lamps_core.policies.protocol import Observation
 
 STOP_BELOW = "1%"
 _FORMS = "1% (in as long again as the search has taken) or 1%/h (in an hour of steps)"

@@ -11,7 +11,7 @@ from lamps_core.stopping import Forecaster
 
 if TYPE_CHECKING:
     from lamps_core.meta_dataset import Task
-    from lamps_core.policies import Policy
+    from lamps_core.policies.protocol import Policy
 
 
 def play_out(task: Task, policy: Policy) -> None:

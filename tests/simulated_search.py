@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lamps_core.budget import parse_budget
 from lamps_core.journal import Journal
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies import load_policy
+from lamps_core.policies.loading import load_policy
 from lamps_core.search import Action, Outcome, Search
 from lamps_core.simulation import simulated_curves
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from lamps_core.meta_dataset import Task
     from lamps_core.objectives import Objective
-    from lamps_core.policies import Observation
+    from lamps_core.policies.protocol import Observation
     from lamps_core.policy_training.training_run import TrainingRun
 
 ROUNDS = 5
@@ -54,8 +54,8 @@ def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
     return PolicyFile(card, {"losses": np.array([np.mean(losses[name]) for name in names])})
 
 
-def load(file: PolicyFile, *, name: str, objectives: Sequence[Objective] | None = None) -> StaticOrder:
+def load(file: PolicyFile, *, name: str, objectives: Sequence[Objective]) -> StaticOrder:
     return StaticOrder(name, dict(zip(file.card.candidates, file.weights["losses"].tolist(), strict=True)))
 
 
-STATIC_ORDER = Algorithm("static-order", "the best mean loss first", train, load)
+STATIC_ORDER = Algorithm("static-order", "the best mean loss first", train)

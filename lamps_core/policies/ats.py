@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lamps_core.objectives import Objective
-    from lamps_core.policies import Observation
+    from lamps_core.policies.protocol import Observation
 
 POINTS = 3  # k, accepted unseen
 DELTA = 5.0

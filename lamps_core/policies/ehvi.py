@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from lamps_core.objectives import Objective
-    from lamps_core.policies import Observation
+    from lamps_core.policies.protocol import Observation
 
     FloatArray = npt.NDArray[np.float64]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from lamps_core.policies import Observation
+    from lamps_core.policies.protocol import Observation
 
 
 class Exhaustive:

@@ -17,7 +17,7 @@ from lamps_core.landmarks import LANDMARKS
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from lamps_core.policies import Observation
+    from lamps_core.policies.protocol import Observation
 
     FloatArray = npt.NDArray[np.float64]
 

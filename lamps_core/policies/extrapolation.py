@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from lamps_core.objectives import Objective
-    from lamps_core.policies import Observation
     from lamps_core.policies.expected_cost import ExpectedCost
+    from lamps_core.policies.protocol import Observation
 
     FloatArray = npt.NDArray[np.float64]
     BoolArray = npt.NDArray[np.bool_]

@@ -15,7 +15,7 @@ from lamps_core.policies.ordered import ascending_cost
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from lamps_core.policies import Observation, Policy
+    from lamps_core.policies.protocol import Observation, Policy
 
 
 class KnownFirst:

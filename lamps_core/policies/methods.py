@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lamps_core.policies import Policy, load_policy
 from lamps_core.policies.exhaustive import Exhaustive
+from lamps_core.policies.loading import load_policy
 from lamps_core.policies.oracle import Oracle
 from lamps_core.policies.portfolio import Portfolio, portfolio_order
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lamps_core.meta_dataset import Task
+    from lamps_core.policies.protocol import Policy
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from lamps_core.policies.gains import hypervolume_gains
 
 if TYPE_CHECKING:
     from lamps_core.meta_dataset import FloatArray, IntArray, Task
-    from lamps_core.policies import Observation
+    from lamps_core.policies.protocol import Observation
 
 
 class Oracle:

@@ -18,7 +18,7 @@ from lamps_core.policies.gains import hypervolume_gains
 
 if TYPE_CHECKING:
     from lamps_core.meta_dataset import FloatArray
-    from lamps_core.policies import Observation
+    from lamps_core.policies.protocol import Observation
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lamps_core.errors import BadInput
-from lamps_core.policy_training.observation import PoolLayout
+from lamps_core.policies.pool_layout import PoolLayout
 
 if TYPE_CHECKING:
     from lamps_core.meta_dataset import BoolArray, IntArray
-    from lamps_core.policies import Observation
+    from lamps_core.policies.pool_layout import Vector
+    from lamps_core.policies.protocol import Observation
     from lamps_core.policy_file import PolicyCard, PolicyFile
-    from lamps_core.policy_training.observation import Vector
 
 NETWORK = "mlp"
 
@@ -33,11 +33,11 @@ class PoolNetwork:
 
     def logits(self, observations: Vector) -> Vector:
         """(..., m) from (..., size)."""
-        told = observations
+        hidden = observations
         for weight, bias in self.layers[:-1]:
-            told = np.tanh(told @ weight.T + bias)
+            hidden = np.tanh(hidden @ weight.T + bias)
         weight, bias = self.layers[-1]
-        return told @ weight.T + bias
+        return hidden @ weight.T + bias
 
     def best(self, observations: Vector, masks: BoolArray) -> IntArray:
         """(...) the candidate of the largest logit among those that may be chosen; the first of equal ones."""
@@ -91,8 +91,8 @@ def _layers(file: PolicyFile, name: str) -> list[tuple[Vector, Vector]]:
         expected |= {weight: (outputs, inputs), bias: (outputs,)}
     found = {one: array.shape for one, array in file.weights.items()}
     if odd := sorted(one for one in expected.keys() | found.keys() if expected.get(one) != found.get(one)):
-        told = f"{found[odd[0]]}" if odd[0] in found else "missing"
-        raise BadInput(f"{name}: its weights are not of its network: {odd[0]} is {told}")
+        shape = f"{found[odd[0]]}" if odd[0] in found else "missing"
+        raise BadInput(f"{name}: its weights are not of its network: {odd[0]} is {shape}")
     return [
         (file.weights[weight].astype(np.float32), file.weights[bias].astype(np.float32))
         for weight, bias in names

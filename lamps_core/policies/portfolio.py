@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lamps_core.meta_dataset import FloatArray, Task
-    from lamps_core.policies import Observation
+    from lamps_core.policies.protocol import Observation
 
 
 class Portfolio:

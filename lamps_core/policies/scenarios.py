@@ -46,9 +46,9 @@ def needed(
         bounds: (n,) reference point, infinite where the user gave none.
 
     >>> final = np.array([[[1.0, 1.0], [0.0, 5.0], [0.1, 5.0], [5.0, 0.0]]])
-    >>> told = needed(final, np.ones((1, 4)), ended=np.array([True, False, False, False]),
+    >>> needs = needed(final, np.ones((1, 4)), ended=np.array([True, False, False, False]),
     ...               open_=np.array([False, True, True, True]), bounds=(10.0, 10.0))
-    >>> (told > 0).tolist()
+    >>> (needs > 0).tolist()
     [[False, True, False, True]]
     """
     counted = ended | open_
@@ -59,17 +59,17 @@ def needed(
     left = np.take_along_axis(seconds, places, axis=1)
     whole = (reached | adds.any(axis=1)).sum(axis=1)
     goal = GOAL * whole
-    told = np.zeros(seconds.shape)
+    needs = np.zeros(seconds.shape)
     unfinished = np.flatnonzero(reached.sum(axis=1) < goal)
     while len(unfinished):
         more = (adds[unfinished] & ~reached[unfinished, None]).sum(axis=2)
         best = (more / left[unfinished]).argmax(axis=1)
         gained = more[np.arange(len(unfinished)), best]
         unfinished, best, gained = unfinished[gained > 0], best[gained > 0], gained[gained > 0]
-        told[unfinished, places[unfinished, best]] = gained / whole[unfinished]
+        needs[unfinished, places[unfinished, best]] = gained / whole[unfinished]
         reached[unfinished] |= adds[unfinished, best]
         unfinished = unfinished[reached[unfinished].sum(axis=1) < goal[unfinished]]
-    return told
+    return needs
 
 
 def _in_the_box(final: FloatArray, counted: BoolArray, bounds: Sequence[float]) -> FloatArray:
@@ -85,8 +85,8 @@ def _in_the_box(final: FloatArray, counted: BoolArray, bounds: Sequence[float]) 
 
 
 def _front(points: FloatArray, among: BoolArray) -> BoolArray:
-    """(s, m) who of some is dominated by none of them in a scenario; of equals, the first."""
-    told = np.zeros(points.shape[:2], dtype=bool)
+    """(s, m) which candidates `among` some are dominated by none of these in a scenario; of equal ones, the first."""
+    on_front = np.zeros(points.shape[:2], dtype=bool)
     some = points[:, among]
     no_worse = np.ones((*some.shape[:2], some.shape[1]), dtype=bool)  # [s, i, j]: i is nowhere worse than j
     better = np.zeros_like(no_worse)
@@ -95,8 +95,8 @@ def _front(points: FloatArray, among: BoolArray) -> BoolArray:
         no_worse &= values[:, :, None] <= values[:, None]
         better |= values[:, :, None] < values[:, None]
     earlier = np.triu(np.ones(some.shape[1:2] * 2, dtype=bool), k=1)
-    told[:, among] = ~(no_worse & (better | earlier)).any(axis=1)
-    return told
+    on_front[:, among] = ~(no_worse & (better | earlier)).any(axis=1)
+    return on_front
 
 
 def _first(chosen: BoolArray) -> IntArray:
@@ -107,12 +107,12 @@ def _first(chosen: BoolArray) -> IntArray:
 
 
 def _covered(points: FloatArray, places: IntArray) -> BoolArray:
-    """(s, f, POINTS) which spots of the box are dominated by each of the points (s, f) that are meant; -1 is none."""
-    told = np.repeat(places[..., None] >= 0, POINTS, axis=2)
+    """(s, f, POINTS) which spots of the box each point at (s, f) places dominates; none at place -1."""
+    covered = np.repeat(places[..., None] >= 0, POINTS, axis=2)
     chosen = np.take_along_axis(points, places[..., None], axis=1)
     for column, spots in enumerate(_spots(points.shape[2]).T):
-        told &= chosen[:, :, column, None] <= spots
-    return told
+        covered &= chosen[:, :, column, None] <= spots
+    return covered
 
 
 @lru_cache

@@ -1,16 +1,21 @@
 """`universal`: hypervolume gain per second over scenarios, for candidates that nobody has recorded before.
 
-Forecasts of `policy_training.curve_network`, which knows no names, are drawn many times: scenarios of how all
-candidates end. What a candidate is worth in one is what the Oracle would need it for there (`scenarios`). It need not
-be run to its end: it may be looked at again a few rows further on and left if it disappoints. Its index is the best
-ratio of expected worth to expected seconds over all such plans (what a Gittins index is to a bandit: Gittins, "Bandit
-Processes and Dynamic Allocation Indices", 1979; here with one look ahead). The step goes to the greatest index.
+Before each step:
 
-Where all scenarios agree that nothing is missing, they are doubted: their spread is widened until some do not. So are
-forecasts of losses in a search whose first ones turned out far from what was told.
+1. `curve_network`, which knows no names, forecasts the complete value of every curve.
+2. Scenarios of how all candidates end are drawn from the forecasts (`scenario_draws`).
+3. In each scenario a candidate is worth the hypervolume for which the Oracle would run it there (`scenarios`).
+4. A candidate may be run to its end, or run a few rows further, looked at again, and left if it disappoints. Its index
+   is the best ratio of expected worth to expected seconds among these plans. It is to a search what the Gittins index
+   is to a bandit (Gittins, "Bandit Processes and Dynamic Allocation Indices", 1979), with one look ahead.
+5. The step goes to the greatest index.
 
-Order and number of the candidates make no difference, and one policy serves any objectives: those that are followed
-are losses, shares of right answers and sums of cost; any other is taken as the last row has it.
+Two corrections for forecasts that are too sure of themselves: where nearly all scenarios say that nothing is missing,
+their spread is widened until enough say otherwise; and where losses moved further than their first forecasts allowed,
+all deviations of losses are widened (`overconfidence_factor`).
+
+Order and number of the candidates make no difference. One policy serves any objectives: losses, shares of right answers
+and sums of cost are forecast; of any other objective, the value of the last row is taken.
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lamps_core.objectives import SHARES, dollars
+from lamps_core.policies.candidate_features import features_of
 from lamps_core.policies.forecast import (
     LEAST_LEFT,
     followed_numbers,
@@ -29,9 +35,8 @@ from lamps_core.policies.forecast import (
     seconds_trained,
 )
 from lamps_core.policies.outlook import Outlook
-from lamps_core.policies.scenario_draws import Chances, Draws, doubt_of, drawn
+from lamps_core.policies.scenario_draws import Draws, NormalDraws, draw_scenarios, overconfidence_factor
 from lamps_core.policies.scenarios import needed
-from lamps_core.policy_training.candidate_features import features_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,9 +45,9 @@ if TYPE_CHECKING:
 
     from lamps_core.meta_dataset import FloatArray
     from lamps_core.objectives import Objective
-    from lamps_core.policies import Observation
-    from lamps_core.policy_training.candidate_features import Features
-    from lamps_core.policy_training.curve_network import CurveForecaster, Forecast
+    from lamps_core.policies.candidate_features import Features
+    from lamps_core.policies.curve_network import CurveForecaster, Forecast
+    from lamps_core.policies.protocol import Observation
 
 LOSS, COST = "loss", "cost"  # the numbers that are followed
 LEAST_WRONG = 0.002  # share of wrong answers: the logarithm of none is not followed
@@ -63,7 +68,7 @@ class _Prospects:
         spent: (m,) seconds of each curve so far.
         left: (m,) expected until each is complete.
         look: (m, looks) expected until each look.
-        told: (m, looks) how much each tells of the end; no looks where no objective is a loss.
+        look_correlation: (m, looks) of the number at each look with the complete one; no looks without a loss.
     """
 
     seconds: Draws
@@ -72,11 +77,11 @@ class _Prospects:
     spent: FloatArray
     left: FloatArray
     look: FloatArray
-    told: FloatArray
+    look_correlation: FloatArray
 
 
 class UniversalPolicy:
-    """Chooses by the index of the module's first lines."""
+    """Gives the step to the greatest index, as the first lines of the module define it."""
 
     def __init__(
         self, forecasters: Mapping[str, CurveForecaster], *, objectives: Sequence[Objective], name: str
@@ -92,7 +97,7 @@ class UniversalPolicy:
         self._forecasters, self._objectives = forecasters, tuple(objectives)
         self._known: tuple[tuple[str, ...], bytes, Features] | None = None
         self._first: dict[int, tuple[tuple[Features, int, bytes], Forecast]] = {}
-        self._chances: tuple[tuple[str, ...], dict[str, Chances]] = (), {}
+        self._draws: tuple[tuple[str, ...], dict[str, NormalDraws]] = (), {}
 
     def select(self, observation: Observation) -> int:
         """The greatest index; among equals the one that is soonest at its end."""
@@ -103,7 +108,7 @@ class UniversalPolicy:
         return int(chosen[order[0]])
 
     def outlook(self, observation: Observation) -> Outlook:
-        """What each candidate is expected to be needed for, and to cost; shares of what all reach together."""
+        """Expected gain and seconds of each candidate; hypervolumes are shares of what all reach together."""
         seen = self._prospects(observation)
         worth = self._worth(observation, seen, 1.0)
         return Outlook(worth.mean(axis=0), seen.left, 1.0 - float(worth.sum(axis=1).mean()))
@@ -114,21 +119,23 @@ class UniversalPolicy:
         )
         spent = seconds_trained(observation)
         left = seconds_left(np.exp(cost.mean), spent)
-        losses, sums, told = {}, {}, np.zeros((len(left), 0))
+        losses, sums, correlation = {}, {}, np.zeros((len(left), 0))
         for column, objective in enumerate(self._objectives):
             along = [curve[:, column] for curve in observation.curves]
             if _is_loss(objective):
-                loss = self._believed(column, observation, [_followed(objective, curve) for curve in along])
-                losses[column] = self._drawn(LOSS, observation, loss)
-                told = told if told.shape[1] else loss.told  # news are those of the first loss
+                loss = self._believed(column, observation, [_log_loss(objective, curve) for curve in along])
+                losses[column] = self._scenarios(LOSS, observation, loss)
+                if not correlation.shape[1]:  # news are those of the first loss
+                    correlation = loss.look_correlation
             elif objective.aggregate == "sum":
                 unit = _seconds_a_unit(objective, observation, along)
                 steps = [np.diff(curve, prepend=0.0) * unit for curve in along]
                 total = self._forecast(COST, observation, followed_costs(observation.step_seconds, steps))
-                sums[column] = self._drawn(COST, observation, total).less(np.log(unit))
-        look = np.exp(cost.on_the_way[:, : told.shape[1]]) - spent[:, None]
+                sums[column] = self._scenarios(COST, observation, total).less(np.log(unit))
+        look = np.exp(cost.look_mean[:, : correlation.shape[1]]) - spent[:, None]
         look = np.clip(look, LEAST_LOOK * left[:, None], left[:, None])
-        return _Prospects(self._drawn(COST, observation, cost), losses, sums, spent, left, look, told)
+        seconds = self._scenarios(COST, observation, cost)
+        return _Prospects(seconds, losses, sums, spent, left, look, correlation)
 
     def _forecast(self, number: str, observation: Observation, curves: Sequence[FloatArray]) -> Forecast:
         features = self._features(observation)
@@ -137,25 +144,25 @@ class UniversalPolicy:
         )
 
     def _believed(self, column: int, observation: Observation, curves: Sequence[FloatArray]) -> Forecast:
-        """The forecast of the loss in a column, doubted as far as the first one of this search was wrong."""
-        told = self._forecast(LOSS, observation, curves)
+        """The forecast of the loss in a column, its deviations corrected by `overconfidence_factor`."""
+        now = self._forecast(LOSS, observation, curves)
         first = self._first_forecast(column, observation, [curve[:1] for curve in curves])
-        return told.wider(doubt_of(first, told, observation.steps > 0))
+        return now.scaled(overconfidence_factor(first, now, observation.steps > 0))
 
     def _first_forecast(
         self, column: int, observation: Observation, curves: Sequence[FloatArray]
     ) -> Forecast:
-        """That of the zero-shot evaluations alone, made once for each search."""
+        """The forecast from the zero-shot evaluations alone, made once for each search."""
         asked = self._features(observation), observation.landmarks, np.concatenate(curves).tobytes()
         known = self._first.get(column)
         if known is None or known[0][0] is not asked[0] or known[0][1:] != asked[1:]:
             none = np.zeros(len(curves), dtype=bool)
-            told = self._forecast(LOSS, replace(observation, complete=none), curves)
-            known = self._first[column] = asked, told
+            forecast = self._forecast(LOSS, replace(observation, complete=none), curves)
+            known = self._first[column] = asked, forecast
         return known[1]
 
-    def _drawn(self, number: str, observation: Observation, forecast: Forecast) -> Draws:
-        return drawn(forecast, self._chances_of(observation.names)[number])
+    def _scenarios(self, number: str, observation: Observation, forecast: Forecast) -> Draws:
+        return draw_scenarios(forecast, self._normal_draws(observation.names)[number])
 
     def _indices(self, observation: Observation, seen: _Prospects) -> FloatArray:
         """(m,) worth per second of the best plan for each candidate."""
@@ -169,11 +176,11 @@ class UniversalPolicy:
         plain = worth.mean(axis=0) / seen.left
         if not seen.losses:
             return np.asarray(plain)
-        news, beside = next(iter(seen.losses.values())).news, self._chances_of(observation.names)[LOSS].look
+        news, beside = next(iter(seen.losses.values())).news, self._normal_draws(observation.names)[LOSS].look
         return np.maximum(plain, _best_plan(worth, news, beside, seen))
 
     def _worth(self, observation: Observation, seen: _Prospects, factor: float) -> FloatArray:
-        """(s, m) what each candidate is needed for."""
+        """(s, m) share of the hypervolume that each candidate is needed for in each scenario."""
         final, left = self._complete(observation, seen, factor)
         known = (observation.steps >= 0) & np.isfinite(final).all(axis=(0, 2))
         ended = known & (observation.complete | observation.pending)
@@ -193,32 +200,32 @@ class UniversalPolicy:
         open_ = ~observation.complete
         for column, objective in enumerate(self._objectives):
             if column in seen.losses:
-                final[:, open_, column] = _told(objective, seen.losses[column].wider(factor))[:, open_]
+                final[:, open_, column] = _loss_of(objective, seen.losses[column].wider(factor))[:, open_]
             elif column in seen.sums:
                 final[:, open_, column] = np.maximum(np.exp(seen.sums[column].ends), now[:, column])[:, open_]
         return final, left
 
     def _features(self, observation: Observation) -> Features:
-        """Those of the candidates, told once for each search."""
-        told = observation.epoch_cost.tobytes() + observation.parameters.tobytes()
-        if self._known is None or self._known[:2] != (observation.names, told):
+        """The features of the candidates, computed once for each search."""
+        described = observation.epoch_cost.tobytes() + observation.parameters.tobytes()
+        if self._known is None or self._known[:2] != (observation.names, described):
             features = features_of(observation.names, observation.epoch_cost, observation.parameters)
-            self._known = (observation.names, told, features)
+            self._known = (observation.names, described, features)
         return self._known[2]
 
-    def _chances_of(self, names: tuple[str, ...]) -> Mapping[str, Chances]:
-        """Those of each number, made once for each search."""
-        if self._chances[0] != names:
+    def _normal_draws(self, names: tuple[str, ...]) -> Mapping[str, NormalDraws]:
+        """The normal draws of LOSS and of COST, made once for each search."""
+        if self._draws[0] != names:
             made = {
-                number: Chances.of(names, self._forecasters[number].factors, seed)
+                number: NormalDraws.of(names, self._forecasters[number].factors, seed)
                 for seed, number in enumerate((LOSS, COST))
             }
-            self._chances = (names, made)
-        return self._chances[1]
+            self._draws = (names, made)
+        return self._draws[1]
 
 
 def _best_plan(worth: FloatArray, news: FloatArray, beside: FloatArray, seen: _Prospects) -> FloatArray:
-    """(m,) the most worth per second over looks, and over how good the news must be to go on.
+    """(m,) the most worth per second of all plans with one look, over when to look and how good the news must be.
 
     Args:
         worth: (s, m) of going on to the end.
@@ -228,8 +235,8 @@ def _best_plan(worth: FloatArray, news: FloatArray, beside: FloatArray, seen: _P
     """
     best = np.zeros(worth.shape[1])
     share = (np.arange(1, NEWS + 1) / NEWS)[:, None]  # of the news on which one goes on, the best first
-    for look, told in zip(seen.look.T, seen.told.T, strict=True):
-        order = np.argsort(told * news + np.sqrt(1.0 - told**2) * beside, axis=0)
+    for look, correlation in zip(seen.look.T, seen.look_correlation.T, strict=True):
+        order = np.argsort(correlation * news + np.sqrt(1.0 - correlation**2) * beside, axis=0)
         by_news = np.take_along_axis(worth, order, axis=0).reshape(NEWS, -1, worth.shape[1]).mean(axis=1)
         expected = by_news.cumsum(axis=0) / NEWS
         best = np.maximum(best, (expected / (look + share * (seen.left - look))).max(axis=0))
@@ -257,16 +264,16 @@ def _is_loss(objective: Objective) -> bool:
     return objective.column == "test_loss" or objective.column in SHARES
 
 
-def _followed(objective: Objective, values: FloatArray) -> FloatArray:
-    """The logarithm of a loss, or of the share of wrong answers; minimised values."""
+def _log_loss(objective: Objective, values: FloatArray) -> FloatArray:
+    """The logarithm of a loss; of a share of right answers, minimised as its negative, that of the wrong ones."""
     if objective.column in SHARES:
         return np.asarray(np.log(np.maximum(1.0 + values, LEAST_WRONG)))
     return followed_numbers(values)
 
 
-def _told(objective: Objective, followed: FloatArray) -> FloatArray:
-    """The minimised objective."""
-    return np.asarray(np.exp(followed) - (1.0 if objective.column in SHARES else 0.0))
+def _loss_of(objective: Objective, log_loss: FloatArray) -> FloatArray:
+    """The minimised objective whose logarithm, by `_log_loss`, is given."""
+    return np.asarray(np.exp(log_loss) - (1.0 if objective.column in SHARES else 0.0))
 
 
 def followed_costs(seconds: Sequence[ArrayLike], steps: Sequence[ArrayLike]) -> list[FloatArray]:

@@ -1,4 +1,4 @@
-"""The algorithms that train a policy, by name, and what turns their weights back into one.
+"""The algorithms that train a policy, by name. What turns their weights back into one stands in `policies.trained`.
 
 Owns the names, and which options of a training each algorithm heeds: any other is refused, not ignored. Each
 algorithm has a file of its own.
@@ -15,13 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lamps_core.meta_dataset import Task
-    from lamps_core.objectives import Objective
-    from lamps_core.policies import Policy
     from lamps_core.policy_file import PolicyFile
     from lamps_core.policy_training.training_run import TrainingRun
 
 DEFAULT_ALGORITHM: Final = "forecast"
-# What a training can be told beside its curves and seed, and how the user says it.
+# Options of a training beside its curves and seed, by the name of the user's option.
 OPTIONS = {
     "steps": "--steps",
     "seconds": "--seconds",
@@ -45,25 +43,6 @@ class Train(Protocol):
         ...
 
 
-class Load(Protocol):
-    """Makes a policy of what lies on disk."""
-
-    def __call__(
-        self, file: PolicyFile, *, name: str, objectives: Sequence[Objective] | None = None
-    ) -> Policy:
-        """The policy, deciding greedily.
-
-        Args:
-            file: what lies on disk.
-            name: in results.
-            objectives: of the observations, which the card fits; None for the default ones.
-
-        Raises:
-            BadInput: the weights are not those of the network that the card names.
-        """
-        ...
-
-
 @dataclass(frozen=True)
 class Algorithm:
     """One way to train a policy.
@@ -72,14 +51,12 @@ class Algorithm:
         name: as `--algorithm` and `--methods` take it.
         about: one line.
         learn: see `Train`; called by `train`.
-        load: see `Load`.
         takes: those of OPTIONS that its training can keep to.
     """
 
     name: str
     about: str
     learn: Train
-    load: Load
     takes: frozenset[str] = frozenset()
 
     def check(self, **given: Any) -> None:
@@ -101,7 +78,7 @@ class Algorithm:
         """The trained policy; see `Train`.
 
         Raises:
-            BadInput: the run is told something that the algorithm does not take.
+            BadInput: the run has an option that the algorithm does not take.
         """
         self.check(steps=run.steps, seconds=run.seconds, settings=run.settings, warm_start=run.warm_start)
         return self.learn(tasks, seed=seed, run=run)
@@ -115,22 +92,19 @@ def algorithms() -> dict[str, Algorithm]:
             "forecast",
             "forecasts how each curve goes on; the best gain per second",
             _forecast,
-            _forecasts,
             takes=frozenset({"bounds", "seconds"}),  # it ends within any that make sense
         ),
         Algorithm(
             "distral",
             "Distral on PPO, the paper's: a policy distilled from one a dataset",
             _distral,
-            _pool,
             takes=every,
         ),
-        Algorithm("ppo", "PPO of one policy on all datasets", _ppo, _pool, takes=every),
+        Algorithm("ppo", "PPO of one policy on all datasets", _ppo, takes=every),
         Algorithm(
             "universal",
             "forecasts curves of any candidates, for any objectives",
             _universal,
-            _of_any_pool,
             takes=frozenset({"settings"}),
         ),
     )
@@ -148,13 +122,6 @@ def _forecast(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFi
     return train(tasks, seed=seed, run=run)
 
 
-def _forecasts(file: PolicyFile, *, name: str, objectives: Sequence[Objective] | None = None) -> Policy:
-    del objectives  # those of its card
-    from lamps_core.policy_training.forecast import load
-
-    return load(file, name=name)
-
-
 def _distral(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
     from lamps_core.policy_training.pool_training import train_distral
 
@@ -167,24 +134,10 @@ def _ppo(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
     return train_ppo(tasks, seed=seed, run=run)
 
 
-def _pool(file: PolicyFile, *, name: str, objectives: Sequence[Objective] | None = None) -> Policy:
-    del objectives  # those of its card
-    from lamps_core.policies.pool import PoolPolicy
-
-    return PoolPolicy(file, name=name)
-
-
 def _universal(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
     from lamps_core.policy_training.universal import train
 
     return train(tasks, seed=seed, run=run)
-
-
-def _of_any_pool(file: PolicyFile, *, name: str, objectives: Sequence[Objective] | None = None) -> Policy:
-    from lamps_core.objectives import parse_objectives
-    from lamps_core.policy_training.universal import load
-
-    return load(file, name=name, objectives=parse_objectives() if objectives is None else objectives)
 
 
 def algorithm(name: str) -> Algorithm:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from lamps_core.policy_training.curve_process import (
+from lamps_core.policies.curve_process import (
     FACTORS,
     STAGES,
     CurveProcess,
@@ -258,8 +258,8 @@ def _errors(judged: list[CurveProcess], curves: Curves, generator: np.random.Gen
             begun = generator.random(len(rows)) < 0.4
             row = np.where(begun, generator.integers(0, np.maximum(rows - 1, 1)), 0)
             row = np.where(complete, rows - 1, np.where(rows > 0, row, -1))
-            told = process.forecast(values, row, cost, complete)
-            error = (values[:, -1] - told.mean) / told.deviation
+            forecast = process.forecast(values, row, cost, complete)
+            error = (values[:, -1] - forecast.mean) / forecast.deviation
             open_ = (rows > 0) & ~complete & np.isfinite(error)
             for stage in range(STAGES):
                 found[stage].append(error[open_ & (process.stage(row) == stage)])

@@ -28,7 +28,7 @@ from torch import nn
 
 from lamps_core.policy_training.ppo import FlatWeights, MaskedPPO, Samples, masked_log_softmax, standardised
 from lamps_core.policy_training.ppo_gradient import (
-    SideBySide,
+    StackedNetworks,
     logit_gradient,
     parameters_in_order,
     surrogate_gradient,
@@ -107,8 +107,8 @@ class Distral(MaskedPPO):
             learning_rate=settings.learning_rate,
             networks=tasks,
         )
-        self.task_networks = SideBySide(*self.task_layers)
-        self.distilled = SideBySide([self.actor])
+        self.task_networks = StackedNetworks(*self.task_layers)
+        self.distilled = StackedNetworks([self.actor])
 
     def states(self) -> dict[str, FlatWeights]:
         """Everything that learns, by name, for checkpoints."""
@@ -147,19 +147,19 @@ class Distral(MaskedPPO):
         """
         settings, size = self.distral, len(batch.actions) // self.tasks
         logits, values, shared = self.task_outputs(batch.observations)
-        logs, distilled = (masked_log_softmax(one, batch.barred) for one in (logits, shared))
+        logs, distilled = (masked_log_softmax(one, batch.mask_logits) for one in (logits, shared))
         # The rewards R_i of equation 1 by the clipped surrogate, and -c_Ent log pi_i, the policy's entropy.
         log_ratio = logs.gather(1, batch.actions).numpy()[:, 0] - batch.log_probabilities
         advantages = standardised(batch.advantages.reshape(self.tasks, size)).ravel()
         policy_loss, in_logs = surrogate_gradient(log_ratio, advantages, settings.clip_range, samples=size)
         weight = settings.entropy_coefficient / size
-        entropy, chances = logit_gradient(logs, batch.actions, in_logs, weight, out=logits)
+        entropy, probabilities = logit_gradient(logs, batch.actions, in_logs, weight, out=logits)
         # -c_KL log(pi_i / pi_0) of equation 1. By pi_i it is the tie to the distilled policy; by pi_0 it is the
         # distillation (equation 10).
         apart, weight = logs.sub_(distilled), settings.kl_coefficient / size
-        kl = torch.mul(chances, apart, out=shared).sum(1, keepdim=True)
-        logits.add_(apart.sub_(kl).mul_(chances), alpha=weight)
-        torch.sub(distilled.exp_(), chances, out=shared)
+        kl = torch.mul(probabilities, apart, out=shared).sum(1, keepdim=True)
+        logits.add_(apart.sub_(kl).mul_(probabilities), alpha=weight)
+        torch.sub(distilled.exp_(), probabilities, out=shared)
         # Equation 9 again: what reaches h and each f_i.
         shared.mul_(weight).add_(logits, alpha=settings.alpha)
         logits.mul_(settings.beta)
@@ -168,5 +168,5 @@ class Distral(MaskedPPO):
         self.task_networks.backward(batch.observations)
         self.distilled.backward(batch.observations)
         for weights in self.states().values():
-            weights.follow_gradient(most_norm=settings.most_gradient_norm)
+            weights.adam_step(most_norm=settings.most_gradient_norm)
         return policy_loss, value_loss, entropy, float(kl.mean())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 import numpy as np
 
-from lamps_core.policy_training.observation import PoolLayout
+from lamps_core.policies.pool_layout import PoolLayout
 from lamps_core.policy_training.rewards import OPTIMUM, Equation, Rewards
 from lamps_core.replay import ReplayedSearch
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lamps_core.meta_dataset import BoolArray, Task
-    from lamps_core.policy_training.observation import Vector
+    from lamps_core.policies.pool_layout import Vector
 
 
 class SearchEnvironment(gymnasium.Env["Vector", np.int64]):

@@ -18,8 +18,9 @@ from lamps_core.errors import BadInput, LampsError
 from lamps_core.fingerprints import objectives_fingerprint
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import beside_schema
-from lamps_core.policies import UNIVERSAL, shipped_policy
 from lamps_core.policies.known_first import KnownFirst
+from lamps_core.policies.loading import UNIVERSAL, shipped_policy
+from lamps_core.policies.trained import load_policy_file
 from lamps_core.policy_file import objectives_of, read_policy, replace_policy, write_policy
 from lamps_core.policy_training.algorithms import algorithm
 from lamps_core.policy_training.train import check_out
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lamps_core.meta_dataset import Task
-    from lamps_core.policies import Policy
+    from lamps_core.policies.protocol import Policy
     from lamps_core.policy_file import PolicyFile
 
 STEPS = 100_000  # of the environment, by which distral and ppo go on: a twentieth of their training
@@ -133,8 +134,8 @@ class Extension:
         extended, speed = self._extended(known, tasks)
         write = write_policy if self.request.out is not None else replace_policy
         write(self.place, extended)
-        told = {"policy": str(self.place), "added": list(self.new), "algorithm": extended.card.algorithm}
-        return told | self._compared(extended, tasks, speed)
+        record = {"policy": str(self.place), "added": list(self.new), "algorithm": extended.card.algorithm}
+        return record | self._compared(extended, tasks, speed)
 
     @property
     def place(self) -> Path:
@@ -262,7 +263,7 @@ def _check_complete(tasks: Sequence[Task], names: Sequence[str]) -> None:
 
 
 def _policy(file: PolicyFile, *, name: str | None = None) -> Policy:
-    return algorithm(file.card.algorithm).load(file, name=name or file.card.algorithm)
+    return load_policy_file(file, name=name or file.card.algorithm)
 
 
 def _before(file: PolicyFile) -> Policy:
@@ -272,8 +273,8 @@ def _before(file: PolicyFile) -> Policy:
 
 def _timed(task: Task, policies: dict[str, Policy]) -> dict[str, Any]:
     """Seconds of replayed searches to 98 % of the hypervolume; None for never."""
-    told = {name: replay(task, policy).seconds_to(SHARE) for name, policy in policies.items()}
-    return {"dataset": task.dataset, "seed": task.seed, "exhaustive": task.exhaustive_seconds} | told
+    seconds = {name: replay(task, policy).seconds_to(SHARE) for name, policy in policies.items()}
+    return {"dataset": task.dataset, "seed": task.seed, "exhaustive": task.exhaustive_seconds} | seconds
 
 
 def _times_told(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
@@ -281,10 +282,10 @@ def _times_told(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
         name: np.mean([1.0 if row[name] is None else row[name] / row["exhaustive"] for row in rows])
         for name in names
     }
-    told = ", ".join(f"{share:.1%} {name}" for name, share in shares.items())
+    message = ", ".join(f"{share:.1%} {name}" for name, share in shares.items())
     return (
         f"time to 98 % of the hypervolume, as a share of an exhaustive search's, on the datasets that it learned from "
-        f"(in-sample, so flattering): {told}"
+        f"(in-sample, so flattering): {message}"
     )
 
 
@@ -297,24 +298,24 @@ def _change(
     ours, theirs = (when_complete(file, tasks) for file in (extended, retrained))
     order = [retrained.card.candidates.index(name) for name in extended.card.candidates]
     of_new = np.isin(extended.card.candidates, list(new))
-    told = {}
+    change = {}
     for name in ours.keys() & theirs.keys():
         apart = np.abs(ours[name] - theirs[name][:, order])
         relative = apart / np.abs(theirs[name][:, order])
-        told[name] = {
+        change[name] = {
             "absolute": float(np.nanmean(apart)),
             "relative": float(np.nanmean(relative)),
             "relative_of_the_new": float(np.nanmean(relative[:, of_new])),
         }
-    return {name: told[name] for name in extended.card.objectives if name in told}
+    return {name: change[name] for name in extended.card.objectives if name in change}
 
 
 def _change_told(change: dict[str, dict[str, float]], new: Sequence[str], seconds: float) -> str:
-    told = ", ".join(
+    message = ", ".join(
         f"{name} by {one['relative']:.1%} ({', '.join(new)}: {one['relative_of_the_new']:.1%})"
         for name, one in change.items()
     )
     return (
         f"a full retraining ({seconds:.1f} s) would change what is expected of complete curves on average: "
-        f"{told or 'nothing'}"
+        f"{message or 'nothing'}"
     )

@@ -12,27 +12,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lamps_core.errors import BadInput
 from lamps_core.fingerprints import objectives_fingerprint
 from lamps_core.objectives import SHARES
-from lamps_core.policies.forecast import CURVE_SECONDS, Followed, ForecastPolicy, seconds_so_far
-from lamps_core.policy_file import PolicyCard, PolicyFile, objectives_of, prefixed, trained_for
+from lamps_core.one_thread import one_thread
+from lamps_core.policies.forecast import (
+    CURVE_SECONDS,
+    UNCHANGING,
+    TrackedQuantity,
+    process_of,
+    seconds_so_far,
+    tracked_quantities,
+)
+from lamps_core.policy_file import PolicyCard, PolicyFile, prefixed, trained_for
 from lamps_core.policy_training.curve_learning import Curves, learn, progress_of, with_candidate
-from lamps_core.policy_training.curve_process import CurveProcess
-from lamps_core.policy_training.one_thread import one_thread
 from lamps_core.policy_training.task_batch import stack
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from lamps_core.meta_dataset import FloatArray, Task
     from lamps_core.objectives import Objective
-    from lamps_core.policies import Policy
     from lamps_core.policy_training.task_batch import TaskBatch
     from lamps_core.policy_training.training_run import TrainingRun
 
 NAME = "forecast"
-UNCHANGING = "constant"  # on the card: objectives that are not followed, as they changed along no curve
 CONSTANT = 1e-9  # relative: a number that changes less along every curve is known from its first row on
 
 
@@ -44,9 +47,9 @@ def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
     numbers = _numbers(batch, columns)
     progress = progress_of(batch.step_seconds, batch.rows)
     weights: dict[str, np.ndarray] = {}
-    for index, (followed, values) in enumerate(numbers):
-        process = learn(_curves(batch, followed, values), progress, seed=seed)
-        weights |= prefixed(followed.name, process.arrays())
+    for index, (quantity, values) in enumerate(numbers):
+        process = learn(_curves(batch, quantity, values), progress, seed=seed)
+        weights |= prefixed(quantity.name, process.arrays())
         run.log((index + 1) / len(numbers), {"forecasts_learned": float(index + 1)})
     card = PolicyCard(
         kind="pool",
@@ -55,32 +58,17 @@ def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
         candidates=batch.candidates,
         datasets=tuple(sorted({task.dataset for task in tasks})),
         meta_dataset=objectives_fingerprint(tasks),
-        network=_network([followed for followed, _ in numbers], tasks[0].objectives),
+        network=_network([quantity for quantity, _ in numbers], tasks[0].objectives),
         settings={"seed": seed, **trained_for(tasks[0].objectives)},
     )
     return PolicyFile(card, weights)
 
 
-def _network(followed: Sequence[Followed], objectives: Sequence[Objective]) -> dict[str, Any]:
+def _network(quantities: Sequence[TrackedQuantity], objectives: Sequence[Objective]) -> dict[str, Any]:
     """What the card says of the numbers of a policy."""
-    told = {one.name: one.logarithm for one in followed}
-    constant = [one.column for one in objectives if not one.constant and one.column not in told]
-    return {"followed": told} | ({UNCHANGING: constant} if constant else {})
-
-
-def load(file: PolicyFile, *, name: str) -> Policy:
-    """The policy of a file; see `algorithms.Load`."""
-    file.card.check_kind("pool", place=name)
-    followed = _followed(file, name)
-    processes = {number: _process(file, number, name) for number in followed}
-    _check_levels(processes, name)
-    return ForecastPolicy(
-        processes,
-        followed,
-        candidates=file.card.candidates,
-        objectives=file.card.objectives,
-        name=name,
-    )
+    tracked = {one.name: one.logarithm for one in quantities}
+    constant = [one.column for one in objectives if not one.constant and one.column not in tracked]
+    return {"followed": tracked} | ({UNCHANGING: constant} if constant else {})
 
 
 @one_thread()
@@ -98,9 +86,9 @@ def extend(file: PolicyFile, tasks: Sequence[Task], candidate: str) -> PolicyFil
     names = (*file.card.candidates, candidate)
     batch = stack(tasks, names)
     weights: dict[str, np.ndarray] = {}
-    for name, followed in _followed(file, NAME).items():
-        curves = _curves(batch, followed, _values(batch, name, file.card.objectives))
-        process = with_candidate(_process(file, name, NAME), curves)
+    for name, quantity in tracked_quantities(file, NAME).items():
+        curves = _curves(batch, quantity, _values(batch, name, file.card.objectives))
+        process = with_candidate(process_of(file, name, NAME), curves)
         weights |= prefixed(name, process.arrays())
     return PolicyFile(
         replace(file.card, candidates=names, meta_dataset=objectives_fingerprint(tasks)), weights
@@ -118,66 +106,26 @@ def when_complete(file: PolicyFile, tasks: Sequence[Task]) -> dict[str, FloatArr
     Returns:
         By objective, minimised, of those that change along a curve; NaN where a task lacks a candidate.
     """
-    batch, told = stack(tasks, file.card.candidates), {}
-    for name, followed in _followed(file, NAME).items():
+    batch, expected = stack(tasks, file.card.candidates), {}
+    for name, quantity in tracked_quantities(file, NAME).items():
         if name not in file.card.objectives:
             continue
-        curves = _curves(batch, followed, _values(batch, name, file.card.objectives))
-        process, nobody = _process(file, name, NAME), np.zeros(len(batch.candidates), dtype=bool)
+        curves = _curves(batch, quantity, _values(batch, name, file.card.objectives))
+        process, nobody = process_of(file, name, NAME), np.zeros(len(batch.candidates), dtype=bool)
         means = [
             np.where(rows > 0, process.forecast(values, np.minimum(rows, 1) - 1, cost, nobody).mean, np.nan)
             for values, rows, cost in zip(curves.values, curves.rows, curves.log_cost, strict=True)
         ]
-        told[name] = followed.told(np.stack(means))
-    return told
+        expected[name] = quantity.inverse(np.stack(means))
+    return expected
 
 
-def _followed(file: PolicyFile, name: str) -> dict[str, Followed]:
-    """What a policy follows, by name: at least every objective that may change along a curve, and its seconds."""
-    told, constant = file.card.network.get("followed"), file.card.network.get(UNCHANGING, [])
-    if not isinstance(told, dict) or not isinstance(constant, list) or CURVE_SECONDS not in told:
-        raise BadInput(f"{name}: its card does not say what it follows: train it again")
-    for objective in objectives_of(file.card, place=name):
-        if not (objective.constant or objective.column in [*told, *constant]):
-            raise BadInput(f"{name}: its card does not say how {objective.column} goes on: train it again")
-    return {number: Followed(number, logarithm=bool(logarithm)) for number, logarithm in told.items()}
-
-
-def _process(file: PolicyFile, number: str, name: str) -> CurveProcess:
-    arrays = {array: found.astype(np.float64) for array, found in file.part(number).items()}
-    try:
-        process = CurveProcess(**arrays)
-    except TypeError:
-        raise BadInput(
-            f"{name}: its weights are not those of a forecast of {number}: train it again"
-        ) from None
-    expected = process.shapes(len(file.card.candidates))
-    for array, found in arrays.items():
-        if found.shape != expected[array]:
-            kin = "its candidates" if array in {"effect", "factors"} else "a forecast"
-            raise BadInput(
-                f"{name}: its weights of {number} are not of {kin}: {array} is {found.shape}, not {expected[array]}: "
-                "train it again"
-            )
-    return process
-
-
-def _check_levels(processes: Mapping[str, CurveProcess], name: str) -> None:
-    """Refuse processes whose errors cannot be drawn together."""
-    levels = {number: process.errors.shape[1] for number, process in processes.items()}
-    if len(set(levels.values())) > 1:
-        told = ", ".join(f"{number} at {count}" for number, count in levels.items())
-        raise BadInput(
-            f"{name}: its weights count their errors at different numbers of levels ({told}): train it again"
-        )
-
-
-def _numbers(batch: TaskBatch, columns: Sequence[str]) -> list[tuple[Followed, FloatArray]]:
+def _numbers(batch: TaskBatch, columns: Sequence[str]) -> list[tuple[TrackedQuantity, FloatArray]]:
     """What is followed, and its (T, m, L + 1) values with the complete ones behind them."""
     changing = [name for index, name in enumerate(columns) if not _is_constant(batch.values[..., index])]
-    followed = [Followed(name, logarithm=name not in SHARES) for name in changing]
-    followed.append(Followed(CURVE_SECONDS, logarithm=True))
-    return [(one, _values(batch, one.name, columns)) for one in followed]
+    quantities = [TrackedQuantity(name, logarithm=name not in SHARES) for name in changing]
+    quantities.append(TrackedQuantity(CURVE_SECONDS, logarithm=True))
+    return [(one, _values(batch, one.name, columns)) for one in quantities]
 
 
 def _values(batch: TaskBatch, name: str, columns: Sequence[str]) -> FloatArray:
@@ -187,9 +135,9 @@ def _values(batch: TaskBatch, name: str, columns: Sequence[str]) -> FloatArray:
     return _with_end(batch.values[..., columns.index(name)], _unfinished(batch))
 
 
-def _curves(batch: TaskBatch, followed: Followed, values: FloatArray) -> Curves:
+def _curves(batch: TaskBatch, quantity: TrackedQuantity, values: FloatArray) -> Curves:
     log_cost = np.log(np.where(batch.epoch_cost > 0.0, batch.epoch_cost, 1.0))
-    return Curves(values=followed.seen(values), rows=batch.rows, log_cost=log_cost)
+    return Curves(values=quantity.transform(values), rows=batch.rows, log_cost=log_cost)
 
 
 def _unfinished(batch: TaskBatch) -> FloatArray:

@@ -1,6 +1,6 @@
-"""Tasks -> a network of `curve_network`: searches are broken off at random, and it tells how the curves went on.
+"""Tasks -> a trained `curve_network`: it is shown a search at a random moment, and learns how the curves went on.
 
-Owns the training. Knows nothing of what is forecast for.
+Owns the training. Knows nothing of what the forecasts are used for.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import numpy as np
 import torch
 from torch import nn
 
+from lamps_core.policies.curve_network import LOOKS, NO_TOKEN, CurveNetwork
+from lamps_core.policies.curve_tokens import INPUTS, observed, padded
 from lamps_core.policy_file import part_of, prefixed
-from lamps_core.policy_training.curve_network import LOOKS, NO_TOKEN, CurveNetwork
-from lamps_core.policy_training.curve_tokens import INPUTS, observed, padded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from lamps_core.meta_dataset import BoolArray, FloatArray, IntArray
-    from lamps_core.policy_training.candidate_features import Features
-    from lamps_core.policy_training.curve_network import Answers
+    from lamps_core.policies.candidate_features import Features
+    from lamps_core.policies.curve_network import Answers
 
 LEARNING_RATE, LEAST_RATE, WARM_UP = 2e-3, 1e-5, 200  # AdamW's, its end, and updates until it is reached
 WEIGHT_DECAY, MOST_GRADIENT = 1e-3, 1.0
@@ -30,17 +30,17 @@ BATCH = 12  # tasks
 MOST_CANDIDATES = 72  # of a task: attention grows with their square
 FREEDOM, OWN_FREEDOM = 6.0, 4.0  # of Student's t: of all ends together, and of each
 FURTHEST = 12.0  # in the network's units, from the median end, that an end counts as
-LEVEL_WEIGHT, LOOK_WEIGHT, TOLD_WEIGHT = 0.3, 0.5, 0.5  # beside the likelihood of ends
-WAY_WEIGHT = 0.1  # of the level of looks beside their distances to the mean
+LEVEL_WEIGHT, LOOK_WEIGHT, AFTER_LOOK_WEIGHT = 0.3, 0.5, 0.5  # beside the likelihood of ends
+LOOK_LEVEL_WEIGHT = 0.1  # of the level of looks beside their distances to the mean
 MOST_NEWS = 3.0  # deviations that count in how much a look tells
 LEAST_REST = 1e-3  # of the variance that a look leaves
-PROMOTED = 0.4  # of the examples: the rest is broken off at random
+HALVING = 0.4  # of the examples are states of successive halving; the others are sampled at random
 LEAST_ENDS = 2  # still open: fewer have no mean to be apart from
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """One number of one task.
+class TaskCurves:
+    """One number of one task, to learn from: the curves of its m candidates.
 
     Attributes:
         curves: (m,) of the number after each row; NaN where unknown.
@@ -57,7 +57,7 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Example:
-    """A task broken off, and how it went on, in the network's units; NaN where that is unknown.
+    """A search at some moment, and how its curves went on, in the network's units; NaN where that is unknown.
 
     Attributes:
         tokens: (m, INPUTS).
@@ -74,7 +74,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Batch:
-    """Examples side by side, filled up to the largest; arguments of the network, and what it should have said."""
+    """Examples of one shape: the arguments of the network, and the answers that would have been right."""
 
     tokens: torch.Tensor
     likeness: torch.Tensor
@@ -84,13 +84,15 @@ class Batch:
 
 
 class Learner:
-    """One network in training, which can be put down after any update and taken up again."""
+    """One network in training, which can be interrupted after any update and resumed."""
 
-    def __init__(self, groups: Sequence[tuple[float, Sequence[Lesson]]], *, updates: int, seed: int) -> None:
+    def __init__(
+        self, groups: Sequence[tuple[float, Sequence[TaskCurves]]], *, updates: int, seed: int
+    ) -> None:
         """Begin with random weights.
 
         Args:
-            groups: lessons, and how often one of them is drawn, relative to each other; none may be empty.
+            groups: tasks, and how often one of them is drawn, relative to each other; none may be empty.
             updates: of the weights, in all.
             seed: of the weights and of what is drawn.
         """
@@ -138,10 +140,10 @@ class Learner:
 
     def state(self) -> dict[str, torch.Tensor]:
         """All that `restore` needs, by name."""
-        told = prefixed("network", self.network.state_dict())
+        state = prefixed("network", self.network.state_dict())
         for place, parameter in enumerate(self.network.parameters()):
-            told |= prefixed(f"optimiser.{place}", self._optimiser.state[parameter])
-        return told | {"update": torch.tensor(self._update)}
+            state |= prefixed(f"optimiser.{place}", self._optimiser.state[parameter])
+        return state | {"update": torch.tensor(self._update)}
 
     def restore(self, state: Mapping[str, torch.Tensor]) -> None:
         """Go on from a `state` of a training with the same groups, updates and seed.
@@ -156,38 +158,38 @@ class Learner:
 
 
 def _rate(update: int, updates: int) -> float:
-    """Up at first, then down along a cosine (Loshchilov and Hutter, "SGDR", 2017)."""
+    """The learning rate: a linear warm-up, then down along a cosine (Loshchilov and Hutter, "SGDR", 2017)."""
     rising = min(1.0, (update + 1) / WARM_UP)
     return LEARNING_RATE * rising * 0.5 * (1.0 + math.cos(math.pi * update / updates)) + LEAST_RATE
 
 
-def _drawn(groups: Sequence[tuple[float, Sequence[Lesson]]], generator: np.random.Generator) -> Example:
+def _drawn(groups: Sequence[tuple[float, Sequence[TaskCurves]]], generator: np.random.Generator) -> Example:
     weights = np.array([weight for weight, _ in groups])
     while True:
-        lessons = groups[int(generator.choice(len(groups), p=weights / weights.sum()))][1]
-        found = example(lessons[int(generator.integers(len(lessons)))], generator)
+        tasks = groups[int(generator.choice(len(groups), p=weights / weights.sum()))][1]
+        found = example(tasks[int(generator.integers(len(tasks)))], generator)
         if np.isfinite(found.ends).sum() >= LEAST_ENDS:
             return found
 
 
-def example(lesson: Lesson, generator: np.random.Generator) -> Example:
-    """Break a search off, somewhere: over some of the candidates, their losses raised to some power."""
-    chosen = _some(len(lesson.curves), generator)
+def example(task: TaskCurves, generator: np.random.Generator) -> Example:
+    """A search over some of the candidates, at some moment, its losses raised to a random power."""
+    chosen = _some(len(task.curves), generator)
     power = math.exp(generator.uniform(-0.4, 0.4))
-    if lesson.grows_with_size:  # a power of a cost grows with the size as no cost does
+    if task.grows_with_size:  # a power of a cost grows with the size as no cost does
         power = 1.0
-    curves = [power * np.asarray(lesson.curves[place]) for place in chosen]
-    features = lesson.features.of(chosen)
+    curves = [power * np.asarray(task.curves[place]) for place in chosen]
+    features = task.features.of(chosen)
     last = np.array([len(curve) - 1 for curve in curves])
     final = np.array([curve[-1] for curve in curves])
-    can_end = lesson.complete[chosen] & (last > 0)
-    if generator.random() < PROMOTED:
-        row, complete = promoted(curves, can_end, features.size, generator)
+    can_end = task.complete[chosen] & (last > 0)
+    if generator.random() < HALVING:
+        row, complete = sample_halving_state(curves, can_end, features.size, generator)
     else:
-        row, complete = broken_off(last, can_end, final, generator)
+        row, complete = sample_random_state(last, can_end, final, generator)
     begun = [curve[: at + 1] for curve, at in zip(curves, row, strict=True)]
-    seen = observed(begun, complete, features, grows_with_size=lesson.grows_with_size)
-    ends = np.where(lesson.complete[chosen] & ~complete, (final - seen.base) / seen.apart, np.nan)
+    seen = observed(begun, complete, features, grows_with_size=task.grows_with_size)
+    ends = np.where(task.complete[chosen] & ~complete, (final - seen.base) / seen.apart, np.nan)
     if np.isfinite(ends).any():
         middle = np.nanmedian(ends)
         ends = np.clip(ends, middle - FURTHEST, middle + FURTHEST)
@@ -200,21 +202,21 @@ def example(lesson: Lesson, generator: np.random.Generator) -> Example:
 
 
 def _some(count: int, generator: np.random.Generator) -> IntArray:
-    """Most often a part of the candidates; the order is another each time."""
+    """(k,) places of some of the candidates, often a part of them, in random order."""
     order = generator.permutation(count)
     if count > 6 and generator.random() < 0.7:
         order = order[: int(generator.integers(max(5, count // 3), count + 1))]
     return order[:MOST_CANDIDATES]
 
 
-def broken_off(
+def sample_random_state(
     last: IntArray, can_end: BoolArray, final: FloatArray, generator: np.random.Generator
 ) -> tuple[IntArray, BoolArray]:
-    """Somewhere in a search that leans, more or less, towards the good ones.
+    """A random state of a search that runs good candidates further than others, to a random degree.
 
     Args:
         last: (m,) the last row of each curve.
-        can_end: (m,) which are complete there, and longer than a row.
+        can_end: (m,) whose last row is complete, and not the first.
         final: (m,) their numbers.
         generator: of chance.
 
@@ -235,10 +237,10 @@ def broken_off(
     return np.where(done, last, np.minimum(row, before_last)).astype(np.int64), done
 
 
-def promoted(
+def sample_halving_state(
     curves: Sequence[FloatArray], can_end: BoolArray, size: FloatArray, generator: np.random.Generator
 ) -> tuple[IntArray, BoolArray]:
-    """Somewhere in a search that runs on those that did best so far, and some of the smallest to their ends.
+    """A random state of a search by successive halving, in which some of the smallest candidates may be complete.
 
     Args:
         curves: (m,) of the number after each row.
@@ -247,7 +249,7 @@ def promoted(
         generator: of chance.
 
     Returns:
-        As `broken_off`.
+        As `sample_random_state`.
     """
     count, last = len(curves), np.array([len(curve) - 1 for curve in curves])
     values = padded(curves)
@@ -272,7 +274,7 @@ def promoted(
 
 
 def _leaning(rank: FloatArray, share: float, lean: float, generator: np.random.Generator) -> BoolArray:
-    """(m,) a random share of candidates, the good ones the more often the greater the lean."""
+    """(m,) a random choice of a share of the candidates; the greater `lean`, the more it prefers those of high rank."""
     order = np.argsort(-(generator.random(len(rank)) + lean * rank))
     chosen = np.zeros(len(rank), dtype=bool)
     chosen[order[: round(share * len(rank))]] = True
@@ -280,7 +282,7 @@ def _leaning(rank: FloatArray, share: float, lean: float, generator: np.random.G
 
 
 def batch_of(examples: Sequence[Example]) -> Batch:
-    """Side by side."""
+    """Examples as one batch, filled up to the most candidates of any."""
     shape = len(examples), max(len(one.tokens) for one in examples)
     tokens = np.zeros((*shape, INPUTS), dtype=np.float32)
     likeness = np.zeros((*shape, shape[1]), dtype=np.float32)
@@ -296,7 +298,7 @@ def batch_of(examples: Sequence[Example]) -> Batch:
 
 
 def loss_of(network: CurveNetwork, batch: Batch) -> torch.Tensor:
-    """How surprised the network is, a candidate: by all ends of a task together, by each, and by the looks."""
+    """The loss: negative log likelihoods, a candidate, of all ends of a task together, of each, and of the looks."""
     answers: Answers = network(batch.tokens, batch.likeness, batch.there)
     open_ = torch.isfinite(batch.ends)
     count = open_.sum(dim=1).clamp(min=1)[:, None]
@@ -311,15 +313,15 @@ def loss_of(network: CurveNetwork, batch: Batch) -> torch.Tensor:
     doubt = 0.5 * torch.log(variance + around.square().sum(dim=-1))
     each = _mean_of(doubt + _student_surprise(news), open_)
     level_loss = nn.functional.smooth_l1_loss(level, torch.zeros_like(level))
-    looks, told = _look_losses(answers, batch, news.detach(), open_)
+    looks, ends_after_looks = _look_losses(answers, batch, news.detach(), open_)
     total = together + each + LEVEL_WEIGHT * level_loss
-    return total + LOOK_WEIGHT * looks + TOLD_WEIGHT * told
+    return total + LOOK_WEIGHT * looks + AFTER_LOOK_WEIGHT * ends_after_looks
 
 
 def _joint_surprise(
     error: torch.Tensor, variance: torch.Tensor, shared: torch.Tensor, count: torch.Tensor
 ) -> torch.Tensor:
-    """Of a multivariate Student's t with the scale matrix diag(variance) + shared shared', a candidate.
+    """Negative log likelihood, a candidate, under a multivariate Student's t of scale diag(variance) + shared shared'.
 
     Args:
         error: (b, m) 0 where there is none.
@@ -351,15 +353,17 @@ def _mean_of(values: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
 def _look_losses(
     answers: Answers, batch: Batch, news: torch.Tensor, open_: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """How surprising looks are, and how surprising the ends are to who has seen them."""
+    """Negative log likelihoods of the looks, and of the ends given the looks."""
     known = torch.isfinite(batch.looks)
-    error = torch.where(known, batch.looks - answers.on_the_way, 0.0).clamp(-FURTHEST, FURTHEST)
+    error = torch.where(known, batch.looks - answers.look_mean, 0.0).clamp(-FURTHEST, FURTHEST)
     mean = error.sum(dim=1, keepdim=True) / known.sum(dim=1, keepdim=True).clamp(min=1)
-    seen = torch.where(known, error - mean, 0.0) / answers.log_look.exp()
+    seen = torch.where(known, error - mean, 0.0) / answers.log_look_deviation.exp()
     level = nn.functional.smooth_l1_loss(error, torch.zeros_like(error), reduction="none")
-    surprise = _mean_of(answers.log_look + _student_surprise(seen) + WAY_WEIGHT * level, known)
-    rest = 1.0 - answers.told.square() + LEAST_REST
+    surprise = _mean_of(
+        answers.log_look_deviation + _student_surprise(seen) + LOOK_LEVEL_WEIGHT * level, known
+    )
+    rest = 1.0 - answers.look_correlation.square() + LEAST_REST
     end = news.clamp(-MOST_NEWS, MOST_NEWS)[..., None]
-    left = end - answers.told * seen.detach().clamp(-MOST_NEWS, MOST_NEWS)
+    left = end - answers.look_correlation * seen.detach().clamp(-MOST_NEWS, MOST_NEWS)
     both = known & open_[..., None]
     return surprise, _mean_of(0.5 * rest.log() + 0.5 * left.square() / rest, both)

@@ -1,7 +1,7 @@
 """The two algorithms whose policy knows its candidates by name, `distral` and `ppo`, from tasks to a policy file.
 
-Owns what is the same for both: the environment of all tasks, rounds of learning between which the run is told,
-judged and kept, going on from a checkpoint, and what is written of the weights.
+Owns what is the same for both: the environment of all tasks, rounds of learning, after each of which scalars are
+logged, the policy is judged and a checkpoint kept, going on from a checkpoint, and what is written of the weights.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from lamps_core.errors import BadInput
 from lamps_core.fingerprints import objectives_fingerprint
+from lamps_core.one_thread import one_thread
 from lamps_core.policies.pool import NETWORK, PoolNetwork, layer_names
 from lamps_core.policy_file import PolicyCard, PolicyFile, trained_for
 from lamps_core.policy_training.distral import Distral, DistralSettings
 from lamps_core.policy_training.environment import searchable
-from lamps_core.policy_training.one_thread import one_thread
+from lamps_core.policy_training.observation_table import observation_table
 from lamps_core.policy_training.ppo import MaskedPPO
 from lamps_core.policy_training.ppo_settings import PPOSettings, changed
 from lamps_core.policy_training.rewards import OPTIMUM
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lamps_core.meta_dataset import IntArray, Task
+    from lamps_core.policies.pool_layout import PoolLayout
     from lamps_core.policy_training.batched_search import BatchedSearch
-    from lamps_core.policy_training.observation import PoolLayout
     from lamps_core.policy_training.training_run import TrainingRun
 
 STEPS = 2_000_000  # of the environment, unless the run says otherwise
@@ -84,13 +85,13 @@ def _model(
 
 
 class Rounds(BaseCallback):
-    """What happens between two rounds of learning: the run is told, the policy judged, a checkpoint kept."""
+    """What happens between two rounds of learning: scalars are logged, the policy judged, a checkpoint kept."""
 
     def __init__(self, run: TrainingRun, layout: PoolLayout, validation: Validation | None) -> None:
         """Prepare.
 
         Args:
-            run: what is told, and says when to end.
+            run: takes the scalars, and says when to end.
             layout: of the observations.
             validation: on tasks kept out; None to keep the last weights.
         """
@@ -135,11 +136,11 @@ class Rounds(BaseCallback):
 
     def _end_round(self) -> None:
         model = self._model()
-        told = dict(model.told)
+        last = dict(model.scalars)
         scalars = {
             "environment_steps": float(model.num_timesteps),
-            "normalised_reward": OPTIMUM * told.pop("earned", 0.0),  # of the last rollout in which one ended
-            **told,
+            "normalised_reward": OPTIMUM * last.pop("earned", 0.0),  # of the last rollout in which one ended
+            **last,
         }
         if self._validation is not None:
             weights = weights_of(model)
@@ -165,9 +166,9 @@ class Rounds(BaseCallback):
 
         def choose(search: BatchedSearch) -> IntArray:
             if self._table is None:
-                self._table = self._layout.table(search.tasks)
-            told = self._table[search.task[:, None], search.row, np.arange(search.row.shape[1])]
-            return network.best(told.reshape(len(told), -1), search.mask())
+                self._table = observation_table(self._layout, search.tasks)
+            seen = self._table[search.task[:, None], search.row, np.arange(search.row.shape[1])]
+            return network.best(seen.reshape(len(seen), -1), search.mask())
 
         return choose
 

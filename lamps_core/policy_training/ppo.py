@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn import functional
 
 from lamps_core.policy_training.ppo_gradient import (
-    SideBySide,
+    StackedNetworks,
     logit_gradient,
     parameters_in_order,
     surrogate_gradient,
@@ -87,7 +87,7 @@ class FlatWeights:
         }
 
     @torch.no_grad()
-    def follow_gradient(self, *, most_norm: float) -> None:
+    def adam_step(self, *, most_norm: float) -> None:
         """One step of Adam down the gradient, shortened where it is longer than `most_norm`."""
         for part in self._by_network:
             norm = float(torch.linalg.vector_norm(part))
@@ -111,17 +111,17 @@ class FlatWeights:
         )
 
 
-def masked_log_softmax(logits: Tensor, barred: Tensor) -> Tensor:
-    """(..., m) log probabilities of the actions; those that are barred have none (Huang and Ontanon).
+def masked_log_softmax(logits: Tensor, mask_logits: Tensor) -> Tensor:
+    """(..., m) log probabilities of the actions; those that are masked have none (Huang and Ontanon).
 
     Args:
         logits: (..., m), overwritten.
-        barred: (..., m) as `barred_by`; added in place. Filling in would be ten times as slow, for the same 0.
+        mask_logits: (..., m) as `mask_logits_of`; added in place: to fill in is ten times as slow, for the same 0.
     """
-    return functional.log_softmax(logits.add_(barred), dim=-1)
+    return functional.log_softmax(logits.add_(mask_logits), dim=-1)
 
 
-def barred_by(masks: Tensor) -> Tensor:
+def mask_logits_of(masks: Tensor) -> Tensor:
     """(..., m) what is added to the logits: 0 where a mask lets an action be chosen, else MASKED."""
     return (masks == 0) * MASKED
 
@@ -140,7 +140,7 @@ class Samples:
 
     Attributes:
         observations: (S, size).
-        barred: (S, m) as `barred_by`.
+        mask_logits: (S, m) as `mask_logits_of`.
         actions: (S, 1) taken.
         log_probabilities: (S,) of the actions when they were taken.
         advantages: (S,).
@@ -148,7 +148,7 @@ class Samples:
     """
 
     observations: Tensor
-    barred: Tensor
+    mask_logits: Tensor
     actions: Tensor
     log_probabilities: Numbers
     advantages: Numbers
@@ -160,7 +160,7 @@ class Rollout:
 
     def __init__(self, buffer: Any) -> None:
         """Copy them from a buffer of stable-baselines3."""
-        barred = barred_by(torch.from_numpy(buffer.action_masks))
+        mask_logits = mask_logits_of(torch.from_numpy(buffer.action_masks))
         numbers = (
             buffer.actions,
             buffer.log_probs[..., None],
@@ -169,7 +169,7 @@ class Rollout:
         )
         parts = [
             torch.from_numpy(buffer.observations),
-            barred,
+            mask_logits,
             *(torch.from_numpy(one).float() for one in numbers),
         ]
         self._table = torch.cat(parts, dim=-1).flatten(0, 1)
@@ -183,18 +183,18 @@ class Rollout:
         """Some of the samples, by (...) index, in its order; valid until as many are taken again."""
         rows = self._rows.setdefault(index.numel(), self._table.new_empty(0))
         torch.index_select(self._table, 0, index.flatten(), out=rows)
-        seen, barred, numbers = rows.split_with_sizes(self._widths, 1)
+        seen, mask_logits, numbers = rows.split_with_sizes(self._widths, 1)
         _, logs, advantages, returns = numbers.numpy().T
-        return Samples(seen, barred, numbers[:, :1].long(), logs, advantages, returns)
+        return Samples(seen, mask_logits, numbers[:, :1].long(), logs, advantages, returns)
 
 
 class MaskedPPO(MaskablePPO):
     """MaskablePPO on a `VectorSearchEnvironment`, on this host's CPU.
 
     Attributes:
-        losses: names of what an update tells.
+        losses: names of what an update returns.
         generator: of the actions and the minibatches.
-        told: scalars of the last rollout and training.
+        scalars: of the last rollout and training.
     """
 
     losses: ClassVar[tuple[str, ...]] = ("policy_loss", "value_loss", "entropy")
@@ -209,7 +209,7 @@ class MaskedPPO(MaskablePPO):
         """
         self.settings = settings
         self.generator = torch.Generator().manual_seed(seed)
-        self.told: dict[str, float] = {}
+        self.scalars: dict[str, float] = {}
         super().__init__("MlpPolicy", environment, seed=seed, device="cpu", **settings.as_arguments())
 
     def _setup_model(self) -> None:
@@ -219,7 +219,7 @@ class MaskedPPO(MaskablePPO):
         critic = [*_linear(network.value_net), self.policy.value_net]
         networks = [actor, critic]
         self.weights = FlatWeights(parameters_in_order(networks), learning_rate=self.settings.learning_rate)
-        self.networks, self.actor = SideBySide(networks), actor
+        self.networks, self.actor = StackedNetworks(networks), actor
 
     def states(self) -> dict[str, FlatWeights]:
         """Everything that learns, by name, for checkpoints."""
@@ -233,7 +233,7 @@ class MaskedPPO(MaskablePPO):
     def act(self, observations: Tensor, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(E,) actions drawn from the policy, their log probabilities and the values of what is seen."""
         logits, values = self.outputs(observations)
-        logs = masked_log_softmax(logits, barred_by(masks))
+        logs = masked_log_softmax(logits, mask_logits_of(masks))
         # The largest of log p + Gumbel noise is a draw from p.
         noise = torch.empty_like(logs).exponential_(generator=self.generator).log_()
         actions = (logs - noise).argmax(-1)
@@ -274,20 +274,20 @@ class MaskedPPO(MaskablePPO):
         self.num_timesteps += n_rollout_steps * env.num_envs
         buffer.compute_returns_and_advantage(last_values=last, dones=starts)
         finished = np.concatenate(ended)
-        self.told["episodes"] = float(len(finished))
+        self.scalars["episodes"] = float(len(finished))
         if len(finished):
-            self.told["earned"] = float(finished.mean())
+            self.scalars["earned"] = float(finished.mean())
         callback.on_rollout_end()
         return True
 
     def train(self) -> None:
         """Learn from the rollout in the buffer."""
-        rollout, told = Rollout(self.rollout_buffer), []
+        rollout, losses = Rollout(self.rollout_buffer), []
         for _ in range(self.settings.epochs):
-            told += [self.update(rollout.take(index)) for index in self.minibatches(len(rollout))]
+            losses += [self.update(rollout.take(index)) for index in self.minibatches(len(rollout))]
         self._n_updates += self.settings.epochs
-        means = np.mean(told, axis=0).tolist()
-        self.told |= dict(zip(self.losses, means, strict=True))
+        means = np.mean(losses, axis=0).tolist()
+        self.scalars |= dict(zip(self.losses, means, strict=True))
 
     def minibatches(self, samples: int) -> Iterable[Tensor]:
         """(B,) indices of each minibatch of a pass over S samples, in a new order."""
@@ -298,7 +298,7 @@ class MaskedPPO(MaskablePPO):
         """One step of Adam on a minibatch; returns its policy loss, value loss and entropy."""
         settings, size = self.settings, len(batch.actions)
         logits, values = self.networks.forward(batch.observations)
-        logs = masked_log_softmax(logits, batch.barred)
+        logs = masked_log_softmax(logits, batch.mask_logits)
         # The clipped surrogate objective, L^CLIP, and the entropy bonus, S, of Schulman et al., equation 9.
         log_ratio = logs.gather(1, batch.actions).numpy()[:, 0] - batch.log_probabilities
         policy_loss, in_logs = surrogate_gradient(
@@ -308,7 +308,7 @@ class MaskedPPO(MaskablePPO):
         entropy, _ = logit_gradient(logs, batch.actions, in_logs, weight, out=logits)
         value_loss = value_gradient(values, batch.returns, settings.value_coefficient / size)
         self.networks.backward(batch.observations)
-        self.weights.follow_gradient(most_norm=settings.most_gradient_norm)
+        self.weights.adam_step(most_norm=settings.most_gradient_norm)
         return policy_loss, value_loss, entropy
 
 

@@ -1,7 +1,7 @@
 """The networks of PPO and the gradient of its loss, written out: an update is small, and half of it was bookkeeping.
 
 A test holds it equal to what autograd makes of sb3-contrib's loss. Networks are linear layers with tanh between;
-those that look at the same input stand side by side, so that their first layers, the widest, are one product. All
+those that look at the same input are stacked, so that their first layers, the widest, are one product. All
 that is computed on the way lies in arrays that are made once.
 """
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 
 def parameters_in_order(networks: Networks) -> list[nn.Parameter]:
-    """Weights and biases of networks of one depth in the order in which `SideBySide` needs them in memory."""
+    """Weights and biases of networks of one depth in the order in which `StackedNetworks` needs them in memory."""
     layers = list(zip(*networks, strict=True))
     return [
         one for layer in layers for one in [*(each.weight for each in layer), *(each.bias for each in layer)]
     ]
 
 
-class SideBySide:
-    """Networks of one depth that look at the same input; T copies of them, each with inputs of its own."""
+class StackedNetworks:
+    """Networks of one depth with one input, such as actor and critic; T copies of them, each with its own input."""
 
     def __init__(self, *copies: Networks) -> None:
         """Prepare.
@@ -45,41 +45,41 @@ class SideBySide:
         self._copies = [[_Layer.of(layer) for layer in zip(*one, strict=True)] for one in copies]
         self._made: dict[int, _Buffers] = {}
 
-    def forward(self, told: Tensor) -> list[Tensor]:
+    def forward(self, inputs: Tensor) -> list[Tensor]:
         """(T * B, outputs) of each network, in arrays that the next call with as many inputs overwrites.
 
         Args:
-            told: (T * B, inputs): those of the first copy, then those of the second, and so on.
+            inputs: (T * B, inputs): those of the first copy, then those of the second, and so on.
         """
-        buffers = self._buffers(len(told))
+        buffers = self._buffers(len(inputs))
         depth_of_last = len(buffers.outputs) - 1
-        each = len(told) // len(self._copies)
+        each = len(inputs) // len(self._copies)
         for depth, outputs in enumerate(buffers.outputs):
             scale = 1.0 if depth == depth_of_last else 2.0  # twice what `_tanh_of_half` halves
             for copy, layers in enumerate(self._copies):
                 layer, parts = layers[depth], buffers.parts[depth][copy]
                 if depth == 0:
-                    mine = told[copy * each : (copy + 1) * each]
+                    mine = inputs[copy * each : (copy + 1) * each]
                     torch.addmm(
                         layer.bias, mine, layer.joined, beta=scale, alpha=scale, out=buffers.of_copy[0][copy]
                     )
                     continue
-                for index, inputs in enumerate(buffers.parts[depth - 1][copy]):
+                for index, hidden in enumerate(buffers.parts[depth - 1][copy]):
                     bias, weight = layer.biases[index], layer.weights[index]
-                    torch.addmm(bias, inputs, weight, beta=scale, alpha=scale, out=parts[index])
+                    torch.addmm(bias, hidden, weight, beta=scale, alpha=scale, out=parts[index])
             if depth < depth_of_last:
                 _tanh_of_half(outputs)
         return buffers.ends
 
-    def backward(self, told: Tensor) -> None:
+    def backward(self, inputs: Tensor) -> None:
         """Set the gradient of every weight, by the chain rule.
 
         Args:
-            told: as in the last `forward`, whose outputs the caller has overwritten with the gradient of the loss
+            inputs: as in the last `forward`, whose outputs the caller has overwritten with the gradient of the loss
                 in them.
         """
-        buffers = self._buffers(len(told))
-        each = len(told) // len(self._copies)
+        buffers = self._buffers(len(inputs))
+        each = len(inputs) // len(self._copies)
         for depth in reversed(range(len(buffers.outputs))):
             last = depth == len(buffers.outputs) - 1
             by_copy, parts = (
@@ -91,12 +91,12 @@ class SideBySide:
                 layer = layers[depth]
                 torch.sum(by_copy[copy], 0, out=layer.bias_gradient)
                 if depth == 0:
-                    mine = told[copy * each : (copy + 1) * each]
+                    mine = inputs[copy * each : (copy + 1) * each]
                     torch.mm(by_copy[copy].t(), mine, out=layer.joined_gradient)
                     continue
-                inputs, before = buffers.parts[depth - 1][copy], buffers.gradient_parts[depth - 1][copy]
+                hidden, before = buffers.parts[depth - 1][copy], buffers.gradient_parts[depth - 1][copy]
                 for index, gradient in enumerate(parts[copy]):
-                    torch.mm(gradient.t(), inputs[index], out=layer.gradients[index])
+                    torch.mm(gradient.t(), hidden[index], out=layer.gradients[index])
                     torch.mm(gradient, layer.rows[index], out=before[index])
             if depth:
                 gradient = buffers.gradients[depth - 1]
@@ -104,11 +104,11 @@ class SideBySide:
                     gradient, buffers.outputs[depth - 1], grad_input=gradient
                 )
 
-    def _buffers(self, inputs: int) -> _Buffers:
-        if inputs not in self._made:
+    def _buffers(self, rows: int) -> _Buffers:
+        if rows not in self._made:
             widths = [layer.widths for layer in self._copies[0]]
-            self._made[inputs] = _Buffers.of(inputs, widths, copies=len(self._copies))
-        return self._made[inputs]
+            self._made[rows] = _Buffers.of(rows, widths, copies=len(self._copies))
+        return self._made[rows]
 
 
 @dataclass(frozen=True)
@@ -160,9 +160,9 @@ class _Buffers:
     gradient_parts: Sequence[Sequence[Sequence[Tensor]]]
 
     @classmethod
-    def of(cls, inputs: int, widths: list[list[int]], *, copies: int) -> _Buffers:
-        outputs = [torch.empty(inputs, sum(one)) for one in widths]
-        gradients = [torch.empty(inputs, sum(one)) for one in widths[:-1]]
+    def of(cls, rows: int, widths: list[list[int]], *, copies: int) -> _Buffers:
+        outputs = [torch.empty(rows, sum(one)) for one in widths]
+        gradients = [torch.empty(rows, sum(one)) for one in widths[:-1]]
         of_copy = [out.chunk(copies) for out in outputs]
         gradient_of_copy = [out.chunk(copies) for out in gradients]
         return cls(
@@ -239,12 +239,12 @@ def logit_gradient(
     Returns:
         The mean entropy, and (T * B, m) the probabilities.
     """
-    chances, of_taken = logs.exp(), torch.from_numpy(in_taken)[:, None]
-    products = torch.mul(chances, logs, out=out)
+    probabilities, of_taken = logs.exp(), torch.from_numpy(in_taken)[:, None]
+    products = torch.mul(probabilities, logs, out=out)
     negative_entropy = products.sum(-1, keepdim=True)
     torch.add(torch.sub(negative_entropy * -entropy_weight, of_taken), logs, alpha=entropy_weight, out=out)
-    out.mul_(chances).scatter_add_(1, actions, of_taken)
-    return -float(negative_entropy.numpy().sum()) / len(logs), chances
+    out.mul_(probabilities).scatter_add_(1, actions, of_taken)
+    return -float(negative_entropy.numpy().sum()) / len(logs), probabilities
 
 
 def value_gradient(values: Tensor, returns: Numbers, weight: float) -> float:

@@ -83,11 +83,11 @@ def changed(defaults: Settings, changes: Mapping[str, Any]) -> Settings:
     known = {one.name: one for one in fields(defaults)}  # type: ignore[arg-type]
     if unknown := sorted(set(changes) - set(known)):
         raise BadInput(f"there is no setting {unknown[0]} (there are {', '.join(sorted(known))})")
-    told = {
+    given = {
         name: _setting(name, value, getattr(defaults, name), may_be_none=MAY_BE_NONE in known[name].metadata)
         for name, value in changes.items()
     }
-    return type(defaults)(**{**vars(defaults), **told})
+    return type(defaults)(**{**vars(defaults), **given})
 
 
 def _setting(name: str, value: Any, default: Any, *, may_be_none: bool) -> Any:
@@ -99,13 +99,13 @@ def _setting(name: str, value: Any, default: Any, *, may_be_none: bool) -> Any:
     try:
         if isinstance(default, tuple):
             parts = value.split("x") if isinstance(value, str) else value
-            told: Any = tuple(int(part) for part in parts)
+            parsed: Any = tuple(int(part) for part in parts)
         else:
-            told = type(default)(value)
+            parsed = type(default)(value)
     except (ValueError, TypeError):
         example = "128x128" if isinstance(default, tuple) else default
         raise BadInput(f"setting {name}={value}: write it like {name}={example}") from None
-    least = min(told, default=0) if isinstance(told, tuple) else told
+    least = min(parsed, default=0) if isinstance(parsed, tuple) else parsed
     if not 0 <= least < math.inf or (isinstance(default, int | tuple) and least == 0 and not may_be_none):
         raise BadInput(f"setting {name}={value}: must be a finite number above 0")
-    return told
+    return parsed

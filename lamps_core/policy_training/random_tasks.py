@@ -78,8 +78,8 @@ def _names(chance: np.random.Generator, family: np.ndarray) -> tuple[str, ...]:
     """Half of the meta-datasets name their families, the others number their candidates."""
     letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
     words = ["".join(chance.choice(letters, 7)) for _ in range(family.max() + 1)]
-    told = chance.random() < 0.5
-    return tuple(f"{words[one] if told else 'candidate'}-{place}" for place, one in enumerate(family))
+    named = chance.random() < 0.5
+    return tuple(f"{words[one] if named else 'candidate'}-{place}" for place, one in enumerate(family))
 
 
 def _schedule(chance: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -103,8 +103,8 @@ class TrainingRun:
             if self.folder is not None:
                 from safetensors.numpy import save
 
-                told = json.dumps({"score": score}, allow_nan=False)
-                write_atomically(self.folder / BEST, save(self.best_weights, metadata={"counters": told}))
+                counters = json.dumps({"score": score}, allow_nan=False)
+                write_atomically(self.folder / BEST, save(self.best_weights, metadata={"counters": counters}))
         else:
             self._worse += 1
         return self._worse < self.patience
@@ -119,12 +119,12 @@ class TrainingRun:
             return
         from safetensors.torch import save
 
-        told = {
+        record = {
             "counters": dict(counters),
             "seconds": self.spent_seconds(),
             "worse": self._worse,
         }
-        header = {"counters": json.dumps(told, allow_nan=False)}
+        header = {"counters": json.dumps(record, allow_nan=False)}
         write_atomically(self.folder / CHECKPOINT, save(dict(state), metadata=header))
         self._saved = time.monotonic()
 
@@ -136,13 +136,13 @@ class TrainingRun:
         """
         if self.folder is None or not (self.folder / CHECKPOINT).exists():
             return None
-        state, told = _read(self.folder / CHECKPOINT, framework="pt")
-        self._earlier_seconds, self._worse = float(told["seconds"]), int(told["worse"])
+        state, record = _read(self.folder / CHECKPOINT, framework="pt")
+        self._earlier_seconds, self._worse = float(record["seconds"]), int(record["worse"])
         self.started = time.monotonic()
         if (self.folder / BEST).exists():
             self.best_weights, best = _read(self.folder / BEST, framework="np")
             self.best_score = float(best["score"])
-        return state, told["counters"]
+        return state, record["counters"]
 
     def close(self) -> None:
         """Let TensorBoard's file go."""

@@ -1,6 +1,6 @@
 """The algorithm `universal`: networks from recorded, simulated and random tasks, for candidates of any name.
 
-Owns which tasks the networks are trained on, and the policy file.
+Owns which tasks the networks are trained on, and what goes into the policy file; `policies.universal_file` reads it.
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from lamps_core.errors import BadInput
 from lamps_core.fingerprints import objectives_fingerprint
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies import UNIVERSAL
+from lamps_core.one_thread import one_thread
+from lamps_core.policies.candidate_features import features_of
 from lamps_core.policies.forecast import followed_numbers
-from lamps_core.policies.universal import COST, LOSS, UniversalPolicy, followed_costs
+from lamps_core.policies.loading import UNIVERSAL
+from lamps_core.policies.universal import COST, LOSS, followed_costs
+from lamps_core.policies.universal_file import GROWS_WITH_SIZE
 from lamps_core.policy_file import PolicyCard, PolicyFile, part_of, prefixed
-from lamps_core.policy_training.candidate_features import features_of
-from lamps_core.policy_training.curve_network import CurveForecaster, CurveNetwork
-from lamps_core.policy_training.network_learning import Learner, Lesson
-from lamps_core.policy_training.one_thread import one_thread
+from lamps_core.policy_training.network_learning import Learner, TaskCurves
 from lamps_core.policy_training.ppo_settings import MAY_BE_NONE, changed
 from lamps_core.policy_training.random_tasks import random_task
 
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from lamps_core.meta_dataset import FloatArray, Task
-    from lamps_core.objectives import Objective
     from lamps_core.policy_training.training_run import TrainingRun
 
 
@@ -53,8 +51,6 @@ class UniversalSettings:
     cost_updates: int = 8000
 
 
-# In training and when networks are asked: see `curve_tokens.observed`.
-GROWS_WITH_SIZE = {LOSS: False, COST: True}
 ENDED, BEGUN = "ended", "begun"  # parts of a checkpoint
 MOST_MEMBERS = 100  # of which no two trainings share a seed
 FIRST_SIMULATED = 1000  # seed: the small ones are what people evaluate on
@@ -88,15 +84,15 @@ def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
     begun = part_of(kept, BEGUN)  # the first network that has not ended
     done = 0
     for number, count in updates.items():
-        lessons = [
-            (weight, [lesson for task in group for lesson in lessons_of(task, number)])
+        groups_of_curves = [
+            (weight, [curves for task in group for curves in task_curves_of(task, number)])
             for weight, group in groups
             if group
         ]
         for member in range(settings.members):
             part = f"{number}.{member}"
             if not part_of(weights, part):
-                learner = Learner(lessons, updates=count, seed=seed * MOST_MEMBERS + member)
+                learner = Learner(groups_of_curves, updates=count, seed=seed * MOST_MEMBERS + member)
                 if begun:
                     learner.restore(begun)
                     begun = {}
@@ -131,17 +127,17 @@ def _keep(run: TrainingRun, weights: Mapping[str, np.ndarray], learner: Learner)
         run.save(prefixed(ENDED, ended) | prefixed(BEGUN, learner.state()), {})
 
 
-def lessons_of(task: Task, number: str) -> list[Lesson]:
-    """The curves of a task that a policy follows: its losses, or its seconds and the objectives that are sums."""
+def task_curves_of(task: Task, number: str) -> list[TaskCurves]:
+    """What networks learn of a task: its losses, or its seconds and the objectives that are sums of cost."""
     if number == LOSS:
         losses = [followed_numbers(one) for one in _rows(task, task.losses)]
-        return [_lesson(task, losses, number)]
+        return [_task_curves(task, losses, number)]
     costs = [task.step_seconds]
     for column, objective in enumerate(task.objectives):
         if objective.aggregate == "sum":
             costs.append(np.diff(task.values[..., column], axis=1, prepend=0.0))
     seconds = _rows(task, task.step_seconds)
-    return [_lesson(task, followed_costs(seconds, _rows(task, steps)), number) for steps in costs]
+    return [_task_curves(task, followed_costs(seconds, _rows(task, steps)), number) for steps in costs]
 
 
 def _rows(task: Task, values: FloatArray) -> list[FloatArray]:
@@ -149,8 +145,8 @@ def _rows(task: Task, values: FloatArray) -> list[FloatArray]:
     return [curve[:rows] for curve, rows in zip(values, task.rows, strict=True)]
 
 
-def _lesson(task: Task, curves: Sequence[FloatArray], number: str) -> Lesson:
-    return Lesson(
+def _task_curves(task: Task, curves: Sequence[FloatArray], number: str) -> TaskCurves:
+    return TaskCurves(
         curves,
         task.complete & (task.rows > 1),
         features_of(task.candidates, task.epoch_cost, task.parameters),
@@ -164,30 +160,3 @@ def _simulated(seed: int) -> Sequence[Task]:
     from lamps_core.simulation import simulated_curves
 
     return tasks_of(simulated_curves(seed), parse_objectives())
-
-
-def load(file: PolicyFile, *, name: str, objectives: Sequence[Objective]) -> UniversalPolicy:
-    """The policy of a file; see `algorithms.Load`."""
-    file.card.check_kind("universal", place=name)
-    forecasters = {
-        number: CurveForecaster(_networks(file, number, name), grows_with_size=grows)
-        for number, grows in GROWS_WITH_SIZE.items()
-    }
-    return UniversalPolicy(forecasters, objectives=objectives, name=name)
-
-
-def _networks(file: PolicyFile, number: str, name: str) -> list[CurveNetwork]:
-    members = len({key.split(".")[0] for key in file.part(number)})
-    return [_network(file.part(f"{number}.{member}"), name) for member in range(max(1, members))]
-
-
-def _network(weights: Mapping[str, np.ndarray], name: str) -> CurveNetwork:
-    network = CurveNetwork()
-    try:
-        network.load_state_dict({key: torch.from_numpy(np.array(value)) for key, value in weights.items()})
-    except RuntimeError:
-        raise BadInput(
-            f"{name}: its weights are not those of this version's universal policy: train it again, "
-            "or use the one that ships (--policy universal)"
-        ) from None
-    return network

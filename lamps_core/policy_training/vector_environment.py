@@ -12,9 +12,10 @@ import gymnasium
 import numpy as np
 from stable_baselines3.common.vec_env import VecEnv
 
+from lamps_core.policies.pool_layout import PoolLayout
 from lamps_core.policy_training.batched_search import BatchedSearch
 from lamps_core.policy_training.environment import check_searchable
-from lamps_core.policy_training.observation import PoolLayout
+from lamps_core.policy_training.observation_table import observation_table
 from lamps_core.policy_training.rewards import OPTIMUM, Equation, Rewards
 from lamps_core.policy_training.task_batch import stack
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from lamps_core.meta_dataset import BoolArray, IntArray, Task
-    from lamps_core.policy_training.observation import Vector
+    from lamps_core.policies.pool_layout import Vector
 
 
 class VectorSearchEnvironment(VecEnv):
@@ -61,7 +62,7 @@ class VectorSearchEnvironment(VecEnv):
         check_searchable(tasks)
         batch = stack(tasks, candidates)
         self.layout = PoolLayout(batch.candidates, tuple(one.column for one in tasks[0].objectives))
-        self._table = self.layout.table(batch)
+        self._table = observation_table(self.layout, batch)
         self._rewards = Rewards.of(tasks, equation=equation, optimum=optimum)
         self._task_of = np.repeat(np.arange(len(tasks)), episodes_each)
         self._search = BatchedSearch(batch, len(self._task_of))
@@ -112,18 +113,18 @@ class VectorSearchEnvironment(VecEnv):
     def step_wait(self) -> tuple[Vector, npt.NDArray[np.float32], BoolArray, list[dict[str, Any]]]:
         """What the actions led to, in the words of stable-baselines3."""
         rewards, ended = self._act(self._actions)
-        told: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         dones = np.zeros(self.num_envs, dtype=bool)
         for index in ended:
             dones[index] = True
-            told[index] = {
+            infos[index] = {
                 "terminal_observation": self.observations[index].copy(),
                 "TimeLimit.truncated": False,
                 "episode": {"r": float(rewards[index]), "l": int(self._length[index])},
             }
         if len(ended):
             self._begin(ended)
-        return self.observations.copy(), rewards, dones, told
+        return self.observations.copy(), rewards, dones, infos
 
     def action_masks(self) -> BoolArray:
         """(E, m) what may be chosen."""

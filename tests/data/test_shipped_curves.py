@@ -23,7 +23,7 @@ from lamps_core.fingerprints import objectives_fingerprint
 from lamps_core.hub_download import curves_to_read
 from lamps_core.meta_dataset import Task, read_tasks
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies import load_policy
+from lamps_core.policies.loading import load_policy
 from lamps_core.policies.trained import load_trained
 from lamps_core.policy_file import read_policy
 from lamps_core.replay import replay

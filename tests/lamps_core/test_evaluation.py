@@ -22,7 +22,7 @@ from lamps_core.evaluation_summary import (
 from lamps_core.evaluation_unit import RewardLine, TrainingLimits, Unit, run_unit
 from lamps_core.meta_dataset import Task, read_tasks
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies import load_policy
+from lamps_core.policies.loading import load_policy
 from lamps_core.policies.methods import METHODS
 from lamps_core.replay import replay
 from tests.meta_datasets import curve_rows, family_rows, made_task, write_meta_dataset

@@ -19,7 +19,8 @@ from lamps_core.evaluation_unit import TrainingLimits, run_unit
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.page import page_script
-from lamps_core.policies import UNIVERSAL
+from lamps_core.policies.loading import UNIVERSAL
+from lamps_core.policies.trained import LOADERS
 from lamps_core.policy_file import objectives_of, read_policy, write_policy
 from lamps_core.policy_training import algorithms
 from lamps_core.policy_training.train import Training, TrainingRequest
@@ -28,7 +29,7 @@ from lamps_core.progress import EvaluationProgress, listening
 from lamps_core.report import write_report
 from tests.meta_datasets import curve_rows, family_rows, with_energy, write_file, write_meta_dataset
 from tests.pages import HOSTILE, Page
-from tests.static_order import STATIC_ORDER, train
+from tests.static_order import STATIC_ORDER, load, train
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,6 +53,7 @@ def static_order(monkeypatch: pytest.MonkeyPatch) -> None:
     universal = algorithms.algorithm(UNIVERSAL)  # loads the policy that ships
     known = {STATIC_ORDER.name: STATIC_ORDER, UNIVERSAL: universal}
     monkeypatch.setattr(algorithms, "algorithms", lambda: known)
+    monkeypatch.setitem(LOADERS, STATIC_ORDER.name, load)
 
 
 def request(curves: Path, out: Path, **changes: Any) -> EvaluationRequest:
@@ -286,6 +288,7 @@ def test_a_failed_unit_leaves_the_others_and_is_tried_again(
 
     fussy = replace(STATIC_ORDER, learn=with_dataset_0)
     monkeypatch.setattr(algorithms, "algorithms", lambda: {fussy.name: fussy})
+    monkeypatch.setitem(LOADERS, fussy.name, load)
     asked = request(curves, tmp_path / "out", methods=("static-order", "cheapest"), repeats=1)
     run = EvaluationRun(asked)
     with run.opened():

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from lamps_core.landmarks import LANDMARKS
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies import Observation, load_universal
 from lamps_core.policies.ats import DELTA, POINTS, first_accepted, predicted_loss
 from lamps_core.policies.ehvi import expected_improvements
 from lamps_core.policies.expected_cost import epochs_after, expected_cost
 from lamps_core.policies.extrapolation import extrapolated
 from lamps_core.policies.gains import hypervolume_gains
+from lamps_core.policies.loading import load_universal
+from lamps_core.policies.protocol import Observation
 from lamps_core.replay import ReplayedSearch
 from tests.meta_datasets import made_task
 

@@ -14,7 +14,7 @@ from huggingface_hub import HfApi
 from lamps_core.errors import BadInput, HubFailed, LampsError, PushFailed
 from lamps_core.hub_access import check_push, hub_error, passing_fault
 from lamps_core.hub_download import find
-from lamps_core.policies import shipped_policy
+from lamps_core.policies.loading import shipped_policy
 from tests.dask_cluster import free_port
 from tests.hub_repositories import Account
 from tests.hub_server import TOKEN, HubServer

@@ -18,7 +18,7 @@ from lamps_core.curve_reader import read_curves
 from lamps_core.errors import BadInput
 from lamps_core.hub_download import curves_to_read, find
 from lamps_core.hub_push import uploads_of
-from lamps_core.policies import load_policy, shipped_policy
+from lamps_core.policies.loading import load_policy, shipped_policy
 from lamps_core.policy_file import read_policy, write_policy
 from lamps_core.pretrained import load_model, load_tokenizer
 from lamps_core.settings import FineTuningSettings

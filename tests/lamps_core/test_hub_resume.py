@@ -10,7 +10,7 @@ import huggingface_hub.constants
 import pytest
 
 from lamps_core.errors import BadInput
-from lamps_core.policies import shipped_policy
+from lamps_core.policies.loading import shipped_policy
 from lamps_core.policy_file import read_policy, write_policy
 from lamps_core.search_run import SearchRun
 from tests.hub_user import push, used_hub

@@ -22,7 +22,7 @@ from lamps_core.curves import VERSION_KEY, write_curve
 from lamps_core.errors import BadInput
 from lamps_core.machine import Machine
 from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
-from lamps_core.policies import load_policy
+from lamps_core.policies.loading import load_policy
 from lamps_core.policy_file import read_policy
 from lamps_core.registry import dataset_requests
 from lamps_core.search import Outcome, Search

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies import Observation, load_policy
+from lamps_core.policies.loading import load_policy
 from lamps_core.policies.outlook import outlook_of
+from lamps_core.policies.protocol import Observation
 
 
 def observed(curves: list[np.ndarray], *, complete: list[bool], pending: list[bool]) -> Observation:

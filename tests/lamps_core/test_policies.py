@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lamps_core.errors import BadInput
-from lamps_core.policies import POLICIES as LIVE
-from lamps_core.policies import Observation, Policy, load_policy
 from lamps_core.policies.known_first import KnownFirst
+from lamps_core.policies.loading import POLICIES as LIVE
+from lamps_core.policies.loading import load_policy
 from lamps_core.policies.ordered import zigzag_order
+from lamps_core.policies.protocol import Observation, Policy
 from lamps_core.replay import ReplayedSearch
 from tests.meta_datasets import family_tasks
 

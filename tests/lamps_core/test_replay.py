@@ -13,7 +13,7 @@ from lamps_core.errors import BadInput
 from lamps_core.fingerprints import curves_fingerprint
 from lamps_core.meta_dataset import Task, read_tasks
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies import POLICIES, load_policy
+from lamps_core.policies.loading import POLICIES, load_policy
 from lamps_core.policy_training.batched_search import BatchedSearch
 from lamps_core.policy_training.task_batch import candidates_of, stack
 from lamps_core.replay import ReplayedSearch, replay, zero_shot_clock
@@ -30,7 +30,7 @@ from tests.meta_datasets import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lamps_core.policies import Observation, Policy
+    from lamps_core.policies.protocol import Observation, Policy
 
 OBJECTIVES = parse_objectives()
 

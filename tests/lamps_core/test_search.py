@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lamps_core.budget import parse_budget
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies import POLICIES, load_policy
+from lamps_core.policies.loading import POLICIES, load_policy
 from lamps_core.policies.outlook import Outlook
 from lamps_core.search import Action, Outcome, Search
 from lamps_core.search_result import search_told
@@ -21,7 +21,7 @@ from lamps_core.stopping import parse_stop_rule
 
 if TYPE_CHECKING:
     from lamps_core.objectives import Objective
-    from lamps_core.policies import Observation
+    from lamps_core.policies.protocol import Observation
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from lamps_core.errors import BadInput
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies import Observation, load_forecaster, load_policy
+from lamps_core.policies.loading import load_forecaster, load_policy
 from lamps_core.policies.outlook import Outlook
+from lamps_core.policies.protocol import Observation
 from lamps_core.policies.universal import UniversalPolicy
 from lamps_core.stopping import (
     Forecaster,

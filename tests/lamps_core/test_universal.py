@@ -12,22 +12,23 @@ from hypothesis import given, settings
 from lamps_core.errors import BadInput
 from lamps_core.meta_dataset import Task, read_tasks
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies import UNIVERSAL, Observation, load_policy, load_universal, shipped_policy
+from lamps_core.policies.curve_network import FACTORS, Forecast
+from lamps_core.policies.loading import UNIVERSAL, load_policy, load_universal, shipped_policy
 from lamps_core.policies.ordered import Cheapest
 from lamps_core.policies.scenario_draws import (
     BY_CHANCE,
     MOST_DOUBTED,
     SCENARIOS,
-    Chances,
-    doubt_of,
-    drawn,
+    NormalDraws,
+    draw_scenarios,
+    overconfidence_factor,
 )
 from lamps_core.policies.scenarios import needed
+from lamps_core.policies.trained import load_policy_file
 from lamps_core.policies.universal import _best_plan, _Prospects
 from lamps_core.policy_file import PolicyFile, read_policy, write_policy
 from lamps_core.policy_training import training_run
 from lamps_core.policy_training.algorithms import algorithm
-from lamps_core.policy_training.curve_network import FACTORS, Forecast
 from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.replay import ReplayedSearch, replay
 from tests.meta_datasets import curve_rows, family_tasks, made_task, write_meta_dataset
@@ -36,6 +37,8 @@ from tests.replays import play_out
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from lamps_core.policies.protocol import Observation
 
 SMALL = {"random_tasks": 2, "simulated_seeds": 0, "members": 2, "loss_updates": 2, "cost_updates": 2}
 
@@ -250,7 +253,7 @@ def test_a_plan_is_worth_its_best_ratio() -> None:
     news = np.stack([np.where(good, -1.0, 1.0)] * 2, axis=1)
     one = np.ones((2, 1))
     seen = _Prospects(
-        drawn(some_forecast(2), Chances.of([f"m{place}" for place in range(2)], FACTORS, 0)),
+        draw_scenarios(some_forecast(2), NormalDraws.of([f"m{place}" for place in range(2)], FACTORS, 0)),
         {},
         {},
         np.zeros(2),
@@ -268,13 +271,13 @@ def some_forecast(count: int) -> Forecast:
         mean=np.arange(float(count)),
         own=np.full(count, 0.5),
         shared=np.full((count, FACTORS), 2.0),
-        on_the_way=np.zeros((count, 4)),
-        told=np.full((count, 4), 0.5),
+        look_mean=np.zeros((count, 4)),
+        look_correlation=np.full((count, 4), 0.5),
     )
 
 
 def test_scenarios_are_those_of_the_forecast() -> None:
-    told = drawn(some_forecast(40), Chances.of([f"m{place}" for place in range(40)], FACTORS, 0))
+    told = draw_scenarios(some_forecast(40), NormalDraws.of([f"m{place}" for place in range(40)], FACTORS, 0))
     assert told.ends.mean(axis=0) == pytest.approx(np.arange(40.0), abs=0.3)
     level = (told.ends - told.mean).mean(axis=1)
     assert level.std() == pytest.approx(np.sqrt(FACTORS) * 2.0, rel=0.1)  # what they share
@@ -286,7 +289,7 @@ def test_scenarios_are_those_of_the_forecast() -> None:
 
 def test_what_is_certain_is_the_same_in_every_scenario() -> None:
     forecast = replace(some_forecast(3), own=np.zeros(3), shared=np.zeros((3, FACTORS)))
-    told = drawn(forecast, Chances.of([f"m{place}" for place in range(3)], FACTORS, 0))
+    told = draw_scenarios(forecast, NormalDraws.of([f"m{place}" for place in range(3)], FACTORS, 0))
     assert (told.ends == forecast.mean).all()
     assert (told.news == 0.0).all()
 
@@ -342,10 +345,11 @@ def test_forecasts_that_were_as_wrong_as_they_told_are_not_doubted() -> None:
     first = forecast_of(np.zeros(40), 0.5)
     moved = 0.4 * standardised(40)  # the rest of the doubt, 0.3, is still there
     begun = np.ones(40, dtype=bool)
-    assert doubt_of(first, forecast_of(moved, 0.3), begun) == 1.0
-    assert doubt_of(first, forecast_of(moved / 4.0, 0.3), begun) == 1.0  # nor believed more than they told
+    assert overconfidence_factor(first, forecast_of(moved, 0.3), begun) == 1.0
+    # Nor believed more than they say.
+    assert overconfidence_factor(first, forecast_of(moved / 4.0, 0.3), begun) == 1.0
     assert (
-        doubt_of(first, forecast_of(moved + 7.0, 0.3), begun) == 1.0
+        overconfidence_factor(first, forecast_of(moved + 7.0, 0.3), begun) == 1.0
     )  # all moved alike: that decides nothing
 
 
@@ -354,7 +358,9 @@ def test_forecasts_that_were_as_wrong_as_they_told_are_not_doubted() -> None:
 )
 def test_forecasts_that_were_further_off_are_doubted(times: float, least: float, most: float) -> None:
     moved = times * 0.4 * standardised(40)
-    told = doubt_of(forecast_of(np.zeros(40), 0.5), forecast_of(moved, 0.3), np.ones(40, dtype=bool))
+    told = overconfidence_factor(
+        forecast_of(np.zeros(40), 0.5), forecast_of(moved, 0.3), np.ones(40, dtype=bool)
+    )
     assert least <= told <= most
     assert told <= times / BY_CHANCE * 1.2
 
@@ -365,7 +371,7 @@ def test_one_surprise_among_few_candidates_is_doubted_less_than_the_same_among_a
     doubts = []
     for count in (0, 1, 2, 10, 30):
         begun[:count] = True
-        doubts.append(doubt_of(first, forecast_of(np.where(begun, moved, 0.0), 0.2), begun))
+        doubts.append(overconfidence_factor(first, forecast_of(np.where(begun, moved, 0.0), 0.2), begun))
     assert doubts[:2] == [1.0, 1.0]  # one candidate cannot be apart from the others
     assert doubts == sorted(doubts)
     assert doubts[-1] > 1.2
@@ -389,16 +395,16 @@ def test_weights_of_another_shape_are_refused(trained: PolicyFile) -> None:
     for name in ("loss.0.embed.0.weight", "cost.1.answer.1.bias"):
         broken = PolicyFile(trained.card, {**trained.weights, name: np.zeros((2, 2))})
         with pytest.raises(BadInput, match="not those of this version's universal policy"):
-            algorithm(UNIVERSAL).load(broken, name="broken")
+            load_policy_file(broken, name="broken")
         missing = PolicyFile(trained.card, {k: v for k, v in trained.weights.items() if k != name})
         with pytest.raises(BadInput, match="not those of this version's universal policy"):
-            algorithm(UNIVERSAL).load(missing, name="broken")
+            load_policy_file(missing, name="broken")
 
 
 def test_a_card_of_another_kind_is_refused(trained: PolicyFile) -> None:
     file = PolicyFile(replace(trained.card, kind="pool"), trained.weights)
     with pytest.raises(BadInput, match="broken: its card is of kind pool, and universal trains universal"):
-        algorithm(UNIVERSAL).load(file, name="broken")
+        load_policy_file(file, name="broken")
 
 
 def test_a_warm_start_is_refused(trained: PolicyFile) -> None:

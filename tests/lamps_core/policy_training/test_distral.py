@@ -15,7 +15,7 @@ from lamps_core.policies.pool import PoolPolicy
 from lamps_core.policy_training.distral import Distral, DistralSettings
 from lamps_core.policy_training.environment import SearchEnvironment
 from lamps_core.policy_training.pool_training import train_distral, train_ppo
-from lamps_core.policy_training.ppo import Rollout, Samples, barred_by
+from lamps_core.policy_training.ppo import Rollout, Samples, mask_logits_of
 from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.policy_training.vector_environment import VectorSearchEnvironment
 from tests.meta_datasets import curve_rows, family_tasks, write_meta_dataset
@@ -122,13 +122,13 @@ def test_without_rewards_the_distilled_policy_and_those_of_the_tasks_become_one(
     size = distral.observation_space.shape[0]
     batch = Samples(
         observations=torch.randn(48, size, generator=generator),
-        barred=barred_by(torch.rand(48, 8, generator=generator) > 0.2),
+        mask_logits=mask_logits_of(torch.rand(48, 8, generator=generator) > 0.2),
         actions=torch.zeros(48, 1, dtype=torch.long),
         log_probabilities=np.zeros(48, dtype=np.float32),
         advantages=np.zeros(48, dtype=np.float32),
         returns=np.zeros(48, dtype=np.float32),
     )
-    batch.barred[..., 0] = 0.0
+    batch.mask_logits[..., 0] = 0.0
     with torch.no_grad():
         for task in range(3):
             distral.task_layers[task][0][-1].bias[task] = 3.0
@@ -143,7 +143,7 @@ def test_a_task_policy_that_earns_moves_the_distilled_one() -> None:
     size = distral.observation_space.shape[0]
     batch = Samples(
         observations=torch.zeros(48, size),
-        barred=torch.zeros(48, 8),
+        mask_logits=torch.zeros(48, 8),
         actions=torch.arange(48).remainder(8)[:, None],
         log_probabilities=np.full(48, -np.log(8.0), dtype=np.float32),
         advantages=(np.arange(48) % 8 == 2).astype(np.float32),
@@ -169,10 +169,10 @@ def test_the_gradient_is_what_autograd_makes_of_equations_1_and_9() -> None:
     total = torch.zeros(())
     for task, (actor, critic) in enumerate(distral.task_layers):
         part = slice(task * size, (task + 1) * size)
-        barred, seen = batch.barred[part], batch.observations[part]
-        told = settings.alpha * shared[task] + settings.beta * network(actor, seen)
+        mask_logits, seen = batch.mask_logits[part], batch.observations[part]
+        own = settings.alpha * shared[task] + settings.beta * network(actor, seen)
         policy, distilled = (
-            torch.distributions.Categorical(logits=one + barred) for one in (told, shared[task])
+            torch.distributions.Categorical(logits=one + mask_logits) for one in (own, shared[task])
         )
         advantages = torch.from_numpy(batch.advantages[part].copy())
         advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
@@ -193,7 +193,7 @@ def test_the_gradient_is_what_autograd_makes_of_equations_1_and_9() -> None:
     assert expected["policy"].abs().max() > 1e-3
 
 
-def network(layers: Sequence[torch.nn.Linear], told: torch.Tensor) -> torch.Tensor:
+def network(layers: Sequence[torch.nn.Linear], hidden: torch.Tensor) -> torch.Tensor:
     for layer in layers[:-1]:
-        told = layer(told).tanh()
-    return layers[-1](told)
+        hidden = layer(hidden).tanh()
+    return layers[-1](hidden)

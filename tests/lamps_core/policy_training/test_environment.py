@@ -13,8 +13,8 @@ from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_suppo
 from lamps_core.errors import BadInput
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
+from lamps_core.policies.pool_layout import PoolLayout
 from lamps_core.policy_training.environment import SearchEnvironment, searchable
-from lamps_core.policy_training.observation import PoolLayout
 from lamps_core.policy_training.rewards import Rewards
 from lamps_core.policy_training.task_batch import candidates_of
 from lamps_core.policy_training.vector_environment import VectorSearchEnvironment

@@ -13,9 +13,10 @@ from lamps_core.errors import BadInput, LampsError
 from lamps_core.fingerprints import curves_fingerprint, objectives_fingerprint
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies import UNIVERSAL, shipped_policy
 from lamps_core.policies.known_first import KnownFirst
+from lamps_core.policies.loading import UNIVERSAL, shipped_policy
 from lamps_core.policies.pool import PoolPolicy
+from lamps_core.policies.trained import load_policy_file
 from lamps_core.policy_file import PolicyFile, objectives_of, read_policy, write_policy
 from lamps_core.policy_training.algorithms import algorithm
 from lamps_core.policy_training.extend import Extension, ExtensionRequest
@@ -128,7 +129,7 @@ def test_bounds_that_a_policy_was_trained_with_hold_for_its_extension_and_the_fu
     for name, weights in extend(before, tasks, NEW).weights.items():
         np.testing.assert_array_equal(after.weights[name], weights)
     full = algorithm("forecast").train(tasks, seed=0, run=TrainingRun())
-    retrained = algorithm("forecast").load(full, name="forecast")
+    retrained = load_policy_file(full, name="forecast")
     assert [row["retrained"] for row in told["in_sample"]] == [
         replay(task, retrained).seconds_to(0.98) for task in tasks
     ]
@@ -158,9 +159,9 @@ def test_searches_are_timed_by_the_old_the_extended_and_the_retrained_policy(
     assert [row["dataset"] for row in rows] == [task.dataset for task in made.tasks]
     for task, row in zip(made.tasks, rows, strict=True):
         for name, file in (("extended", read_policy(extended.new)), ("retrained", extended.full)):
-            policy = algorithm("forecast").load(file, name="forecast")
+            policy = load_policy_file(file, name="forecast")
             assert row[name] == replay(task, policy).seconds_to(0.98)
-        old = algorithm("forecast").load(made.forecast, name="forecast")
+        old = load_policy_file(made.forecast, name="forecast")
         assert row["before"] == replay(task, KnownFirst(old, made.forecast.card.candidates)).seconds_to(0.98)
     assert "in-sample" in extended.told["words"][1]
 

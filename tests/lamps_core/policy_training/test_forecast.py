@@ -9,11 +9,11 @@ import pytest
 from lamps_core.errors import BadInput
 from lamps_core.meta_dataset import Task, read_tasks
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies import load_policy
-from lamps_core.policies.forecast import Followed, ForecastPolicy
+from lamps_core.policies.curve_process import CurveProcess
+from lamps_core.policies.forecast import ForecastPolicy, TrackedQuantity, load
+from lamps_core.policies.loading import load_policy
 from lamps_core.policy_file import PolicyFile, read_policy, write_policy
-from lamps_core.policy_training.curve_process import CurveProcess
-from lamps_core.policy_training.forecast import load, train
+from lamps_core.policy_training.forecast import train
 from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.replay import ReplayedSearch, replay
 from tests.meta_datasets import curve_rows, family_rows, family_tasks, write_meta_dataset
@@ -223,9 +223,9 @@ def test_an_objective_that_changed_along_no_curve_is_known_from_the_first_row_on
 def test_a_cost_and_a_rate_are_followed_by_their_logarithms_and_smaller_stays_better(
     name: str, sign: float
 ) -> None:
-    followed = Followed(name, logarithm=True)
+    quantity = TrackedQuantity(name, logarithm=True)
     minimised = np.sort(sign * np.array([0.5, 3.0, 800.0, 1e6]))
-    seen = followed.seen(minimised)
+    seen = quantity.transform(minimised)
     assert (np.diff(seen) > 0).all()
-    np.testing.assert_allclose(followed.told(seen), minimised)
-    assert np.isnan(followed.seen(np.zeros(1))).all()
+    np.testing.assert_allclose(quantity.inverse(seen), minimised)
+    assert np.isnan(quantity.transform(np.zeros(1))).all()

@@ -11,7 +11,8 @@ import torch
 from lamps_core.errors import BadInput
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies import load_universal
+from lamps_core.policies.loading import load_universal
+from lamps_core.policies.trained import load_policy_file
 from lamps_core.policy_training.algorithms import algorithm
 from lamps_core.policy_training.training_run import TrainingRun
 from tests.meta_datasets import family_rows, family_tasks, write_meta_dataset
@@ -72,7 +73,7 @@ def test_forecast_learns_from_odd_curves_and_searches_them_to_their_end(tmp_path
     assert set(threads) == {1}  # with two, on a busy machine, each waits for the other: ten times as long
     assert torch.get_num_threads() == before
     assert all(np.isfinite(array).all() for array in file.weights.values())
-    play_out(tasks[0], algorithm("forecast").load(file, name="forecast"))
+    play_out(tasks[0], load_policy_file(file, name="forecast"))
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")

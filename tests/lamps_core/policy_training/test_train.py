@@ -14,9 +14,10 @@ import pytest
 from lamps_core.errors import BadInput
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
+from lamps_core.policies.trained import LOADERS, load_policy_file
 from lamps_core.policy_file import PolicyFile, read_policy, write_policy
 from lamps_core.policy_training import training_run
-from lamps_core.policy_training.algorithms import algorithm, algorithms
+from lamps_core.policy_training.algorithms import algorithms
 from lamps_core.policy_training.train import REQUEST, Training, TrainingRequest
 from lamps_core.progress import TrainingProgress, listening
 from lamps_core.replay import ReplayedSearch, replay
@@ -62,7 +63,7 @@ def test_a_policy_is_written_searches_and_leaves_nothing_beside_it(
     assert [event.share_done for event in events] == sorted(event.share_done for event in events)
     assert events[-1].share_done == 1.0
     assert events[-1].datasets == 4
-    loaded = algorithm(name).load(read_policy(tmp_path / "policy"), name="mine")
+    loaded = load_policy_file(read_policy(tmp_path / "policy"), name="mine")
     assert loaded.name == "mine"
     for task in read_tasks(curves, parse_objectives()):
         assert replay(task, loaded).share[-1] == pytest.approx(1.0)
@@ -104,7 +105,7 @@ def test_where_every_candidate_failed_no_dataset_that_is_left_out_is_blamed(tmp_
 
 
 def test_a_loaded_policy_takes_its_candidates_in_any_order(policy: PolicyFile, curves: Path) -> None:
-    loaded = algorithm("distral").load(policy, name="mine")
+    loaded = load_policy_file(policy, name="mine")
     search = ReplayedSearch(read_tasks(curves, parse_objectives())[0])
     generator = np.random.default_rng(0)
     for _ in range(12):
@@ -116,7 +117,7 @@ def test_a_loaded_policy_takes_its_candidates_in_any_order(policy: PolicyFile, c
 
 
 def test_a_loaded_policy_takes_some_of_its_candidates(policy: PolicyFile, curves: Path) -> None:
-    loaded = algorithm("distral").load(policy, name="mine")
+    loaded = load_policy_file(policy, name="mine")
     seen = ReplayedSearch(read_tasks(curves, parse_objectives())[0]).observation()
     few = seen.of([4, 1])
     assert loaded.select(few) in {0, 1}
@@ -130,10 +131,9 @@ def test_deciding_needs_no_torch(policy: PolicyFile, curves: Path, tmp_path: Pat
     code = f"""
 import sys
 from pathlib import Path
+from lamps_core.policies.trained import load_policy_file
 from lamps_core.policy_file import read_policy
-from lamps_core.policy_training import training_run
-from lamps_core.policy_training.algorithms import algorithm
-algorithm("distral").load(read_policy(Path({str(tmp_path / "policy")!r})), name="mine")
+load_policy_file(read_policy(Path({str(tmp_path / "policy")!r})), name="mine")
 sys.exit("torch" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -154,7 +154,7 @@ def test_weights_of_another_network_are_refused(
     policy: PolicyFile, change: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(BadInput, match=said):
-        algorithm("distral").load(replace(policy, card=replace(policy.card, **change)), name="mine")
+        load_policy_file(replace(policy, card=replace(policy.card, **change)), name="mine")
 
 
 @pytest.mark.parametrize(
@@ -291,3 +291,7 @@ def test_two_trainings_of_one_policy_do_not_mix(curves: Path, tmp_path: Path) ->
 def test_the_algorithms_are_known_by_name() -> None:
     assert {"distral", "ppo"} <= set(algorithms())
     assert all(one.name == name and one.about for name, one in algorithms().items())
+
+
+def test_every_algorithm_has_what_reads_its_policies() -> None:
+    assert set(LOADERS) == set(algorithms())

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lamps_core.meta_dataset import IntArray
-    from lamps_core.policies import Observation
+    from lamps_core.policies.protocol import Observation
     from lamps_core.policy_training.batched_search import BatchedSearch
 
 QUICK = {"rollout_steps": 16, "episodes_each": 2, "epochs": 2, "minibatch_size": 32, "widths": [8]}

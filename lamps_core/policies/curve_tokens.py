@@ -1,4 +1,4 @@
-"""Learning curves -> what a `curve_network` is told of them: a token a candidate, in which everything is relative.
+"""Learning curves -> the input of a `curve_network`: one token a candidate, in which everything is relative.
 
 Numbers are logarithms, less the mean curve, divided by how far curves lie apart; rows count by how far their subsets
 stand apart. Knows nothing of networks.
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lamps_core.meta_dataset import BoolArray, FloatArray, IntArray
-    from lamps_core.policy_training.candidate_features import Features
+    from lamps_core.policies.candidate_features import Features
 
-GRID = np.array([*range(13), 14, 16, 20, 24, 32, 40, 50])  # rows that are told of each curve
+GRID = np.array([*range(13), 14, 16, 20, 24, 32, 40, 50])  # rows of each curve that stand in its token
 LENGTH_TRUST = 0.25  # curves that this counts as
 LEAST_APART = 0.03  # curves are taken to lie apart by this at least
 MOST_APART = 6.0  # times how far curves lie apart: a number beyond says no more than that
@@ -32,7 +32,7 @@ END_TRUST = 0.5  # complete curves that weigh as much as no further drop at all
 
 @dataclass(frozen=True)
 class Observed:
-    """What the network is told of m curves, and how its answers turn back into numbers.
+    """The tokens of m curves, and what turns the network's answers back into numbers.
 
     Attributes:
         tokens: (m, inputs).
@@ -138,7 +138,7 @@ def _mean_curve(values: FloatArray) -> tuple[FloatArray, FloatArray, IntArray]:
 
 
 def _apart(distance: FloatArray) -> float:
-    """How far curves lie from the mean one; those that lie far out count no more than others that do."""
+    """The root mean square distance of curves from the mean one; a distance beyond OUTLIER counts as OUTLIER."""
     cells = distance[np.isfinite(distance)]
     most = OUTLIER * float(np.median(np.abs(cells))) + 1e-3 if len(cells) else 0.0
     square = float(np.square(np.clip(cells, -most, most)).mean()) if len(cells) else 0.0
@@ -168,7 +168,7 @@ def _on_grid(distance: FloatArray, steps: FloatArray, apart: float) -> list[Floa
 def _further_drop(
     values: FloatArray, now: FloatArray, row: IntArray, complete: BoolArray
 ) -> tuple[FloatArray, FloatArray]:
-    """(m,) what complete curves still lost behind each candidate's row, and how much that differed."""
+    """(m,) median and deviation of what complete curves still lost after the row at which each candidate is."""
     drop, spread = np.zeros(len(row)), np.zeros(len(row))
     for place in np.unique(row[~complete]):
         lost = now[complete & (row > place)] - values[complete & (row > place), place]
@@ -181,14 +181,14 @@ def _further_drop(
 
 
 def place_of(row: FloatArray | IntArray) -> FloatArray:
-    """How far a row stands: doubling subsets are equally far apart, and so are full epochs 2, 4, 8 behind them."""
+    """A row's place on an axis on which doubling subsets are equally far apart, as are epochs 2, 4, 8 after them."""
     row = np.asarray(row, dtype=np.float64)
     further = np.maximum(row - LANDMARKS, 0.0)
     return np.asarray(np.minimum(row, LANDMARKS) + 2.0 * np.log2(1.0 + further / 2.0))
 
 
 def expected_length(rows: IntArray, complete: BoolArray, landmarks: int = LANDMARKS) -> float:
-    """Rows behind the first of a complete curve, from those that have ended and those that are longer already."""
+    """Expected rows of a complete curve after its first, from the curves that have ended and those longer already."""
     ended = rows[complete & (rows > 0)].astype(np.float64)
     mean = (LENGTH_TRUST * usual_length(landmarks) + ended.sum()) / (LENGTH_TRUST + len(ended))
     if len(ended) == 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lamps_core.policy_training.candidate_features import features_of, likeness
+from lamps_core.policies.candidate_features import features_of, likeness
 
 
 def test_names_are_alike_as_far_as_their_letters_are_and_numbers_say_nothing() -> None:

@@ -1,4 +1,4 @@
-"""Forecasts of any candidates' curves by a network, and how it learns them."""
+"""Forecasts of any candidates' curves by a network."""
 
 from __future__ import annotations
 
@@ -6,28 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
-from scipy.stats import multivariate_t
 
-from lamps_core.policies import UNIVERSAL, shipped_policy
+from lamps_core.policies.candidate_features import Features, features_of
+from lamps_core.policies.curve_network import LOOKS, CurveForecaster, CurveNetwork
+from lamps_core.policies.curve_tokens import GRID, INPUTS, expected_length, observed, place_of
+from lamps_core.policies.loading import UNIVERSAL, shipped_policy
 from lamps_core.policies.universal import COST, LOSS
+from lamps_core.policies.universal_file import networks_of
 from lamps_core.policy_file import read_policy
-from lamps_core.policy_training.candidate_features import Features, features_of
-from lamps_core.policy_training.curve_network import FACTORS, LOOKS, CurveForecaster, CurveNetwork
-from lamps_core.policy_training.curve_tokens import GRID, INPUTS, expected_length, observed, place_of
-from lamps_core.policy_training.network_learning import (
-    FREEDOM,
-    Learner,
-    Lesson,
-    _joint_surprise,
-    batch_of,
-    broken_off,
-    example,
-    loss_of,
-    promoted,
-)
-from lamps_core.policy_training.random_tasks import random_task
-from lamps_core.policy_training.universal import _networks, lessons_of
 
 if TYPE_CHECKING:
     from lamps_core.meta_dataset import FloatArray
@@ -40,7 +26,7 @@ def shipped() -> CurveForecaster:
 
 
 def _shipped_networks(number: str) -> list[CurveNetwork]:
-    return _networks(read_policy(shipped_policy(UNIVERSAL)), number, "shipped")
+    return networks_of(read_policy(shipped_policy(UNIVERSAL)), number, "shipped")
 
 
 def some_curves(count: int = 5, rows: int = 4) -> list[FloatArray]:
@@ -68,14 +54,14 @@ def test_order_makes_no_difference(shipped: CurveForecaster) -> None:
     turned = shipped.forecast([curves[place] for place in order], complete[order], known.of(order))
     assert turned.mean == pytest.approx(told.mean[order], abs=1e-5)
     assert turned.own == pytest.approx(told.own[order], abs=1e-5)
-    assert turned.told == pytest.approx(told.told[order], abs=1e-5)
+    assert turned.look_correlation == pytest.approx(told.look_correlation[order], abs=1e-5)
 
 
 def test_another_unit_makes_no_difference_but_to_the_level(shipped: CurveForecaster) -> None:
     told = shipped.forecast(some_curves(), NONE, features())
     shifted = shipped.forecast([curve + 7.0 for curve in some_curves()], NONE, features())
     assert shifted.mean == pytest.approx(told.mean + 7.0, abs=1e-5)
-    assert shifted.on_the_way == pytest.approx(told.on_the_way + 7.0, abs=1e-5)
+    assert shifted.look_mean == pytest.approx(told.look_mean + 7.0, abs=1e-5)
     assert shifted.own == pytest.approx(told.own, abs=1e-5)
 
 
@@ -93,8 +79,8 @@ def test_who_has_run_further_is_known_better_and_a_further_look_tells_more(shipp
     curves = [np.cumsum(-chance.uniform(0.0, 0.2, rows)) for rows in (1, 1, 1, 9, 9, 9)]
     told = shipped.forecast(curves, np.zeros(6, dtype=bool), features(6))
     assert told.own[3:].max() < told.own[:3].min()
-    assert told.told.shape == (6, len(LOOKS))
-    assert (told.told[:3, -1] > told.told[:3, 0]).all()
+    assert told.look_correlation.shape == (6, len(LOOKS))
+    assert (told.look_correlation[:3, -1] > told.look_correlation[:3, 0]).all()
 
 
 def test_a_forecast_leans_on_how_complete_curves_ended(shipped: CurveForecaster) -> None:
@@ -167,88 +153,3 @@ def test_the_length_of_curves_is_that_of_those_that_ended() -> None:
     ended = expected_length(np.array([30, 30, 2]), np.array([True, True, False]))
     assert 25.0 < ended < 30.0
     assert expected_length(np.array([40]), np.array([False])) == 41.0
-
-
-# --- learning -------------------------------------------------------------------------------------------------
-
-
-def lessons(count: int = 6) -> list[Lesson]:
-    """Of random tasks."""
-    return [lesson for seed in range(count) for lesson in lessons_of(random_task(seed), LOSS)]
-
-
-def test_the_surprise_of_ends_together_is_that_of_a_multivariate_students_t() -> None:
-    chance = np.random.default_rng(2)
-    error, shared = chance.standard_normal(5), chance.standard_normal((5, FACTORS))
-    variance = chance.uniform(0.5, 2.0, 5)
-    expected = multivariate_t.logpdf(error, shape=np.diag(variance) + shared @ shared.T, df=FREEDOM)
-    # A sixth candidate has no end.
-    found = _joint_surprise(
-        torch.tensor([[*error, 0.0]]),
-        torch.tensor([[*variance, 1.0]]),
-        torch.tensor(np.vstack([shared, np.zeros((1, FACTORS))])[None]),
-        torch.tensor([5]),
-    )
-    # Everything but the constant of pi, a candidate.
-    assert float(found) == pytest.approx(-expected / 5 - 0.5 * np.log(np.pi), abs=1e-3)
-
-
-def test_training_makes_forecasts_better() -> None:
-    kept = batch_of([example(lesson, np.random.default_rng(place)) for place, lesson in enumerate(lessons())])
-    shares: list[float] = []
-    groups = [(1.0, lessons(30)[6:])]
-    before, after = (
-        Learner(groups, updates=updates, seed=0).learn(tell=lambda share, _loss: shares.append(share))
-        for updates in (1, 50)
-    )
-    assert loss_of(after, kept).item() < loss_of(before, kept).item() - 0.3
-    assert shares[1:] == sorted(shares[1:])
-    assert shares[-1] == 1.0
-
-
-def test_the_same_seed_gives_the_same_weights() -> None:
-    first, second = (Learner([(1.0, lessons())], updates=2, seed=3).learn().state_dict() for _ in range(2))
-    assert all(torch.equal(first[name], second[name]) for name in first)
-
-
-LAST, CAN_END = np.array([9, 12, 0, 30, 5, 1]), np.array([True, True, False, True, False, True])
-
-
-@pytest.mark.parametrize("seed", range(50))
-def test_a_search_is_broken_off_before_the_end_of_those_that_are_open(seed: int) -> None:
-    falling = [np.linspace(place, 0.0, length + 1) for place, length in enumerate(LAST)]
-    for row, done in (
-        broken_off(LAST, CAN_END, np.arange(6.0), np.random.default_rng(seed)),
-        promoted(falling, CAN_END, np.arange(6.0), np.random.default_rng(seed)),
-    ):
-        assert (row[done] == LAST[done]).all()
-        assert (row[~done] <= np.maximum(LAST[~done] - 1, 0)).all()
-        assert (row >= 0).all()
-        assert not done[~CAN_END].any()
-        assert not done.all()
-
-
-def test_those_that_did_best_so_far_are_run_on() -> None:
-    """Curves that cross: the best of the first rows are the worst in the end."""
-    good_first = [np.linspace(place, 19.0 - 2.0 * place, 20) for place in range(20)]
-    rows = [
-        promoted(good_first, np.zeros(20, dtype=bool), np.zeros(20), np.random.default_rng(seed))[0]
-        for seed in range(200)
-    ]
-    early = np.mean(rows, axis=0)
-    assert early[:5].mean() > 1.3 * early[-5:].mean()
-
-
-def test_an_example_tells_how_its_curves_went_on() -> None:
-    lesson = Lesson(
-        [np.linspace(1.0, 0.0, 11) + place for place in range(4)],
-        np.ones(4, dtype=bool),
-        features(4),
-        grows_with_size=False,
-    )
-    for seed in range(20):
-        found = example(lesson, np.random.default_rng(seed))
-        ahead = found.looks[np.isfinite(found.looks).all(axis=1)]
-        # A straight line falls by as much with each row.
-        assert ahead[:, 1] == pytest.approx(2 * ahead[:, 0])
-        assert ahead[:, 3] == pytest.approx(8 * ahead[:, 0])

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from lamps_core.policy_training.one_thread import one_thread
+from lamps_core.one_thread import one_thread
 
 if TYPE_CHECKING:
     from lamps_core.meta_dataset import BoolArray, FloatArray, IntArray
@@ -162,7 +162,7 @@ class CurveProcess:
         return EndForecast(mean, np.sqrt(variance), self.errors[self.stage(row)])
 
     def _seen(self, row: IntArray, complete: BoolArray, entries: int) -> tuple[IntArray, IntArray]:
-        """Candidates and entries that say the most: the first row, the last two, and the complete value."""
+        """Candidates and entries to condition on: of each curve its first row, its last two, and its complete value."""
         there, before = np.flatnonzero(row >= 0), np.flatnonzero(row >= 2)
         begun, ended = np.flatnonzero(row >= 1), np.flatnonzero(complete)
         candidate = np.concatenate([there, begun, before, ended])
@@ -171,7 +171,7 @@ class CurveProcess:
         return candidate, np.concatenate([first, row[begun], row[before] - 1, ends])
 
     def _entry(self, entry: IntArray, entries: int) -> IntArray:
-        """The same entries in the arrays learned: a row beyond the longest curve counts as its last."""
+        """The places of some entries in the arrays learned: a row beyond the longest curve counts as its last."""
         last = len(self.progress) - 1
         return np.where(entry == entries - 1, last, np.minimum(entry, last - 1))
 
@@ -231,7 +231,7 @@ def covariance(kernel: torch.Tensor, first: Points, second: Points) -> torch.Ten
 
 
 def _variance(kernel: torch.Tensor, points: Points) -> torch.Tensor:
-    """(p,) the diagonal of `_covariance`."""
+    """(p,) the diagonal of `covariance`."""
     ones = torch.ones_like(points.cost)
     own = torch.stack([ones, points.cost**2, points.factors.square().sum(1), ones, points.effect**2])
     return (_amplitudes(kernel, points.progress).square() * own).sum(0)

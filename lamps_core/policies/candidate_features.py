@@ -32,7 +32,7 @@ class Features:
     likeness: FloatArray
 
     def of(self, places: IntArray) -> Features:
-        """Of some of them, in the order of their places, as if there were no others."""
+        """The features of some candidates, in the order of their places, as if there were no others."""
         return Features(
             *_standardised(self.spread * self.size[places]), self.likeness[np.ix_(places, places)]
         )

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lamps_core.one_thread import one_thread
+from lamps_core.policies.curve_process import STAGES, CurveProcess
 from lamps_core.policy_training.curve_learning import LEVELS, Curves, learn, progress_of
-from lamps_core.policy_training.curve_process import STAGES, CurveProcess
-from lamps_core.policy_training.one_thread import one_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

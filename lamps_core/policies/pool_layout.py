@@ -1,7 +1,7 @@
 """What a pool policy is shown, as one flat vector: in an environment, in hundreds at once, in a live search.
 
 The paper (Section 5) shows, for every candidate, its objectives so far and the steps that it has done. Datasets
-differ by orders of magnitude in both loss and time, so each objective is told relative to a scale of the dataset,
+differ by orders of magnitude in both loss and time, so each objective is shown relative to a scale of the dataset,
 fixed by the zero-shot evaluations: nothing that a search has not seen enters. The pool is a fixed list of
 candidates; one that is absent, or not evaluated yet, is all zeros. Owns this and nothing else; needs only numpy.
 """
@@ -23,15 +23,14 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from lamps_core.meta_dataset import FloatArray, IntArray
-    from lamps_core.policies import Observation
-    from lamps_core.policy_training.task_batch import TaskBatch
+    from lamps_core.policies.protocol import Observation
 
     Vector = npt.NDArray[np.float32]
 
 # A cost grows a thousandfold along a search, a loss falls to a tenth: the first is compressed, asinh(1000) = 7.6,
 # so that both are about 1 at most, as a network of tanh likes it.
 COMPRESSION = 4.0
-STEPS = 10.0  # steps are told in tens; a curve of the paper has at most 18 rows
+STEPS = 10.0  # steps are shown in tens; a curve of the paper has at most 18 rows
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class PoolLayout:
 
     @property
     def features(self) -> int:
-        """Numbers told of each candidate: its n objectives, and its steps."""
+        """How many numbers are shown of each candidate: its n objectives, and its steps."""
         return len(self.objectives) + 1
 
     @property
@@ -73,37 +72,28 @@ class PoolLayout:
 
     def vector(self, observation: Observation) -> Vector:
         """(m * (n + 1),) what is shown of one search, whichever of the pool it has, in whichever order."""
-        told = np.zeros((len(self.candidates), self.features), dtype=np.float32)
-        scale = self._scale(
+        shown = np.zeros((len(self.candidates), self.features), dtype=np.float32)
+        scale = self.scale(
             losses=_first(observation.losses),
             step_seconds=_first(observation.step_seconds),
             parameters=observation.parameters,
             epoch_cost=observation.epoch_cost,
         )
         places = self.places(observation.names)
-        told[places] = self._features(observation.objectives, observation.steps, scale)
-        return told.reshape(-1)
+        shown[places] = self.encode(observation.objectives, observation.steps, scale)
+        return shown.reshape(-1)
 
-    def table(self, tasks: TaskBatch) -> Vector:
-        """(T, L, m, n + 1) what is told of each candidate after each row: an observation is a choice among these."""
-        absent = tasks.rows == 0
-        known = [
-            np.where(absent, np.nan, values)
-            for values in (
-                tasks.losses[:, :, 0],
-                tasks.step_seconds[:, :, 0],
-                tasks.parameters,
-                tasks.epoch_cost,
-            )
-        ]
-        scale = self._scale(losses=known[0], step_seconds=known[1], parameters=known[2], epoch_cost=known[3])
-        steps = np.where(absent[:, None], -1, np.arange(tasks.values.shape[2])[:, None])  # (T, L, m)
-        return self._features(tasks.values.transpose(0, 2, 1, 3), steps, scale[:, None])
-
-    def _scale(
+    def scale(
         self, *, losses: FloatArray, step_seconds: FloatArray, parameters: FloatArray, epoch_cost: FloatArray
     ) -> FloatArray:
-        """(..., n) the scale of each objective on a dataset, from (..., m) what the zero-shot evaluations told."""
+        """(..., n) the scale of each objective on a dataset.
+
+        Args:
+            losses: (..., m) of the zero-shot evaluations; NaN where there is none yet, here and below.
+            step_seconds: (..., m) of the zero-shot evaluations.
+            parameters: (..., m) of each candidate.
+            epoch_cost: (..., m) expected cost of an epoch of each.
+        """
         scales = []
         for column in self.objectives:
             if column == "test_loss":
@@ -121,14 +111,20 @@ class PoolLayout:
                 scales.append(np.ones(losses.shape[:-1]))
         return np.stack(scales, axis=-1)
 
-    def _features(self, objectives: FloatArray, steps: IntArray, scale: FloatArray) -> Vector:
-        """(..., m, n + 1) from (..., m, n) objectives, (..., m) steps done, (..., n) scales."""
-        told = objectives / scale[..., None, :]
+    def encode(self, objectives: FloatArray, steps: IntArray, scale: FloatArray) -> Vector:
+        """(..., m, n + 1) what is shown of each candidate.
+
+        Args:
+            objectives: (..., m, n) minimised values so far.
+            steps: (..., m) landmark steps done; -1 before the zero-shot evaluation.
+            scale: (..., n) see `scale`.
+        """
+        relative = objectives / scale[..., None, :]
         for index, column in enumerate(self.objectives):
             if column != "test_loss" and column not in SHARES:
-                told[..., index] = np.arcsinh(told[..., index]) / COMPRESSION
+                relative[..., index] = np.arcsinh(relative[..., index]) / COMPRESSION
         rows = (steps + 1) / STEPS
-        seen = np.concatenate([told, rows[..., None]], axis=-1)
+        seen = np.concatenate([relative, rows[..., None]], axis=-1)
         return np.where(rows[..., None] > 0, np.nan_to_num(seen, posinf=0.0, neginf=0.0), 0.0).astype(
             np.float32
         )
