@@ -45,12 +45,14 @@ if TYPE_CHECKING:
     from lamps_core.policy_training.observation import PoolLayout
 
 GOAL, QUALITY_GOAL = 8.0, 50.0
+PAPER_SIZE = 9, 70, 15  # datasets, candidates, steps after the zero-shot one
 PLAIN = "plain MaskablePPO"
 AT_ONCE = "forecast"  # the default: no reinforcement learning, and nothing to judge before its end
 
 
-def made_tasks(datasets: int = 9, candidates: int = 70, steps: int = 15) -> list[Task]:
+def made_tasks() -> list[Task]:
     """Tasks of the paper's size: larger candidates are slower and mostly better."""
+    datasets, candidates, steps = PAPER_SIZE
     generator = np.random.default_rng(0)
     size = np.sort(generator.uniform(6.0, 9.5, candidates))
     quality = generator.normal(0.0, 0.3, candidates)

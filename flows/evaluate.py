@@ -14,7 +14,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.artifacts import ProgressArtifact, show_table
 from flows.dead_runs import crash_dead_runs
-from flows.form import Positive, Price, listed
+from flows.form import Positive, Price, comma_separated
 from flows.task_states import forget_ended_tasks
 from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.errors import BadInput, Interrupted, LampsError, StorageFailed
@@ -113,12 +113,12 @@ def evaluation_request(*, curves: str, out: str, **rest: Any) -> EvaluationReque
         out=Path(out),
         objectives=parse_objectives(
             rest.get("objectives", DEFAULT_OBJECTIVES),
-            bounds=listed(rest.get("bounds")),
+            bounds=comma_separated(rest.get("bounds")),
             gpu_hour_price=rest.get("gpu_hour_price", GPU_HOUR_PRICE),
             recorded=True,
         ),
-        methods=listed(rest.get("methods")),
-        policies=listed(rest.get("policies")),
+        methods=comma_separated(rest.get("methods")),
+        policies=comma_separated(rest.get("policies")),
         limits=TrainingLimits(seconds=rest.get("train_seconds"), steps=rest.get("train_steps")),
         **{name: rest[name] for name in names if name in rest},
     )

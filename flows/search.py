@@ -16,7 +16,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.artifacts import ProgressArtifact, show_table
 from flows.dead_runs import crash_dead_runs
-from flows.form import Positive, Price, listed
+from flows.form import Positive, Price, comma_separated
 from lamps_core.budget import GPU_HOUR_PRICE, parse_budget
 from lamps_core.errors import BadInput, BudgetSpent, HostFailed, Interrupted, LampsError, StorageFailed
 from lamps_core.hub_access import check_push
@@ -159,7 +159,7 @@ def search_request(
         raise BadInput("--out names no folder: give one, such as runs/first")
     seed = rest.get("seed", 0)
     names = ("learning_rate", "batch_size", "landmarks", "patience", "max_epochs", "max_length", "precision")
-    bounds = listed(rest.get("bounds"))
+    bounds = comma_separated(rest.get("bounds"))
     return SearchRequest(
         data=DatasetRequest(
             dataset=dataset,

@@ -12,7 +12,7 @@ from prefect import flow
 
 from flows.artifacts import ProgressArtifact, show_table
 from flows.dead_runs import crash_dead_runs
-from flows.form import Positive, Price, listed
+from flows.form import Positive, Price, comma_separated
 from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.errors import BadInput
 from lamps_core.hub_access import check_push
@@ -103,18 +103,18 @@ def training_request(*, curves: str, out: str, **rest: Any) -> TrainingRequest:
         curves=curves_to_read(curves),
         out=Path(out),
         algorithm=rest.get("algorithm", DEFAULT_ALGORITHM),
-        exclude=listed(rest.get("exclude_datasets")),
+        exclude=comma_separated(rest.get("exclude_datasets")),
         steps=rest.get("steps"),
         seconds=rest.get("seconds"),
         objectives=parse_objectives(
             rest.get("objectives", DEFAULT_OBJECTIVES),
-            bounds=listed(rest.get("bounds")),
+            bounds=comma_separated(rest.get("bounds")),
             gpu_hour_price=rest.get("gpu_hour_price", GPU_HOUR_PRICE),
             recorded=True,
         ),
         seed=rest.get("seed", 0),
         warm_start=find(rest["warm_start"]).path if rest.get("warm_start") else None,
-        settings=_settings(listed(rest.get("settings"))),
+        settings=_settings(comma_separated(rest.get("settings"))),
     )
 
 

@@ -70,22 +70,18 @@ class Check:
     mend: str
 
 
-def run_checks(*, out: Path | None = None) -> list[Check]:
+def run_checks() -> list[Check]:
     """Look at everything a search needs, all at the same time.
-
-    Args:
-        out: where a search would write; the current folder by default.
 
     Returns:
         One check a thing, in a fixed order. Takes as long as the slowest: seconds, 20 at most.
     """
-    folder = (out or Path()).absolute()
     checks: list[tuple[str, Callable[[], Check], float]] = [
         ("Python", _python, _LIMIT_SECONDS),
         ("Packages", _packages, _LIMIT_SECONDS),
         ("Devices", _devices, _DEVICES_LIMIT_SECONDS),
         ("Free memory", _memory, _LIMIT_SECONDS),
-        ("Disk: output", lambda: _disk("Disk: output", folder), _LIMIT_SECONDS),
+        ("Disk: output", lambda: _disk("Disk: output", Path.cwd()), _LIMIT_SECONDS),
         ("Disk: LAMPS cache", lambda: _disk("Disk: LAMPS cache", cache_folder()), _LIMIT_SECONDS),
         ("Disk: hub cache", lambda: _disk("Disk: hub cache", _hub_cache()), _LIMIT_SECONDS),
         ("Prefect server", _prefect_server, _LIMIT_SECONDS),

@@ -32,10 +32,9 @@ from lamps_core.steps import ExportRequest, StepKey, StepRequest
 from lamps_core.storage import storage_failures
 from lamps_core.text_data import load_text_dataset
 from lamps_core.tracking import Tracking
-from lamps_core.worker_pool import DeviceSlot, device_slots
+from lamps_core.worker_pool import device_slots
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
     from lamps_core.progress import EndedStep, SearchProgress
@@ -47,12 +46,11 @@ CURVE_COLUMNS = frozenset(CURVE_SCHEMA.names)
 class SearchRun:
     """An open search; use as a context manager, which holds the folder's lock and the workers."""
 
-    def __init__(self, request: SearchRequest, *, slots: Sequence[DeviceSlot] | None = None) -> None:
+    def __init__(self, request: SearchRequest) -> None:
         """Check everything that was asked, then open the folder; nothing is written before all is checked.
 
         Args:
             request: what to search.
-            slots: devices to use; None takes `request.parallel` of this machine's.
 
         Raises:
             BadInput: names what cannot be used and how to mend it.
@@ -76,7 +74,7 @@ class SearchRun:
             forecaster=load_forecaster(policy, request.objectives),
             landmarks=request.settings.landmarks,
         )
-        self.slots = tuple(slots or device_slots(request.parallel))
+        self.slots = device_slots(request.parallel)
         self._telling = threading.Lock()
         self._tested: dict[str, dict[str, Any]] = {}
         self._notices: list[str] = []

@@ -74,9 +74,10 @@ def named(checks: list[Check], name: str) -> Check:
 
 
 def test_every_check_answers_in_one_line_says_how_to_mend_what_fails_and_makes_nothing(
-    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    checks = run_checks(out=tmp_path / "new" / "folder")
+    monkeypatch.chdir(tmp_path)
+    checks = run_checks()
     assert list(tmp_path.iterdir()) == []
     assert len({check.name for check in checks}) == len(checks) == 10
     for check in checks:
@@ -132,7 +133,7 @@ def test_a_token_is_found_and_never_shown(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setenv("HF_TOKEN", SECRET)
     monkeypatch.setenv("PREFECT_API_URL", f"http://user:{SECRET}@127.0.0.1:1/api?key={SECRET}")
     monkeypatch.setenv("HF_ENDPOINT", f"ftp://user:{SECRET}@127.0.0.1:1")
-    assert SECRET not in repr(run_checks(out=tmp_path))
+    assert SECRET not in repr(run_checks())
 
 
 def test_an_address_that_makes_no_sense_is_an_answer_and_no_error() -> None:
