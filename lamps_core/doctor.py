@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from packaging.version import Version
 
 from lamps_core import reachability
-from lamps_core.zoo import cache_folder
+from lamps_core.resources import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,14 +6,15 @@ start. One process at a time: the file is locked while it is open.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.errors import BadInput
-from lamps_core.files import flush, version_trouble
+from lamps_core.files import flush
+from lamps_core.locks import lock_if_free
 from lamps_core.objectives import turned
+from lamps_core.versions import version_trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +51,10 @@ class Journal:
         self._path = path
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
-            self._lock()
+            if not lock_if_free(self._file):
+                raise BadInput(
+                    f"{path.parent} is in use by another lamps run: wait for it, or choose another --out"
+                )
             self.header = {"version": VERSION, **header}
             lines = list(_whole_lines(path, self._file))
             self.events = lines[1:]
@@ -62,14 +66,6 @@ class Journal:
         except BaseException:
             os.close(self._file)
             raise
-
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BadInput(
-                f"{self._path.parent} is in use by another lamps run: wait for it, or choose another --out"
-            ) from None
 
     def append(self, event: dict[str, Any]) -> None:
         """Add an event; it is on disk when this returns."""

@@ -27,7 +27,6 @@ from lamps_core.search_request import check_request, policy_asked, search_identi
 from lamps_core.search_result import ResultTeller, model_path
 from lamps_core.search_so_far import outcome_of
 from lamps_core.search_standing import ended_step, standing
-from lamps_core.settings import DEFAULT_LEARNING_RATE
 from lamps_core.steps import ExportRequest, StepKey, StepRequest
 from lamps_core.storage import storage_failures
 from lamps_core.text_data import load_text_dataset
@@ -213,15 +212,13 @@ class SearchRun:
 
     def _step_request(self, name: str) -> StepRequest:
         candidate, state = self.candidates[name], self.search.candidates[name]
-        asked = self.request.settings
-        rate = asked.learning_rate or candidate.learning_rate or DEFAULT_LEARNING_RATE
         return StepRequest(
             name=name,
             location=candidate.location,
             revision=candidate.revision,
             step=state.next_step,
             losses=state.losses,
-            settings=asdict(replace(asked, learning_rate=rate)),
+            settings=asdict(self.request.settings.with_rate_of(candidate.learning_rate)),
             work_folder=self.work_folder,
             dataset=self.dataset.name,
             dataset_fingerprint=self.dataset.fingerprint,
