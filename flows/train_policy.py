@@ -10,16 +10,16 @@ from typing import Any, Literal
 
 from prefect import flow
 
-from flows.artifacts import ProgressArtifact, show_table
+from flows.artifacts import ProgressArtifact, markdown_table, show_table
 from flows.dead_runs import crash_dead_runs
 from flows.form import Positive, Price, comma_separated
-from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.errors import BadInput
 from lamps_core.hub_access import check_push
 from lamps_core.hub_download import curves_to_read, find
 from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from lamps_core.policy_training.algorithms import DEFAULT_ALGORITHM
 from lamps_core.policy_training.train import Training, TrainingRequest
+from lamps_core.prices import GPU_HOUR_PRICE
 from lamps_core.progress import TrainingProgress, listener, listening
 from tasks.hub import with_push
 from tasks.secrets import choose_hub_token
@@ -141,6 +141,4 @@ def policy_table(result: dict[str, Any]) -> str:
         "seconds": f"{result['seconds']:.0f}",
         "score on datasets kept out": "none were" if score is None else f"{score:.3f}",
     }
-    lines = ["| | |", "| --- | --- |"]
-    lines += [f"| {name} | {str(value).replace('|', chr(92) + '|')} |" for name, value in rows.items()]
-    return "\n".join(lines)
+    return markdown_table(("", ""), [(name, str(value)) for name, value in rows.items()])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.campaign_cost import (
@@ -23,9 +22,11 @@ from lamps_core.campaign_cost import (
 from lamps_core.candidate_size import cached_folder, candidate_sizes
 from lamps_core.errors import BadInput
 from lamps_core.fit import DoesNotFit, devices_needed
+from lamps_core.hub_access import hub_cache
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from lamps_core.campaign import Pair
     from lamps_core.candidate_size import CandidateSize
@@ -154,13 +155,6 @@ def gigabytes(count: float) -> str:
     """
     value = count / 1e9
     return f"{value:,.0f} GB" if value >= 10 else f"{value:.2g} GB"
-
-
-def hub_cache() -> Path:
-    """Where models of the hub are downloaded to."""
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    return Path(HF_HUB_CACHE)
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,8 @@ class CampaignRun:
         self._cuda = False
         self._flying: dict[CurveKey, tuple[int, float]] = {}
         self._failed: dict[CurveKey, dict[str, Any]] = {}
+        self._earlier: dict[CurveKey, dict[str, Any]] = {}
+        self.campaign = Campaign(())
         self.spent_seconds = 0.0
         self.steps = 0
         self._notices = list(self.survey.notices)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Literal
 
 import yaml
 
-from lamps_core.errors import BadInput, without_credentials
+from lamps_core.errors import BadInput, abbreviated, without_credentials
 from lamps_core.hub_access import HUB_TIMEOUT_SECONDS
 from lamps_core.model_folder import MODEL_FILES, WEIGHT_FILES, model_flaw
 from lamps_core.registry import registered_models
@@ -144,10 +144,10 @@ def _candidate(entry: str) -> Candidate:
         raise BadInput(f"{entry} is a file: give the model's folder, or a list file alone")
     repository, at, revision = entry.partition("@")
     if entry.startswith((".", "/", "~", "\\")) or repository.count("/") > 1:
-        raise BadInput(f"{_shown(entry)} is not there: no such folder")
+        raise BadInput(f"{abbreviated(entry)} is not there: no such folder")
     if entry.startswith(PREFIX):
         close = difflib.get_close_matches(entry, zoo_names(), n=3, cutoff=0.0)
-        raise BadInput(f"{_shown(entry)} is not in the zoo (did you mean {' or '.join(close)}?)")
+        raise BadInput(f"{abbreviated(entry)} is not in the zoo (did you mean {' or '.join(close)}?)")
     if at and not revision:
         raise BadInput(f"{entry} names no revision after the @: give one, or leave out the @")
     _refuse_illegal_id(entry, repository)
@@ -161,12 +161,7 @@ def _refuse_illegal_id(entry: str, repository: str) -> None:
     try:
         try_to_load_from_cache(repository, "config.json")
     except HFValidationError:
-        raise BadInput(f"{_nothing_else(_shown(entry))}, and no legal hub id") from None
-
-
-def _shown(entry: str) -> str:
-    """An entry as errors show it: a line of a file that is no list of models may be a whole document."""
-    return entry if len(entry) <= 80 else f"{entry[:77]}..."
+        raise BadInput(f"{_nothing_else(abbreviated(entry))}, and no legal hub id") from None
 
 
 def _local(folder: Path) -> Candidate:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from lamps_core.budget import GPU_HOUR_PRICE, check_price
 from lamps_core.errors import BadInput
 from lamps_core.evaluation_unit import TrainingLimits
+from lamps_core.prices import GPU_HOUR_PRICE, check_price
 from lamps_core.settings import check_seed
 from lamps_core.storage import refuse_url
 

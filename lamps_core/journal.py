@@ -10,7 +10,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.errors import BadInput
+from lamps_core.errors import BadInput, abbreviated
 from lamps_core.files import flush
 from lamps_core.locks import lock_if_free
 from lamps_core.objectives import turned
@@ -153,15 +153,10 @@ def _difference(found: dict[str, Any], wanted: dict[str, Any], different: list[s
     elif isinstance(was, dict) and isinstance(now, dict):
         key = next(name for name in {**was, **now} if was.get(name) != now.get(name))
         was, now = was.get(key), now.get(key)
-    return f"{key} was {_short(was)}, now {_short(now)}"
+    return f"{key} was {abbreviated(json.dumps(was), 100)}, now {abbreviated(json.dumps(now), 100)}"
 
 
 def _bounds(header: dict[str, Any]) -> dict[str, float]:
     """As the user gave them."""
     named = zip(header["objectives"], header["bounds"], strict=True)
     return {name: turned(name, bound) for name, bound in named if bound is not None}
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 100 else f"{text[:97]}..."

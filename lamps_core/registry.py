@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from lamps_core.errors import BadInput, did_you_mean, first_line
+from lamps_core.errors import BadInput, abbreviated, did_you_mean, first_line
 from lamps_core.resources import data_path
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def _refuse_twice(entries: Iterable[str]) -> None:
         same = os.path.realpath(path) if os.path.exists(path) and not _is_registered(entry) else entry
         if same in seen:
             also = f" (as {seen[same]})" if seen[same] != entry else ""
-            raise BadInput(f"dataset {_shown(entry)} is given more than once{also}: name it once")
+            raise BadInput(f"dataset {abbreviated(entry)} is given more than once{also}: name it once")
         seen[same] = entry
 
 
@@ -168,7 +168,7 @@ def _dataset(entry: str, input_col: str | None, target_col: str | None) -> Regis
         return registered_datasets()[entry]
     path = os.path.expanduser(entry)
     if path.lower().endswith(YAML_KINDS):
-        raise BadInput(f"{_shown(entry)} stands in a list: give a YAML file of datasets alone")
+        raise BadInput(f"{abbreviated(entry)} stands in a list: give a YAML file of datasets alone")
     if not os.path.exists(path):
         _refuse_unknown(entry)
     if input_col is None or target_col is None:
@@ -178,7 +178,7 @@ def _dataset(entry: str, input_col: str | None, target_col: str | None) -> Regis
             if not given
         )
         raise BadInput(
-            f"dataset {_shown(entry)} is not registered, so its columns are not known: give {missing}, "
+            f"dataset {abbreviated(entry)} is not registered, so its columns are not known: give {missing}, "
             "or describe it in a YAML file in the form of data/datasets.yaml"
         )
     return RegisteredDataset(entry, entry, (input_col,), target_col)
@@ -189,21 +189,17 @@ def _refuse_unknown(entry: str) -> None:
     from lamps_core.text_files import FILE_KINDS
 
     if entry.startswith((".", "/", "~", "\\")) or entry.lower().endswith(FILE_KINDS):
-        raise BadInput(f"dataset {_shown(entry)}: no such file or folder")
+        raise BadInput(f"dataset {abbreviated(entry)}: no such file or folder")
     if entry.partition(":")[0].count("/") == 1:
         return
     hint = did_you_mean(entry, registered_datasets(), most=3) or f"; registered are {_known_names()}"
     raise BadInput(
-        f"{_shown(entry)} is no registered dataset, file, folder or hub id such as org/name:config{hint}"
+        f"{abbreviated(entry)} is no registered dataset, file, folder or hub id such as org/name:config{hint}"
     )
 
 
 def _known_names() -> str:
     return ", ".join(registered_datasets())
-
-
-def _shown(entry: str) -> str:
-    return entry if len(entry) <= 80 else f"{entry[:77]}..."
 
 
 def _request(dataset: RegisteredDataset, max_train_rows: int | None, seed: int) -> DatasetRequest:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.errors import BadInput
 from lamps_core.files import refuse_unwritable
 from lamps_core.hub_download import at_commit
@@ -17,6 +16,7 @@ from lamps_core.journal import JOURNAL, read_journal
 from lamps_core.model_folder import folder_fingerprint
 from lamps_core.policies import DEFAULT_POLICY, policy_found
 from lamps_core.policy_file import priced, read_policy
+from lamps_core.prices import GPU_HOUR_PRICE
 from lamps_core.settings import FineTuningSettings
 from lamps_core.worker_pool import check_parallel, check_step_timeout
 

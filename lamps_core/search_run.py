@@ -74,6 +74,9 @@ class SearchRun:
             landmarks=request.settings.landmarks,
         )
         self.slots = device_slots(request.parallel)
+        self.execution: execution.Execution  # as it is entered
+        self._journal: Journal
+        self._standing: SearchProgress
         self._telling = threading.Lock()
         self._tested: dict[str, dict[str, Any]] = {}
         self._notices: list[str] = []

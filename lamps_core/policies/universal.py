@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lamps_core.objectives import SHARES, dollars
+from lamps_core.objectives import SHARES
 from lamps_core.policies.forecast import (
     LEAST_LEFT,
     followed_numbers,
@@ -32,6 +32,7 @@ from lamps_core.policies.outlook import Outlook
 from lamps_core.policies.scenario_draws import Chances, Draws, doubt_of, drawn
 from lamps_core.policies.scenarios import needed
 from lamps_core.policy_training.candidate_features import features_of
+from lamps_core.prices import dollars
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

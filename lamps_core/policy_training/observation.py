@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.errors import BadInput
 from lamps_core.objectives import DOLLARS, SECONDS, SHARES
+from lamps_core.prices import GPU_HOUR_PRICE
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamps_core.errors import BadInput
-from lamps_core.registry import NamedRequest, _shown, dataset_requests, registered_datasets, registered_models
+from lamps_core.errors import BadInput, abbreviated
+from lamps_core.registry import NamedRequest, dataset_requests, registered_datasets, registered_models
 from lamps_core.text_columns import choose_layout
 from lamps_core.text_data import load_text_dataset
 from lamps_core.text_hub import _HUB_ID
@@ -172,7 +172,9 @@ def test_a_dataset_given_twice_is_refused_however_it_is_spelled(
     monkeypatch.chdir(tmp_path)
     assert refusal("trec,cola,trec") == "dataset trec is given more than once: name it once"
     assert "org/name is given more than once" in refusal("org/name,org/name", input_col="a", target_col="b")
-    assert f"{_shown(str(path))} is given more than once (as ./mine.jsonl)" in refusal(f"./mine.jsonl,{path}")
+    assert f"{abbreviated(str(path))} is given more than once (as ./mine.jsonl)" in refusal(
+        f"./mine.jsonl,{path}"
+    )
 
 
 # --- A YAML file of one's own
