@@ -23,7 +23,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from benchmarks.ratios import Ratio, tell
-from lamps_core.meta_dataset import Task, read_tasks
+from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies import load_policy
 from lamps_core.policy_training.algorithms import algorithms
@@ -37,6 +37,7 @@ from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.policy_training.validation import Validation, speed, split_tasks
 from lamps_core.policy_training.vector_environment import VectorSearchEnvironment
 from lamps_core.replay import replay
+from lamps_core.task import Task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -19,10 +19,10 @@ from flows.form import Positive, Price
 from flows.task_states import forget_ended_tasks
 from lamps_core.campaign_request import CampaignRequest
 from lamps_core.campaign_run import CampaignRun
+from lamps_core.dataset_requests import dataset_requests
 from lamps_core.errors import HostFailed, Interrupted, LampsError, StorageFailed, reason_of
 from lamps_core.hub_access import check_push
 from lamps_core.prices import GPU_HOUR_PRICE, check_price
-from lamps_core.registry import dataset_requests
 from lamps_core.report_words import counted
 from lamps_core.settings import FineTuningSettings
 from lamps_core.tracking import parse_trackers

@@ -26,7 +26,7 @@ from lamps_core.text_data import load_text_dataset
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lamps_core.registry import NamedRequest
+    from lamps_core.dataset_requests import NamedRequest
     from lamps_core.text_data import TextDataset
 
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lamps_core.evaluation_methods import Contender
-    from lamps_core.meta_dataset import Task
     from lamps_core.objectives import Objective
+    from lamps_core.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)

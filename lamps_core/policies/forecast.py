@@ -18,10 +18,10 @@ from lamps_core.policies.outlook import outlook_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from lamps_core.meta_dataset import BoolArray, FloatArray, IntArray
     from lamps_core.policies import Observation
     from lamps_core.policies.outlook import Outlook
     from lamps_core.policy_training.curve_process import CurveProcess
+    from lamps_core.task import BoolArray, FloatArray, IntArray
 
 CURVE_SECONDS = "curve_seconds"  # followed beside the objectives
 LEAST_LEFT = 0.02  # of a curve's seconds: no candidate that may run is free

@@ -17,7 +17,7 @@ from lamps_core.policies.portfolio import Portfolio, portfolio_order
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lamps_core.meta_dataset import Task
+    from lamps_core.task import Task
 
 
 @dataclass(frozen=True)

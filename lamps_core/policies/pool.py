@@ -13,10 +13,10 @@ from lamps_core.errors import BadInput
 from lamps_core.policy_training.observation import PoolLayout
 
 if TYPE_CHECKING:
-    from lamps_core.meta_dataset import BoolArray, IntArray
     from lamps_core.policies import Observation
     from lamps_core.policy_file import PolicyCard, PolicyFile
     from lamps_core.policy_training.observation import Vector
+    from lamps_core.task import BoolArray, IntArray
 
 NETWORK = "mlp"
 

@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from lamps_core.meta_dataset import FloatArray
     from lamps_core.objectives import Objective
     from lamps_core.policies import Observation
     from lamps_core.policy_training.candidate_features import Features
     from lamps_core.policy_training.curve_network import CurveForecaster, Forecast
+    from lamps_core.task import FloatArray
 
 LOSS, COST = "loss", "cost"  # the numbers that are followed
 LEAST_WRONG = 0.002  # share of wrong answers: the logarithm of none is not followed

@@ -14,11 +14,11 @@ from lamps_core.errors import BadInput, no_such
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lamps_core.meta_dataset import Task
     from lamps_core.objectives import Objective
     from lamps_core.policies import Policy
     from lamps_core.policy_file import PolicyFile
     from lamps_core.policy_training.training_run import TrainingRun
+    from lamps_core.task import Task
 
 DEFAULT_ALGORITHM: Final = "forecast"
 # What a training can be told beside its curves and seed, and how the user says it.

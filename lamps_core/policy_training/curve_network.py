@@ -27,8 +27,8 @@ from lamps_core.policy_training.one_thread import one_thread
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lamps_core.meta_dataset import BoolArray, FloatArray
     from lamps_core.policy_training.candidate_features import Features
+    from lamps_core.task import BoolArray, FloatArray
 
 LOOKS = np.array([1, 2, 4, 8])  # rows further on at which a candidate may be looked at again
 FACTORS = 3  # of the doubt that candidates share

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
-    from lamps_core.meta_dataset import Task
     from lamps_core.policies import Policy
     from lamps_core.policy_file import PolicyFile
+    from lamps_core.task import Task
 
 STEPS = 100_000  # of the environment, by which distral and ppo go on: a twentieth of their training
 SHARE = 0.98  # of the hypervolume, to which replayed searches are timed

@@ -25,11 +25,11 @@ from lamps_core.policy_training.task_batch import stack
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from lamps_core.meta_dataset import FloatArray, Task
     from lamps_core.objectives import Objective
     from lamps_core.policies import Policy
     from lamps_core.policy_training.task_batch import TaskBatch
     from lamps_core.policy_training.training_run import TrainingRun
+    from lamps_core.task import FloatArray, Task
 
 NAME = "forecast"
 UNCHANGING = "constant"  # on the card: objectives that are not followed, as they changed along no curve

@@ -22,9 +22,9 @@ from lamps_core.prices import GPU_HOUR_PRICE
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from lamps_core.meta_dataset import FloatArray, IntArray
     from lamps_core.policies import Observation
     from lamps_core.policy_training.task_batch import TaskBatch
+    from lamps_core.task import FloatArray, IntArray
 
     Vector = npt.NDArray[np.float32]
 

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from lamps_core.meta_dataset import Task
     from lamps_core.objectives import Objective
     from lamps_core.policy_file import PolicyFile
+    from lamps_core.task import Task
 
 REQUEST, LOCK = "request.json", "lock"
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from lamps_core.meta_dataset import BoolArray, IntArray, Task
     from lamps_core.policy_training.observation import Vector
+    from lamps_core.task import BoolArray, IntArray, Task
 
 
 class VectorSearchEnvironment(VecEnv):

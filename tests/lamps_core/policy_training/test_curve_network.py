@@ -30,7 +30,7 @@ from lamps_core.policy_training.random_tasks import random_task
 from lamps_core.policy_training.universal import _networks, lessons_of
 
 if TYPE_CHECKING:
-    from lamps_core.meta_dataset import FloatArray
+    from lamps_core.task import FloatArray
 
 
 @pytest.fixture(scope="module")
