@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from benchmarks.curve_kinds import Rows
-    from lamps_core.meta_dataset import FloatArray
+    from lamps_core.task import FloatArray
 
 SIZE_IN_NAME = re.compile(r"(\d+(?:\.\d+)?)(b|m)(?![a-z])")
 # Parameters by a part of the name, the first that fits, where the name itself tells none.

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from lamps_core.meta_dataset import Task, read_tasks
+from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies.known_first import KnownFirst
 from lamps_core.policies.methods import METHODS
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lamps_core.policies.protocol import Policy
+    from lamps_core.task import Task
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

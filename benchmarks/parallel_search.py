@@ -25,7 +25,7 @@ from lamps_core.policies.trained import looks_like_a_path
 from lamps_core.replay import replay, zero_shot_clock
 
 if TYPE_CHECKING:
-    from lamps_core.meta_dataset import Task
+    from lamps_core.task import Task
 
 SHARE, GOAL = 0.98, 5.0
 

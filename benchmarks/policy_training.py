@@ -23,7 +23,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from benchmarks.ratios import Ratio, tell
-from lamps_core.meta_dataset import Task, read_tasks
+from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies.loading import load_policy
 from lamps_core.policies.trained import load_policy_file
@@ -38,6 +38,7 @@ from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.policy_training.validation import Validation, speed, split_tasks
 from lamps_core.policy_training.vector_environment import VectorSearchEnvironment
 from lamps_core.replay import replay
+from lamps_core.task import Task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,12 +47,14 @@ if TYPE_CHECKING:
     from lamps_core.policies.protocol import Policy
 
 GOAL, QUALITY_GOAL = 8.0, 50.0
+PAPER_SIZE = 9, 70, 15  # datasets, candidates, steps after the zero-shot one
 PLAIN = "plain MaskablePPO"
 AT_ONCE = "forecast"  # the default: no reinforcement learning, and nothing to judge before its end
 
 
-def made_tasks(datasets: int = 9, candidates: int = 70, steps: int = 15) -> list[Task]:
+def made_tasks() -> list[Task]:
     """Tasks of the paper's size: larger candidates are slower and mostly better."""
+    datasets, candidates, steps = PAPER_SIZE
     generator = np.random.default_rng(0)
     size = np.sort(generator.uniform(6.0, 9.5, candidates))
     quality = generator.normal(0.0, 0.3, candidates)

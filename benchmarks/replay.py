@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.ratios import Ratio, tell
 from lamps_core import front
-from lamps_core.meta_dataset import Task, read_tasks
+from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies.methods import METHODS, Method
 from lamps_core.policies.protocol import Observation
@@ -29,6 +29,7 @@ from tests.meta_datasets import family_rows, write_meta_dataset
 
 if TYPE_CHECKING:
     from lamps_core.policies.protocol import Policy
+    from lamps_core.task import Task
 
 DATASETS, CANDIDATES, STEPS, REPEATS = 9, 70, 14, 5
 CHEAP = "cheapest"  # the method whose own decisions cost next to nothing

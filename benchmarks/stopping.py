@@ -24,9 +24,9 @@ from lamps_core.stopping import Forecaster, Prospect, parse_stop_rule, prospect_
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lamps_core.meta_dataset import Task
     from lamps_core.policies.protocol import Policy
     from lamps_core.stopping import StopRule
+    from lamps_core.task import Task
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ import torch
 from benchmarks import foreign_curves, unseen_curves
 from benchmarks.curve_kinds import write_datasets
 from benchmarks.ratios import Ratio, tell
-from lamps_core.meta_dataset import Task, read_tasks
+from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies.loading import UNIVERSAL, shipped_policy
 from lamps_core.policies.methods import METHODS
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from benchmarks.curve_kinds import Kind, Rows
     from lamps_core.policies.protocol import Policy
     from lamps_core.policy_file import PolicyFile
+    from lamps_core.task import Task
 
 SHARE = 0.98
 CHEAPEST, ORACLE = "cheapest", "oracle"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from benchmarks.curve_kinds import Kind, Rows
-    from lamps_core.meta_dataset import FloatArray
+    from lamps_core.task import FloatArray
 
 Seconds = TypeVar("Seconds", float, "FloatArray")
 

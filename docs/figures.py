@@ -29,7 +29,7 @@ from lamps_core.resources import data_path
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lamps_core.meta_dataset import Task
+    from lamps_core.task import Task
 
 Row = dict[str, Any]
 FOLDER = Path(__file__).parent / "figures"

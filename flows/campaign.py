@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from prefect import flow
 
-from flows.artifacts import ProgressArtifact, show_table
+from flows.artifacts import ProgressArtifact, markdown_table, show_table
 from flows.dead_runs import crash_dead_runs
 from flows.engines import Engine, engine_of
 from flows.form import Positive, Price
 from flows.task_states import forget_ended_tasks
-from lamps_core.budget import GPU_HOUR_PRICE, check_price
 from lamps_core.campaign_request import CampaignRequest
 from lamps_core.campaign_run import CampaignRun
-from lamps_core.errors import HostFailed, Interrupted, LampsError, StorageFailed
+from lamps_core.dataset_requests import dataset_requests
+from lamps_core.errors import HostFailed, Interrupted, LampsError, StorageFailed, reason_of
 from lamps_core.hub_access import check_push
-from lamps_core.registry import dataset_requests
+from lamps_core.prices import GPU_HOUR_PRICE, check_price
 from lamps_core.report_words import counted
 from lamps_core.settings import FineTuningSettings
 from lamps_core.tracking import parse_trackers
 from tasks.hub import with_push
-from tasks.landmark_step import retries_after
+from tasks.retries import retries_after
 from tasks.secrets import choose_hub_token
 
 if TYPE_CHECKING:
@@ -222,9 +222,8 @@ def _tell(
     except CancelledError as error:  # nobody here cancels a step: its engine lost it, and all others with it
         raise engine.gone() from error
     except Exception as error:
-        told = str(error) if isinstance(error, LampsError) else f"{type(error).__name__}: {error}"
         retries = retries_after(error)
-        run.tell_failed(pair, told, attempts=retries + 1 if retries else None)
+        run.tell_failed(pair, reason_of(error), attempts=retries + 1 if retries else None)
         return
     engine.note_worker(request, record)
     run.tell(pair, record)
@@ -237,8 +236,8 @@ def outcome_table(result: dict[str, Any]) -> str:
         f"{counted(result['steps'], 'step')} run, {result['spent_seconds']:.0f} s spent.",
     ]
     if result["failed"]:
-        lines += ["", "| dataset | model | step | why |", "| --- | --- | --- | --- |"]
-        for row in result["failed"]:
-            cells = (str(row[name]).replace("|", "\\|") for name in ("dataset", "model", "step", "error"))
-            lines.append("| " + " | ".join(cells) + " |")
+        rows = [
+            [str(row[name]) for name in ("dataset", "model", "step", "error")] for row in result["failed"]
+        ]
+        lines += ["", markdown_table(("dataset", "model", "step", "why"), rows)]
     return "\n".join(lines)

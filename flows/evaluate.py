@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any, Literal
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.artifacts import ProgressArtifact, show_table
+from flows.artifacts import ProgressArtifact, markdown_table, show_table
 from flows.dead_runs import crash_dead_runs
-from flows.form import Positive, Price, listed
+from flows.form import Positive, Price, comma_separated
 from flows.task_states import forget_ended_tasks
-from lamps_core.budget import GPU_HOUR_PRICE
-from lamps_core.errors import BadInput, Interrupted, LampsError, StorageFailed
+from lamps_core.errors import BadInput, Interrupted, StorageFailed, reason_of
 from lamps_core.evaluation_request import EvaluationRequest
 from lamps_core.evaluation_run import EvaluationRun
 from lamps_core.evaluation_unit import TrainingLimits
 from lamps_core.evaluation_worker import UnitWorkers, register, unregister
 from lamps_core.hub_download import curves_to_read
 from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
+from lamps_core.prices import GPU_HOUR_PRICE
 from lamps_core.quantities import UNKNOWN
 from tasks.evaluation import evaluate_unit
 from tasks.secrets import choose_hub_token
@@ -113,12 +113,12 @@ def evaluation_request(*, curves: str, out: str, **rest: Any) -> EvaluationReque
         out=Path(out),
         objectives=parse_objectives(
             rest.get("objectives", DEFAULT_OBJECTIVES),
-            bounds=listed(rest.get("bounds")),
+            bounds=comma_separated(rest.get("bounds")),
             gpu_hour_price=rest.get("gpu_hour_price", GPU_HOUR_PRICE),
             recorded=True,
         ),
-        methods=listed(rest.get("methods")),
-        policies=listed(rest.get("policies")),
+        methods=comma_separated(rest.get("methods")),
+        policies=comma_separated(rest.get("policies")),
         limits=TrainingLimits(seconds=rest.get("train_seconds"), steps=rest.get("train_steps")),
         **{name: rest[name] for name in names if name in rest},
     )
@@ -155,9 +155,7 @@ def _tell(run: EvaluationRun, key: str, future: PrefectFuture[dict[str, Any]]) -
     except (Interrupted, StorageFailed):
         raise
     except Exception as error:
-        run.tell_failed(
-            key, str(error) if isinstance(error, LampsError) else f"{type(error).__name__}: {error}"
-        )
+        run.tell_failed(key, reason_of(error))
         return
     run.tell(key, part)
 
@@ -165,18 +163,16 @@ def _tell(run: EvaluationRun, key: str, future: PrefectFuture[dict[str, Any]]) -
 def summary_table(result: dict[str, Any]) -> str:
     """What each method comes to, as Markdown."""
     lines = [*(f"- {line}" for line in result["words"]), ""] if result["words"] else []
-    lines += [
-        "| method | reduction at 98 % | times the Oracle | regret | mean hours |",
-        "| --- | ---: | ---: | ---: | ---: |",
-    ]
+    rows = []
     for row in result["summary"]:
         ratio = row["oracle_ratio_at_0.98"]
         cells = (
-            row["method"].replace("|", "\\|"),
+            row["method"],
             f"{row['reduction_at_0.98']:.1%}",
             UNKNOWN if ratio is None else f"{ratio:.2f}",
             f"{row['regret_auc']:.3f}",
             f"{row['hours_to_0.98']:,.2f}",
         )
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append(cells)
+    head = ("method", "reduction at 98 %", "times the Oracle", "regret", "mean hours")
+    return "\n".join([*lines, markdown_table(head, rows, numbers=4)])

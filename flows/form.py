@@ -13,6 +13,6 @@ Positive = Annotated[int, Field(ge=1)]
 Price = Annotated[float, Field(gt=0)]
 
 
-def listed(text: str | None) -> tuple[str, ...]:
+def comma_separated(text: str | None) -> tuple[str, ...]:
     """What stands between the commas of a field; a cleared field is an empty text."""
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())

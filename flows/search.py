@@ -14,14 +14,23 @@ from typing import TYPE_CHECKING, Any, Literal
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.artifacts import ProgressArtifact, show_table
+from flows.artifacts import ProgressArtifact, markdown_table, show_table
 from flows.dead_runs import crash_dead_runs
-from flows.form import Positive, Price, listed
-from lamps_core.budget import GPU_HOUR_PRICE, parse_budget
-from lamps_core.errors import BadInput, BudgetSpent, HostFailed, Interrupted, LampsError, StorageFailed
+from flows.form import Positive, Price, comma_separated
+from lamps_core.budget import parse_budget
+from lamps_core.errors import (
+    BadInput,
+    BudgetSpent,
+    HostFailed,
+    Interrupted,
+    LampsError,
+    StorageFailed,
+    reason_of,
+)
 from lamps_core.hub_access import check_push
 from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from lamps_core.policies.loading import DEFAULT_POLICY
+from lamps_core.prices import GPU_HOUR_PRICE
 from lamps_core.search import Action, Outcome
 from lamps_core.search_request import SearchRequest
 from lamps_core.search_run import SearchRun
@@ -30,7 +39,8 @@ from lamps_core.stopping import STOP_BELOW
 from lamps_core.text_data import DatasetRequest
 from lamps_core.tracking import parse_trackers
 from tasks.hub import with_push
-from tasks.landmark_step import export_model, fine_tune_step, retries_after
+from tasks.landmark_step import export_model, fine_tune_step
+from tasks.retries import retries_after
 from tasks.secrets import choose_hub_token
 
 if TYPE_CHECKING:
@@ -159,7 +169,7 @@ def search_request(
         raise BadInput("--out names no folder: give one, such as runs/first")
     seed = rest.get("seed", 0)
     names = ("learning_rate", "batch_size", "landmarks", "patience", "max_epochs", "max_length", "precision")
-    bounds = listed(rest.get("bounds"))
+    bounds = comma_separated(rest.get("bounds"))
     return SearchRequest(
         data=DatasetRequest(
             dataset=dataset,
@@ -241,7 +251,7 @@ def _outcome(run: SearchRun, action: Action, future: PrefectFuture[dict[str, Any
     except BudgetSpent:
         return Outcome(kind="cut", candidate=name, step=step, seconds=seconds)
     except Exception as error:
-        told = str(error) if isinstance(error, LampsError) else f"{type(error).__name__}: {error}"
+        told = reason_of(error)
         passing = retries_after(error) > 0
         return Outcome(kind="failed", candidate=name, step=step, seconds=seconds, error=told, passing=passing)
     return Outcome(kind="step", candidate=name, step=step, seconds=seconds, record=record)
@@ -272,9 +282,6 @@ def _export_front(run: SearchRun) -> None:
 def front_table(result: dict[str, Any]) -> str:
     """The front as a Markdown table."""
     columns = ["model", *dict.fromkeys([*result["objectives"], "test_loss", "accuracy", "path"])]
-    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
-    for row in result["front"]:
-        cells = (row[column] for column in columns)
-        shown = (f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in cells)
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in shown) + " |")
-    return "\n".join(lines)
+    rows = [[row[column] for column in columns] for row in result["front"]]
+    shown = [[f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in cells] for cells in rows]
+    return markdown_table(columns, shown)

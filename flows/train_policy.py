@@ -10,16 +10,16 @@ from typing import Any, Literal
 
 from prefect import flow
 
-from flows.artifacts import ProgressArtifact, show_table
+from flows.artifacts import ProgressArtifact, markdown_table, show_table
 from flows.dead_runs import crash_dead_runs
-from flows.form import Positive, Price, listed
-from lamps_core.budget import GPU_HOUR_PRICE
+from flows.form import Positive, Price, comma_separated
 from lamps_core.errors import BadInput
 from lamps_core.hub_access import check_push
 from lamps_core.hub_download import curves_to_read, find
 from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from lamps_core.policy_training.algorithms import DEFAULT_ALGORITHM
 from lamps_core.policy_training.train import Training, TrainingRequest
+from lamps_core.prices import GPU_HOUR_PRICE
 from lamps_core.progress import TrainingProgress, listener, listening
 from tasks.hub import with_push
 from tasks.secrets import choose_hub_token
@@ -103,18 +103,18 @@ def training_request(*, curves: str, out: str, **rest: Any) -> TrainingRequest:
         curves=curves_to_read(curves),
         out=Path(out),
         algorithm=rest.get("algorithm", DEFAULT_ALGORITHM),
-        exclude=listed(rest.get("exclude_datasets")),
+        exclude=comma_separated(rest.get("exclude_datasets")),
         steps=rest.get("steps"),
         seconds=rest.get("seconds"),
         objectives=parse_objectives(
             rest.get("objectives", DEFAULT_OBJECTIVES),
-            bounds=listed(rest.get("bounds")),
+            bounds=comma_separated(rest.get("bounds")),
             gpu_hour_price=rest.get("gpu_hour_price", GPU_HOUR_PRICE),
             recorded=True,
         ),
         seed=rest.get("seed", 0),
         warm_start=find(rest["warm_start"]).path if rest.get("warm_start") else None,
-        settings=_settings(listed(rest.get("settings"))),
+        settings=_settings(comma_separated(rest.get("settings"))),
     )
 
 
@@ -141,6 +141,4 @@ def policy_table(result: dict[str, Any]) -> str:
         "seconds": f"{result['seconds']:.0f}",
         "score on datasets kept out": "none were" if score is None else f"{score:.3f}",
     }
-    lines = ["| | |", "| --- | --- |"]
-    lines += [f"| {name} | {str(value).replace('|', chr(92) + '|')} |" for name, value in rows.items()]
-    return "\n".join(lines)
+    return markdown_table(("", ""), [(name, str(value)) for name, value in rows.items()])

@@ -16,6 +16,7 @@ from lamps_cli.options import (
     show_result,
     track_option,
 )
+from lamps_core.prices import GPU_HOUR_PRICE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +75,7 @@ def engine_options(command: Any) -> Any:
 @click.option("--input-col", help="Column of the text, for datasets that are not in the registry.")
 @click.option("--target-col", help="Column of the label, for datasets that are not in the registry.")
 @click.option("--max-train-rows", type=int, help="Stratified cap on the training rows.")
-@click.option("--gpu-hour-price", default=3.67, show_default=True, help="Dollars, for the cost.")
+@click.option("--gpu-hour-price", default=GPU_HOUR_PRICE, show_default=True, help="Dollars, for the cost.")
 @engine_options
 @push_option
 @track_option

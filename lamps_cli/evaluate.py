@@ -9,6 +9,7 @@ import click
 
 from lamps_cli.options import hub_token_option, json_option, objective_options, tell_notices
 from lamps_core.errors import BadInput
+from lamps_core.prices import GPU_HOUR_PRICE
 
 
 @click.command(
@@ -55,7 +56,10 @@ from lamps_core.errors import BadInput
     help="Environment steps of a training of distral or ppo.  [default: the algorithm's own]",
 )
 @click.option(
-    "--gpu-hour-price", default=3.67, show_default=True, help="Dollars, for costs and the objective dollars."
+    "--gpu-hour-price",
+    default=GPU_HOUR_PRICE,
+    show_default=True,
+    help="Dollars, for costs and the objective dollars.",
 )
 @click.option("--parallel", type=int, help="Processes at once.  [default: one a core]")
 @hub_token_option

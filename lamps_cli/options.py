@@ -9,20 +9,36 @@ import click
 
 from lamps_core.errors import PushFailed
 from lamps_core.report_words import displayable
+from lamps_core.settings import FineTuningSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+_DEFAULTS = FineTuningSettings()
 _FINE_TUNING = (
-    click.option("--seed", default=0, show_default=True, help="Of the head, the batches, the reserved rows."),
-    click.option("--learning-rate", type=float, help="AdamW's.  [default: 7e-6, or the zoo's own]"),
-    click.option("--batch-size", default=32, show_default=True, help="Rows in one update."),
-    click.option("--landmarks", default=8, show_default=True, help="K, nested subsets."),
-    click.option("--patience", default=3, show_default=True, help="Full epochs without a better loss."),
-    click.option("--max-epochs", default=10, show_default=True, help="Full epochs at most."),
-    click.option("--max-length", default=512, show_default=True, help="Tokens kept of a text."),
     click.option(
-        "--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True
+        "--seed",
+        default=_DEFAULTS.seed,
+        show_default=True,
+        help="Of the head, the batches, the reserved rows.",
+    ),
+    click.option("--learning-rate", type=float, help="AdamW's.  [default: 7e-6, or the zoo's own]"),
+    click.option("--batch-size", default=_DEFAULTS.batch_size, show_default=True, help="Rows in one update."),
+    click.option("--landmarks", default=_DEFAULTS.landmarks, show_default=True, help="K, nested subsets."),
+    click.option(
+        "--patience", default=_DEFAULTS.patience, show_default=True, help="Full epochs without a better loss."
+    ),
+    click.option(
+        "--max-epochs", default=_DEFAULTS.max_epochs, show_default=True, help="Full epochs at most."
+    ),
+    click.option(
+        "--max-length", default=_DEFAULTS.max_length, show_default=True, help="Tokens kept of a text."
+    ),
+    click.option(
+        "--precision",
+        type=click.Choice(["auto", "fp32", "bf16"]),
+        default=_DEFAULTS.precision,
+        show_default=True,
     ),
     click.option("--step-timeout", type=float, help="Seconds before a step is taken for hung."),
 )

@@ -20,6 +20,7 @@ from lamps_cli.options import (
     track_option,
 )
 from lamps_core.errors import BadInput
+from lamps_core.prices import GPU_HOUR_PRICE
 
 
 @click.command(
@@ -55,7 +56,10 @@ from lamps_core.errors import BadInput
     help="Of --budget auto: stop when less more hypervolume is expected in as long again (1%) or an hour (1%/h).",
 )
 @click.option(
-    "--gpu-hour-price", default=3.67, show_default=True, help="For dollars, of a budget or an objective."
+    "--gpu-hour-price",
+    default=GPU_HOUR_PRICE,
+    show_default=True,
+    help="For dollars, of a budget or an objective.",
 )
 @objective_options
 @click.option(

@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from lamps_cli.options import json_option
-from lamps_core.errors import BadInput
 
 
 @click.command(epilog="Example: lamps simulate --out runs/simulated --seed 1")
@@ -21,9 +20,9 @@ from lamps_core.errors import BadInput
 def simulate(out: Path, seed: int, as_json: bool) -> None:
     """Write simulated curves of the paper's 70 candidates on its nine datasets; nothing in them is measured."""
     from lamps_core.simulation import summary, write_simulation
+    from lamps_core.storage import refuse_url
 
-    if ":/" in str(out):  # pathlib makes one slash of two
-        raise BadInput(f"--out {out}: lamps simulate writes a folder of this host; copy it to a store then")
+    refuse_url(out, f"--out {out}: lamps simulate writes a folder of this host; copy it to a store then")
     told: dict[str, Any] = {"curves": str(out), "seed": seed, **summary(write_simulation(out, seed=seed))}
     if as_json:
         print(json.dumps(told, indent=2))

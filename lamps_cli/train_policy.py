@@ -16,6 +16,7 @@ from lamps_cli.options import (
     tell_notices,
 )
 from lamps_core.errors import BadInput
+from lamps_core.prices import GPU_HOUR_PRICE
 
 
 @click.command(
@@ -45,7 +46,9 @@ from lamps_core.errors import BadInput
     help="Longest training of distral or ppo; forecast takes seconds.  [default: no limit]",
 )
 @objective_options
-@click.option("--gpu-hour-price", default=3.67, show_default=True, help="Dollars, for the objective dollars.")
+@click.option(
+    "--gpu-hour-price", default=GPU_HOUR_PRICE, show_default=True, help="Dollars, for the objective dollars."
+)
 @click.option("--seed", default=0, show_default=True, help="Of the weights and all that is drawn.")
 @click.option("--warm-start", help="A policy of distral or ppo to begin with.")
 @click.option(

@@ -12,9 +12,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lamps_core.candidates import HUB_THREADS, WEIGHT_FILES
+from lamps_core.candidate_size import cached_folder
+from lamps_core.candidates import HUB_THREADS
 from lamps_core.fit import DoesNotFit, devices_needed, memory_figures
 from lamps_core.hub_access import HUB_TIMEOUT_SECONDS
+from lamps_core.model_folder import WEIGHT_FILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -132,8 +134,6 @@ def _ask(name: str) -> Answer:
 def _or_cached(name: str, answer: Answer) -> Answer:
     if not answer.found.startswith(NOT_REACHABLE):
         return answer
-    from huggingface_hub import try_to_load_from_cache
-
-    if any(isinstance(try_to_load_from_cache(name, file), str) for file in WEIGHT_FILES):
+    if cached_folder(name) is not None:
         return Answer(True, f"{answer.found}, but the cache has it")
     return answer

@@ -10,9 +10,8 @@ import re
 from dataclasses import dataclass
 
 from lamps_core.errors import BadInput
+from lamps_core.prices import GPU_HOUR_PRICE, check_price
 from lamps_core.stopping import STOP_BELOW, StopRule, parse_stop_rule
-
-GPU_HOUR_PRICE = 3.67  # dollars for an hour of one A100 40 GB, section 6.2 of the paper
 
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 _UNIT_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
@@ -105,16 +104,6 @@ def parse_budget(
         steps=min((limit.steps for limit in limits if limit.steps is not None), default=None),
         stop=stop if AUTO in parts else None,
     )
-
-
-def check_price(gpu_hour_price: float) -> None:
-    """Refuse a price of a GPU hour that no cost can be counted with.
-
-    Raises:
-        BadInput: it is not a finite number more than zero.
-    """
-    if not (math.isfinite(gpu_hour_price) and gpu_hour_price > 0):
-        raise BadInput(f"the price of a GPU hour must be more than zero dollars, not {gpu_hour_price}")
 
 
 def _parse(written: str, text: str, gpu_hour_price: float) -> Budget:

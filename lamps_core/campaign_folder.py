@@ -1,15 +1,12 @@
 """What a curves folder says of how its curves were made, so that all of them are made alike.
 
 `CURVES/.lamps/campaign.json` holds the settings, how each dataset was asked for and which rows that gave, and
-which files each model has. One campaign at a time writes into a curves folder: the lock is held while it is
-open. Does not read curves and runs nothing.
+which files each model has. Does not read curves and runs nothing.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import hashlib
 import json
 import uuid
 from dataclasses import asdict, dataclass
@@ -18,23 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 from lamps_core.curves import CurveKey
 from lamps_core.errors import BadInput
-from lamps_core.files import folder_fingerprint, held_if_free, version_trouble
+from lamps_core.model_folder import folder_fingerprint
 from lamps_core.settings import FineTuningSettings
-from lamps_core.storage import is_local, is_there, put_whole, storage_failures, storage_path
+from lamps_core.storage import HIDDEN, is_there, put_whole, storage_failures, storage_path
 from lamps_core.text_data import DatasetRequest
-from lamps_core.zoo import cache_folder
+from lamps_core.versions import version_trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from lamps_core.candidates import Candidate
     from lamps_core.text_data import TextDataset
 
 VERSION = 1
-HIDDEN = ".lamps"  # readers of a folder of Parquet files pass over names that begin with a dot
-NOT_COMPARED = frozenset(
-    {"seed", "micro_batch_size"}
-)  # a seed is part of a curve's name; a micro-batch changes nothing
 
 
 @dataclass(frozen=True)
@@ -77,8 +70,8 @@ class CampaignRecord:
 
 
 def shared_settings(settings: FineTuningSettings) -> dict[str, Any]:
-    """What all curves of a folder have in common."""
-    return {name: value for name, value in asdict(settings).items() if name not in NOT_COMPARED}
+    """What all curves of a folder have in common; the seed is part of a curve's name."""
+    return {name: value for name, value in settings.identity().items() if name != "seed"}
 
 
 def read_record(curves: str) -> CampaignRecord | None:
@@ -189,22 +182,3 @@ def _from_anywhere(request: DatasetRequest) -> DatasetRequest:
 def _absolute(dataset: str) -> str:
     path = Path(dataset).expanduser()
     return str(path.absolute()) if path.exists() else dataset
-
-
-@contextlib.contextmanager
-def locked(curves: str) -> Iterator[None]:
-    """Hold a curves folder for one campaign; on an object store, for one campaign of this host.
-
-    Raises:
-        BadInput: another run holds it.
-    """
-    folder = storage_path(curves)
-    if is_local(folder):
-        path = Path(folder) / HIDDEN / "lock"
-    else:
-        path = cache_folder() / "locks" / hashlib.sha256(str(folder).encode()).hexdigest()[:16]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with held_if_free(path) as free:
-        if not free:
-            raise BadInput(f"{curves} is in use by another lamps run: wait for it, or stop it")
-        yield

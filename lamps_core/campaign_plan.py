@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.campaign_cost import (
@@ -20,12 +19,14 @@ from lamps_core.campaign_cost import (
     expected_seconds,
     speed_of,
 )
-from lamps_core.candidate_size import candidate_sizes
+from lamps_core.candidate_size import cached_folder, candidate_sizes
 from lamps_core.errors import BadInput
 from lamps_core.fit import DoesNotFit, devices_needed
+from lamps_core.hub_access import hub_cache
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from lamps_core.campaign import Pair
     from lamps_core.candidate_size import CandidateSize
@@ -156,13 +157,6 @@ def gigabytes(count: float) -> str:
     return f"{value:,.0f} GB" if value >= 10 else f"{value:.2g} GB"
 
 
-def hub_cache() -> Path:
-    """Where models of the hub are downloaded to."""
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    return Path(HF_HUB_CACHE)
-
-
 @dataclass(frozen=True)
 class Scope:
     """What a plan is made of, besides the pairs that are missing.
@@ -220,7 +214,7 @@ def make_plan(pairs: Sequence[Pair], scope: Scope, machine: Machine) -> Campaign
         downloads=[
             _download_bytes(sizes[name])
             for name in {pair.key.model for pair in fitting}
-            if scope.candidates[name].kind == "hub" and not _in_cache(scope.candidates[name])
+            if _to_be_downloaded(scope.candidates[name])
         ],
         slots=machine.slots,
     )
@@ -241,11 +235,5 @@ def _download_bytes(size: CandidateSize) -> int:
     return size.weight_bytes or WEIGHT_BYTES * (size.parameters or 0)
 
 
-def _in_cache(candidate: Candidate) -> bool:
-    from huggingface_hub import try_to_load_from_cache
-
-    weights = ("model.safetensors", "model.safetensors.index.json")
-    found = (
-        try_to_load_from_cache(candidate.location, name, revision=candidate.revision) for name in weights
-    )
-    return any(isinstance(path, str) for path in found)
+def _to_be_downloaded(candidate: Candidate) -> bool:
+    return candidate.kind == "hub" and cached_folder(candidate.location, candidate.revision) is None

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
-from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.curve_reader import curves_by_key, read_both
 from lamps_core.curves import Curve, CurveKey
 from lamps_core.figures import Axes2D, DrawnCandidate, curve_figure, front_figure
 from lamps_core.front import hypervolume, non_dominated, reference_point
 from lamps_core.objectives import DEFAULT_OBJECTIVES
 from lamps_core.page import render_page
+from lamps_core.prices import GPU_HOUR_PRICE
 from lamps_core.quantities import number, parameters, title
 from lamps_core.report_words import counted, duration
 

@@ -13,20 +13,20 @@ import os.path
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.budget import GPU_HOUR_PRICE
-from lamps_core.campaign_folder import HIDDEN, read_record
+from lamps_core.campaign_folder import read_record
 from lamps_core.curve_reader import curve_files
 from lamps_core.errors import BadInput
 from lamps_core.files import refuse_unwritable
 from lamps_core.journal import JOURNAL
+from lamps_core.prices import GPU_HOUR_PRICE
 from lamps_core.settings import FineTuningSettings
-from lamps_core.storage import check_store, is_local, storage_path
+from lamps_core.storage import HIDDEN, check_store, is_local, storage_path
 from lamps_core.text_data import load_text_dataset
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lamps_core.registry import NamedRequest
+    from lamps_core.dataset_requests import NamedRequest
     from lamps_core.text_data import TextDataset
 
 

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from lamps_core import __version__
 from lamps_core.campaign import Campaign, Pair
-from lamps_core.campaign_folder import HIDDEN, locked, write_record
+from lamps_core.campaign_folder import write_record
 from lamps_core.campaign_step import Keep
 from lamps_core.campaign_survey import PASSING, CampaignSurvey, named
+from lamps_core.locks import locked
 from lamps_core.progress import CampaignProgress, RunningStep, listener, publish
 from lamps_core.shared_work import drop_checkpoint
 from lamps_core.steps import StepRequest
-from lamps_core.storage import is_local, storage_failures
+from lamps_core.storage import HIDDEN, is_local, storage_failures
 from lamps_core.tracking import Tracking
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class CampaignRun:
         self._cuda = False
         self._flying: dict[CurveKey, tuple[int, float]] = {}
         self._failed: dict[CurveKey, dict[str, Any]] = {}
+        self._earlier: dict[CurveKey, dict[str, Any]] = {}
+        self.campaign = Campaign(())
         self.spent_seconds = 0.0
         self.steps = 0
         self._notices = list(self.survey.notices)

@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Any
 from lamps_core.checkpoint import newest_checkpoint
 from lamps_core.curve_store import CurveStore
 from lamps_core.errors import StorageFailed
-from lamps_core.files import held, held_if_free, safe_name
+from lamps_core.files import safe_name
+from lamps_core.locks import held, held_if_free
+from lamps_core.resources import cache_folder
 from lamps_core.shared_work import fetch_checkpoint, fetch_data, newest_shared_step, push_checkpoint
 from lamps_core.storage import is_folder, is_local, storage_failures, storage_path
-from lamps_core.zoo import PREFIX, cache_folder, materialise
+from lamps_core.zoo import PREFIX, materialise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

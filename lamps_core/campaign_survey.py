@@ -9,7 +9,7 @@ import dataclasses
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.campaign_folder import HIDDEN, CampaignRecord, joined, locked, read_record
+from lamps_core.campaign_folder import CampaignRecord, joined, read_record
 from lamps_core.campaign_plan import CampaignPlan, Scope, make_plan
 from lamps_core.campaign_request import check_work, checked_folder, loaded
 from lamps_core.campaign_work import CampaignWork
@@ -17,11 +17,11 @@ from lamps_core.candidates import resolve_candidates
 from lamps_core.curve_store import CurveStore
 from lamps_core.curves import CurveKey
 from lamps_core.errors import BadInput
+from lamps_core.locks import locked
 from lamps_core.machine import RENTED_GPU
 from lamps_core.report_words import counted
-from lamps_core.settings import DEFAULT_LEARNING_RATE
 from lamps_core.shared_work import newest_shared_step
-from lamps_core.storage import is_local, storage_failures, storage_path
+from lamps_core.storage import HIDDEN, is_local, storage_failures, storage_path
 from lamps_core.text_data import load_text_dataset
 
 if TYPE_CHECKING:
@@ -282,9 +282,8 @@ class CampaignSurvey:
 
     def settings_of(self, key: CurveKey) -> dict[str, Any]:
         """Of a curve's fine-tune, the learning rate resolved."""
-        asked = self.request.settings
-        rate = asked.learning_rate or self.candidates[key.model].learning_rate or DEFAULT_LEARNING_RATE
-        return asdict(dataclasses.replace(asked, seed=key.seed, learning_rate=rate))
+        settings = self.request.settings.with_rate_of(self.candidates[key.model].learning_rate)
+        return asdict(dataclasses.replace(settings, seed=key.seed))
 
 
 def named(key: CurveKey) -> str:

@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING
 
 from lamps_core.candidates import HUB_THREADS
 from lamps_core.hub_access import HUB_TIMEOUT_SECONDS
+from lamps_core.model_folder import WEIGHTS, WEIGHTS_INDEX
 from lamps_core.registry import registered_models
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lamps_core.candidates import Candidate
-
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 @dataclass(frozen=True)
@@ -58,18 +57,23 @@ def candidate_sizes(candidates: Iterable[Candidate]) -> dict[str, CandidateSize]
 def _size_here(candidate: Candidate) -> CandidateSize:
     if candidate.kind != "hub":
         return folder_size(Path(candidate.location))
-    cached = _cached_folder(candidate)
+    cached = cached_folder(candidate.location, candidate.revision)
     in_cache = folder_size(cached) if cached else CandidateSize(None, None)
     registered = registered_models().get(candidate.location)
     return CandidateSize(registered.parameters, in_cache.weight_bytes) if registered else in_cache
 
 
-def _cached_folder(candidate: Candidate) -> Path | None:
-    """Where the hub's cache holds the weights of a candidate."""
+def cached_folder(location: str, revision: str | None = None) -> Path | None:
+    """Where the hub's cache holds the weights of a model; None where it does not.
+
+    Args:
+        location: its hub id.
+        revision: None is the default branch.
+    """
     from huggingface_hub import try_to_load_from_cache
 
-    for name in (WEIGHTS, INDEX):
-        path = try_to_load_from_cache(candidate.location, name, revision=candidate.revision)
+    for name in (WEIGHTS, WEIGHTS_INDEX):
+        path = try_to_load_from_cache(location, name, revision=revision)
         if isinstance(path, str):
             return Path(path).parent
     return None
@@ -97,7 +101,7 @@ def _weight_files(folder: Path) -> list[Path]:
     whole = folder / WEIGHTS
     if whole.is_file():
         return [whole]
-    shards = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()
+    shards = json.loads((folder / WEIGHTS_INDEX).read_text(encoding="utf-8"))["weight_map"].values()
     return [folder / name for name in sorted(set(shards))]
 
 

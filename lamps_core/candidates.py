@@ -24,30 +24,17 @@ from typing import TYPE_CHECKING, Literal
 
 import yaml
 
-from lamps_core.errors import BadInput, without_credentials
-from lamps_core.files import MODEL_FILES
+from lamps_core.errors import BadInput, abbreviated, without_credentials
 from lamps_core.hub_access import HUB_TIMEOUT_SECONDS
+from lamps_core.model_folder import MODEL_FILES, WEIGHT_FILES, model_flaw
 from lamps_core.registry import registered_models
 from lamps_core.resources import data_path
 from lamps_core.zoo import PREFIX, materialise, zoo_entry, zoo_names
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
 HUB_THREADS = 8
-
-TOKENIZER_FILES: tuple[frozenset[str], ...] = (
-    frozenset({"tokenizer.json"}),
-    frozenset({"vocab.txt"}),
-    frozenset({"vocab.json", "merges.txt"}),
-    frozenset({"vocab.json", "tokenizer_config.json"}),
-    frozenset({"spiece.model"}),
-    frozenset({"sentencepiece.bpe.model"}),
-    frozenset({"tokenizer.model"}),
-)
-"""A model has a tokenizer if it has all files of one of these sets."""
-
-WEIGHT_FILES = frozenset({"model.safetensors", "model.safetensors.index.json"})
 
 
 @dataclass(frozen=True)
@@ -99,7 +86,7 @@ def resolve_candidates(
     Args:
         models: a comma list of hub ids (`id` or `id@revision`), local folders, zoo names and presets; or the
             path of a file with one a line, where `#` begins a comment.
-        cache: where zoo candidates are built, instead of `lamps_core.zoo.cache_folder()`.
+        cache: where zoo candidates are built, instead of `lamps_core.resources.cache_folder()`.
         trust_registry: do not ask the hub for registered models: for a plan, which loads none of them.
 
     Raises:
@@ -157,10 +144,10 @@ def _candidate(entry: str) -> Candidate:
         raise BadInput(f"{entry} is a file: give the model's folder, or a list file alone")
     repository, at, revision = entry.partition("@")
     if entry.startswith((".", "/", "~", "\\")) or repository.count("/") > 1:
-        raise BadInput(f"{_shown(entry)} is not there: no such folder")
+        raise BadInput(f"{abbreviated(entry)} is not there: no such folder")
     if entry.startswith(PREFIX):
         close = difflib.get_close_matches(entry, zoo_names(), n=3, cutoff=0.0)
-        raise BadInput(f"{_shown(entry)} is not in the zoo (did you mean {' or '.join(close)}?)")
+        raise BadInput(f"{abbreviated(entry)} is not in the zoo (did you mean {' or '.join(close)}?)")
     if at and not revision:
         raise BadInput(f"{entry} names no revision after the @: give one, or leave out the @")
     _refuse_illegal_id(entry, repository)
@@ -174,12 +161,7 @@ def _refuse_illegal_id(entry: str, repository: str) -> None:
     try:
         try_to_load_from_cache(repository, "config.json")
     except HFValidationError:
-        raise BadInput(f"{_nothing_else(_shown(entry))}, and no legal hub id") from None
-
-
-def _shown(entry: str) -> str:
-    """An entry as errors show it: a line of a file that is no list of models may be a whole document."""
-    return entry if len(entry) <= 80 else f"{entry[:77]}..."
+        raise BadInput(f"{_nothing_else(abbreviated(entry))}, and no legal hub id") from None
 
 
 def _local(folder: Path) -> Candidate:
@@ -191,23 +173,6 @@ def _local(folder: Path) -> Candidate:
     if flaw:
         raise BadInput(f"the model folder {folder} {flaw}")
     return Candidate(folder.name, "local", str(folder), None, None)
-
-
-def model_flaw(names: Collection[str]) -> str | None:
-    """What the files of a model lack, and the mend; None if nothing."""
-    if "config.json" not in names:
-        return "has no config.json: give a folder or repository that save_pretrained wrote"
-    if not any(files.issubset(names) for files in TOKENIZER_FILES):
-        return "has no tokenizer (tokenizer.json, vocab.txt, ...): save one beside it with save_pretrained"
-    if WEIGHT_FILES.isdisjoint(names):
-        if any(name.endswith(".bin") for name in names):
-            return (
-                "has its weights as .bin only, a pickle, never loaded here: if you trust it, convert it with "
-                "AutoModel.from_pretrained(MODEL, use_safetensors=False).save_pretrained(FOLDER), "
-                "save the tokenizer there too, and give that folder"
-            )
-        return "has no safetensors weights: save the model with save_pretrained"
-    return None
 
 
 def _unusable(folder: Path) -> str | None:

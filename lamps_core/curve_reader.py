@@ -33,8 +33,8 @@ from lamps_core.curves import (
     curve_starts,
 )
 from lamps_core.errors import BadInput, first_line
-from lamps_core.files import version_trouble
 from lamps_core.storage import entries, is_folder, is_local, is_there
+from lamps_core.versions import version_trouble
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping, Sequence

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 from packaging.version import Version
 
 from lamps_core import reachability
-from lamps_core.zoo import cache_folder
+from lamps_core.hub_access import hub_cache
+from lamps_core.resources import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,24 +71,20 @@ class Check:
     mend: str
 
 
-def run_checks(*, out: Path | None = None) -> list[Check]:
+def run_checks() -> list[Check]:
     """Look at everything a search needs, all at the same time.
-
-    Args:
-        out: where a search would write; the current folder by default.
 
     Returns:
         One check a thing, in a fixed order. Takes as long as the slowest: seconds, 20 at most.
     """
-    folder = (out or Path()).absolute()
     checks: list[tuple[str, Callable[[], Check], float]] = [
         ("Python", _python, _LIMIT_SECONDS),
         ("Packages", _packages, _LIMIT_SECONDS),
         ("Devices", _devices, _DEVICES_LIMIT_SECONDS),
         ("Free memory", _memory, _LIMIT_SECONDS),
-        ("Disk: output", lambda: _disk("Disk: output", folder), _LIMIT_SECONDS),
+        ("Disk: output", lambda: _disk("Disk: output", Path.cwd()), _LIMIT_SECONDS),
         ("Disk: LAMPS cache", lambda: _disk("Disk: LAMPS cache", cache_folder()), _LIMIT_SECONDS),
-        ("Disk: hub cache", lambda: _disk("Disk: hub cache", _hub_cache()), _LIMIT_SECONDS),
+        ("Disk: hub cache", lambda: _disk("Disk: hub cache", hub_cache()), _LIMIT_SECONDS),
         ("Prefect server", _prefect_server, _LIMIT_SECONDS),
         ("Hub access", _hub, _LIMIT_SECONDS),
         ("Hub token", _hub_token, _LIMIT_SECONDS),
@@ -232,7 +229,9 @@ def _prefect_server() -> Check:
 
 
 def _hub() -> Check:
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
+    from huggingface_hub import is_offline_mode
+
+    if is_offline_mode():
         found = "HF_HUB_OFFLINE is set: local folders, the hub's cache and the zoo work"
         return Check("Hub access", None, found, "unset HF_HUB_OFFLINE to download candidates and datasets")
     endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
@@ -244,20 +243,11 @@ def _hub() -> Check:
 
 
 def _hub_token() -> Check:
-    # Only whether there is one: its value is a secret.
-    if os.environ.get("HF_TOKEN") or os.environ.get("HUGGING_FACE_HUB_TOKEN"):
-        return Check("Hub token", True, "set in the environment", "")
-    path = Path(os.environ.get("HF_TOKEN_PATH") or _hub_home() / "token").expanduser()
-    if path.is_file() and path.stat().st_size > 0:
-        return Check("Hub token", True, "stored on this machine", "")
-    return Check("Hub token", None, "none: public candidates only", "for gated models: hf auth login")
+    from huggingface_hub import get_token
 
-
-def _hub_home() -> Path:
-    shared = os.environ.get("XDG_CACHE_HOME")
-    default = (Path(shared) if shared else Path.home() / ".cache") / "huggingface"
-    return Path(os.environ.get("HF_HOME") or default).expanduser()
-
-
-def _hub_cache() -> Path:
-    return Path(os.environ.get("HF_HUB_CACHE") or _hub_home() / "hub").expanduser().absolute()
+    if not get_token():  # only whether there is one: its value is a secret
+        return Check("Hub token", None, "none: public candidates only", "for gated models: hf auth login")
+    in_environment = os.environ.get("HF_TOKEN") or os.environ.get("HUGGING_FACE_HUB_TOKEN")
+    return Check(
+        "Hub token", True, "set in the environment" if in_environment else "stored on this machine", ""
+    )

@@ -89,8 +89,8 @@ def no_such(option: str, name: str, noun: str, known: Iterable[str], *, more: st
     --policy cheapst: no such policy; did you mean cheapest? (there are blind, cheapest)
     """
     known = list(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
+    near = _nearest(name, known, most=1)
+    hint = f"; {near}" if near else ""
     return BadInput(f"{option} {name}: no such {noun}{hint} (there are {', '.join(known)}{more})")
 
 
@@ -100,8 +100,22 @@ def did_you_mean(name: str, known: Iterable[str], *, most: int = 1) -> str:
     >>> did_you_mean("lable", ["label", "text"])
     ' (did you mean label?)'
     """
+    near = _nearest(name, known, most=most)
+    return f" ({near})" if near else ""
+
+
+def _nearest(name: str, known: Iterable[str], *, most: int) -> str:
     close = difflib.get_close_matches(name, list(known), n=most)
-    return f" (did you mean {' or '.join(close)}?)" if close else ""
+    return f"did you mean {' or '.join(close)}?" if close else ""
+
+
+def reason_of(error: BaseException) -> str:
+    """Why something failed: the message of an error raised on purpose, else the type before it.
+
+    >>> reason_of(WorkerDied("killed by signal 9")), reason_of(KeyError("loss"))
+    ('killed by signal 9', "KeyError: 'loss'")
+    """
+    return str(error) if isinstance(error, LampsError) else f"{type(error).__name__}: {error}"
 
 
 def first_line(error: BaseException) -> str:
@@ -114,6 +128,15 @@ def first_line(error: BaseException) -> str:
         return type(error).__name__
     told = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
     return without_credentials(told)[:300]
+
+
+def abbreviated(text: str, most: int = 80) -> str:
+    """A text as errors show it: what a user gave may be a whole document.
+
+    >>> abbreviated("a long name", most=8)
+    'a lon...'
+    """
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def without_credentials(text: str) -> str:

@@ -14,8 +14,8 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from lamps_core.meta_dataset import Task
     from lamps_core.replay import Replay
+    from lamps_core.task import Task
 
 SHARES = (0.9, 0.98, 0.999, 1.0)
 KEY_SHARE = 0.98  # that the paper's Figure 3 and its text compare

@@ -15,7 +15,7 @@ from lamps_core.policies.loading import UNIVERSAL, shipped_policy
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lamps_core.meta_dataset import Task
+    from lamps_core.task import Task
 
 Kind = Literal["untrained", "trained", "policy"]
 UNTRAINED, ALL = "untrained", "all"  # words of --methods

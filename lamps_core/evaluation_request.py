@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from lamps_core.budget import GPU_HOUR_PRICE, check_price
 from lamps_core.errors import BadInput
 from lamps_core.evaluation_unit import TrainingLimits
+from lamps_core.prices import GPU_HOUR_PRICE, check_price
+from lamps_core.settings import check_seed
+from lamps_core.storage import refuse_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from lamps_core.evaluation_methods import Contender
-    from lamps_core.meta_dataset import Task
     from lamps_core.objectives import Objective
+    from lamps_core.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,18 +58,17 @@ def check_request(request: EvaluationRequest) -> None:
     for option, number in (("--repeats", request.repeats), ("--parallel", request.parallel)):
         if number is not None and number < 1:
             raise BadInput(f"{option} must be at least 1, not {number}")
-    if not 0 <= request.seed < 2**31:
-        raise BadInput(f"--seed must be between 0 and {2**31 - 1}, not {request.seed}")
+    check_seed(request.seed)
     seconds, steps = request.limits.seconds, request.limits.steps
     if seconds is not None and not 0 < seconds < float("inf"):
         raise BadInput(f"--train-seconds must be more than zero, not {seconds:g}")
     if steps is not None and steps < 1:
         raise BadInput(f"--train-steps must be at least 1, not {steps}")
     check_price(request.gpu_hour_price)
-    if ":/" in str(request.curves):  # pathlib makes one slash of two
-        raise BadInput(
-            "lamps evaluate reads a folder of this host: copy the curves here first, such as with aws s3 sync"
-        )
+    refuse_url(
+        request.curves,
+        "lamps evaluate reads a folder of this host: copy the curves here first, such as with aws s3 sync",
+    )
 
 
 def check_limits(limits: TrainingLimits, compared: Sequence[Contender]) -> None:

@@ -13,7 +13,6 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from lamps_core import __version__
-from lamps_core.campaign_folder import locked
 from lamps_core.errors import BadInput, LampsError, StorageFailed
 from lamps_core.evaluation_methods import contenders
 from lamps_core.evaluation_record import RESULT, write_evaluation
@@ -23,6 +22,7 @@ from lamps_core.evaluation_summary import KEY, ORACLE, ORACLE_SECONDS, in_words,
 from lamps_core.evaluation_unit import Unit
 from lamps_core.files import write_json
 from lamps_core.fingerprints import curves_fingerprint, objectives_fingerprint
+from lamps_core.locks import locked
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.progress import EvaluationProgress, publish
 from lamps_core.report_words import counted

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from lamps_core.evaluation_methods import Contender
-    from lamps_core.meta_dataset import Task
     from lamps_core.policies.protocol import Policy
     from lamps_core.replay import Replay
+    from lamps_core.task import Task
 
 MOST_REWARDS = 400  # points of one line of Figure 5: of more, every second is dropped
 STEPS, REWARD = "environment_steps", "normalised_reward"  # scalars that reinforcement algorithms tell

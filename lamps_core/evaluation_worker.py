@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lamps_core.evaluation_unit import Unit
-    from lamps_core.meta_dataset import Task
+    from lamps_core.task import Task
 
 
 class UnitWorkers:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -14,17 +13,12 @@ import shutil
 import time
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lamps_core.errors import BadInput
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-MEBIBYTE = 2**20
 DRAFT_SECONDS = 86_400  # a draft of this age is of a writer that was killed
 _DRAFT = re.compile(r"\..+\.[0-9a-f]{32}")  # as `draft_beside` names it
-MODEL_FILES = frozenset({".json", ".txt", ".model", ".safetensors"})  # what loading a model folder reads
 
 
 def draft_beside(path: Path) -> Path:
@@ -139,51 +133,6 @@ def move_into_place(draft: Path, path: Path, *, replace: bool) -> None:
     draft.replace(path)
 
 
-@contextlib.contextmanager
-def held(path: Path, *, with_others: bool = False) -> Iterator[None]:
-    """Hold a lock file; waits until no other process of this host does. The end of a process lets go of it.
-
-    Args:
-        path: of the lock file.
-        with_others: who says so, too, may hold it at the same time.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_SH if with_others else fcntl.LOCK_EX)
-        yield
-
-
-@contextlib.contextmanager
-def held_if_free(path: Path) -> Iterator[bool]:
-    """Hold a lock file if nobody does; tells whether."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            free = True
-        except BlockingIOError:
-            free = False
-        yield free
-
-
-def is_later(found: object, known: int) -> bool:
-    """Whether a file's version is one that only a later LAMPS can know."""
-    return isinstance(found, int) and found > known
-
-
-def version_trouble(place: Path, found: object, known: int, otherwise: str) -> str:
-    """What to say of a file of another version.
-
-    Args:
-        place: of it.
-        found: version it tells.
-        known: that this LAMPS reads.
-        otherwise: than upgrading, what can be done.
-    """
-    if is_later(found, known):
-        return f"{place} was written by a later version of LAMPS: upgrade LAMPS, or {otherwise}"
-    return f"{place} was written by another version of LAMPS: {otherwise}"
-
-
 def write_json(path: Path, value: Any) -> None:
     """Write a value as JSON, atomically; NaN and infinity are refused."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
@@ -204,24 +153,6 @@ def flush_folder(folder: Path) -> None:
     for path in folder.iterdir():
         flush(path)
     flush(folder)
-
-
-def folder_fingerprint(folder: Path) -> str:
-    """Sixteen hex digits that change when a model folder's files do, wherever the folder lies.
-
-    Of each file its name, its size and its first and last MiB: hashing all of a large model takes minutes.
-    """
-    told = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix not in MODEL_FILES:
-            continue
-        size = path.stat().st_size
-        told.update(f"{path.name}\0{size}\0".encode())
-        with path.open("rb") as file:
-            told.update(file.read(MEBIBYTE))
-            file.seek(max(0, size - MEBIBYTE))
-            told.update(file.read(MEBIBYTE))
-    return told.hexdigest()[:16]
 
 
 def safe_name(name: str) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from lamps_core.meta_dataset import Task
+    from lamps_core.task import Task
 
 _ALONG_THE_CURVES = ("rows", "complete", "values", "step_seconds")  # arrays of a task
 

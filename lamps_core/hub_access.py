@@ -5,6 +5,8 @@ Tokens are read by the hub's own client, from `HF_TOKEN` or `hf auth login`, and
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.errors import BadInput, HubFailed, LampsError, without_credentials
@@ -36,6 +38,30 @@ def hub_api() -> HfApi:
     from lamps_core import __version__
 
     return HfApi(library_name="lamps", library_version=__version__)
+
+
+def hub_cache() -> Path:
+    """Where models of the hub are downloaded to."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(HF_HUB_CACHE)
+
+
+@contextlib.contextmanager
+def quiet_hub() -> Iterator[None]:
+    """The client's bars and warnings would be drawn over a display, or told beside what is raised."""
+    from huggingface_hub import utils
+
+    hub: Any = utils
+    level, bars = hub.logging.get_verbosity(), not hub.are_progress_bars_disabled()
+    hub.logging.set_verbosity_error()
+    hub.disable_progress_bars()
+    try:
+        yield
+    finally:
+        hub.logging.set_verbosity(level)
+        if bars:
+            hub.enable_progress_bars()
 
 
 def check_push(

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from lamps_core.candidates import model_flaw
 from lamps_core.curve_reader import read_curves, refuse_empty
 from lamps_core.curves import curves_parquet
 from lamps_core.curves_card import CURVES_FILE, CURVES_TAG, curves_card
@@ -23,6 +22,7 @@ from lamps_core.front_card import MODEL_TAG, model_card
 from lamps_core.hub_ids import front_repositories, hub_id
 from lamps_core.hub_upload import README, Pushed, Upload, upload
 from lamps_core.journal import JOURNAL, read_journal
+from lamps_core.model_folder import model_flaw
 from lamps_core.policy_card import POLICY_TAG, policy_card
 from lamps_core.policy_file import CARD, policy_parts, read_policy
 from lamps_core.resources import SHIPPED, data_path

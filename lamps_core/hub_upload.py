@@ -6,7 +6,6 @@ Does not know what the files are.
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -15,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 
 from lamps_core.errors import BadInput, LampsError, without_credentials
-from lamps_core.hub_access import hub_api, hub_error
+from lamps_core.hub_access import hub_api, hub_error, quiet_hub
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from huggingface_hub import HfApi
 
@@ -164,20 +163,3 @@ def _operations(asked: Upload, there: set[str]) -> list[Any]:
         ),
         *(CommitOperationDelete(path_in_repo=name) for name in stale),
     ]
-
-
-@contextlib.contextmanager
-def quiet_hub() -> Iterator[None]:
-    """The client's bars and warnings would be drawn over a display, or told beside what is raised."""
-    from huggingface_hub import utils
-
-    hub: Any = utils
-    level, bars = hub.logging.get_verbosity(), not hub.are_progress_bars_disabled()
-    hub.logging.set_verbosity_error()
-    hub.disable_progress_bars()
-    try:
-        yield
-    finally:
-        hub.logging.set_verbosity(level)
-        if bars:
-            hub.enable_progress_bars()

@@ -6,14 +6,15 @@ start. One process at a time: the file is locked while it is open.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.errors import BadInput
-from lamps_core.files import flush, version_trouble
+from lamps_core.errors import BadInput, abbreviated
+from lamps_core.files import flush
+from lamps_core.locks import lock_if_free
 from lamps_core.objectives import turned
+from lamps_core.versions import version_trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +51,10 @@ class Journal:
         self._path = path
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
-            self._lock()
+            if not lock_if_free(self._file):
+                raise BadInput(
+                    f"{path.parent} is in use by another lamps run: wait for it, or choose another --out"
+                )
             self.header = {"version": VERSION, **header}
             lines = list(_whole_lines(path, self._file))
             self.events = lines[1:]
@@ -62,14 +66,6 @@ class Journal:
         except BaseException:
             os.close(self._file)
             raise
-
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BadInput(
-                f"{self._path.parent} is in use by another lamps run: wait for it, or choose another --out"
-            ) from None
 
     def append(self, event: dict[str, Any]) -> None:
         """Add an event; it is on disk when this returns."""
@@ -157,15 +153,10 @@ def _difference(found: dict[str, Any], wanted: dict[str, Any], different: list[s
     elif isinstance(was, dict) and isinstance(now, dict):
         key = next(name for name in {**was, **now} if was.get(name) != now.get(name))
         was, now = was.get(key), now.get(key)
-    return f"{key} was {_short(was)}, now {_short(now)}"
+    return f"{key} was {abbreviated(json.dumps(was), 100)}, now {abbreviated(json.dumps(now), 100)}"
 
 
 def _bounds(header: dict[str, Any]) -> dict[str, float]:
     """As the user gave them."""
     named = zip(header["objectives"], header["bounds"], strict=True)
     return {name: turned(name, bound) for name, bound in named if bound is not None}
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 100 else f"{text[:97]}..."

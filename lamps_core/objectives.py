@@ -1,7 +1,7 @@
 """Names of objectives and their bounds -> numbers to be minimised, read from the rows of a curve.
 
 A quantity to maximise has its sign turned here, once, on its way in (`value`, `bound`), and once on its way
-back to people (`natural`). `dollars` is no column: it is counted here, from columns, for everyone. Knows nothing of
+back to people (`natural`). `dollars` is no column: it is counted from columns. Knows nothing of
 dominance or search.
 """
 
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from lamps_core.budget import GPU_HOUR_PRICE, check_price
 from lamps_core.curves import CURVE_SCHEMA, MEASURED_COLUMNS
 from lamps_core.errors import BadInput, did_you_mean
+from lamps_core.prices import GPU_HOUR_PRICE, check_price, dollars
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -139,20 +139,6 @@ class Objective:
         0.91
         """
         return _turned(value) if self.maximise else value
-
-
-def dollars(train_seconds: float, gpus: int | None, gpu_hour_price: float) -> float:
-    """What training costs at the price of a GPU hour.
-
-    Args:
-        train_seconds: by the clock.
-        gpus: that trained together; one where that is not known, and where a processor did: it is priced as one.
-        gpu_hour_price: dollars.
-
-    >>> dollars(1800.0, 4, 3.0), dollars(1800.0, None, 3.0), dollars(1800.0, 0, 3.0)
-    (6.0, 1.5, 1.5)
-    """
-    return train_seconds * max(gpus or 1, 1) * gpu_hour_price / 3600.0
 
 
 def parse_objectives(

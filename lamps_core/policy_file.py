@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 import numpy as np
 
 from lamps_core import __version__
-from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.errors import BadInput, first_line
-from lamps_core.files import draft_beside, exchange_folders, is_later, make_folder, write_atomically
+from lamps_core.files import draft_beside, exchange_folders, make_folder, write_atomically
 from lamps_core.objectives import parse_objectives
+from lamps_core.prices import GPU_HOUR_PRICE
+from lamps_core.versions import is_later
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

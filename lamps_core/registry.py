@@ -1,8 +1,7 @@
-"""The registries: the paper's candidates and datasets, and what `--datasets` means.
+"""The registries: the paper's candidates and datasets.
 
-Owns the form of `data/models.yaml` and `data/datasets.yaml`, and how a text names datasets (registered names, hub
-ids, files and folders, a YAML file of one's own in the registry's form). Asks neither the hub nor a dataset: what
-only reading can show is a failure there.
+Owns the form of `data/models.yaml` and `data/datasets.yaml`. Asks neither the hub nor a dataset: what only reading
+can show is a failure there.
 """
 
 # os.path says no where pathlib raises: a comma list too long for a file name, a user without a home.
@@ -14,7 +13,6 @@ import functools
 import os.path
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -23,11 +21,10 @@ from lamps_core.errors import BadInput, did_you_mean, first_line
 from lamps_core.resources import data_path
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Hashable
+    from pathlib import Path
 
-    from lamps_core.text_data import DatasetRequest
 
-YAML_KINDS = (".yaml", ".yml")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # it becomes part of file names
 
 
@@ -81,19 +78,6 @@ class RegisteredDataset:
     fetched: bool = False
 
 
-@dataclass(frozen=True)
-class NamedRequest:
-    """A dataset to load.
-
-    Attributes:
-        name: what curves call it; None: what loading calls it.
-        request: for `lamps_core.text_data.load_text_dataset`.
-    """
-
-    name: str | None
-    request: DatasetRequest
-
-
 @functools.cache
 def registered_models() -> dict[str, RegisteredModel]:
     """Every model of `data/models.yaml` by its hub id, in the order of the file."""
@@ -105,120 +89,7 @@ def registered_models() -> dict[str, RegisteredModel]:
 @functools.cache
 def registered_datasets() -> dict[str, RegisteredDataset]:
     """Every dataset of `data/datasets.yaml` by its name, in the order of the file."""
-    return _read_datasets(data_path("datasets.yaml"))
-
-
-# --- What --datasets means ---------------------------------------------------------------------------------
-
-
-def dataset_requests(
-    datasets: str, *, input_col: str | None, target_col: str | None, max_train_rows: int | None, seed: int
-) -> list[NamedRequest]:
-    """The datasets a user means, in the order given.
-
-    A registered name is taken for that even where a file or folder is called so: write `./trec` for the folder.
-
-    Args:
-        datasets: a comma list of registered names, hub ids, files and folders; or the path of one `.yaml` file in
-            the registry's form, for every entry of it.
-        input_col: columns of the text, with commas, of the datasets that are not registered.
-        target_col: column of the label of the datasets that are not registered.
-        max_train_rows: stratified cap on the training rows of each.
-        seed: of every draw of rows.
-
-    Raises:
-        BadInput: nothing is given, one is given twice, is unknown or lacks its columns, or the YAML file is none
-            in the registry's form.
-    """
-    entries = [entry.strip() for entry in datasets.split(",") if entry.strip()]
-    if not entries:
-        raise BadInput(
-            f"no dataset given: give hub ids, files, folders or registered names ({_known_names()})"
-        )
-    if len(entries) == 1 and entries[0].lower().endswith(YAML_KINDS):
-        found = list(_read_datasets(Path(os.path.expanduser(entries[0]))).values())
-        names: list[str | None] = [dataset.name for dataset in found]
-    else:
-        _refuse_twice(entries)
-        found = [_dataset(entry, input_col, target_col) for entry in entries]
-        names = [entry if entry in registered_datasets() else None for entry in entries]
-    return [
-        NamedRequest(name, _request(dataset, max_train_rows, seed))
-        for name, dataset in zip(names, found, strict=True)
-    ]
-
-
-def _refuse_twice(entries: Iterable[str]) -> None:
-    seen: dict[str, str] = {}
-    for entry in entries:
-        path = os.path.expanduser(entry)
-        same = os.path.realpath(path) if os.path.exists(path) and not _is_registered(entry) else entry
-        if same in seen:
-            also = f" (as {seen[same]})" if seen[same] != entry else ""
-            raise BadInput(f"dataset {_shown(entry)} is given more than once{also}: name it once")
-        seen[same] = entry
-
-
-def _is_registered(entry: str) -> bool:
-    return entry in registered_datasets()
-
-
-def _dataset(entry: str, input_col: str | None, target_col: str | None) -> RegisteredDataset:
-    if _is_registered(entry):
-        return registered_datasets()[entry]
-    path = os.path.expanduser(entry)
-    if path.lower().endswith(YAML_KINDS):
-        raise BadInput(f"{_shown(entry)} stands in a list: give a YAML file of datasets alone")
-    if not os.path.exists(path):
-        _refuse_unknown(entry)
-    if input_col is None or target_col is None:
-        missing = " and ".join(
-            option
-            for option, given in (("--input-col", input_col), ("--target-col", target_col))
-            if not given
-        )
-        raise BadInput(
-            f"dataset {_shown(entry)} is not registered, so its columns are not known: give {missing}, "
-            "or describe it in a YAML file in the form of data/datasets.yaml"
-        )
-    return RegisteredDataset(entry, entry, (input_col,), target_col)
-
-
-def _refuse_unknown(entry: str) -> None:
-    """Complain of what is neither a registered name, nor there, nor spelled like a hub id."""
-    from lamps_core.text_files import FILE_KINDS
-
-    if entry.startswith((".", "/", "~", "\\")) or entry.lower().endswith(FILE_KINDS):
-        raise BadInput(f"dataset {_shown(entry)}: no such file or folder")
-    if entry.partition(":")[0].count("/") == 1:
-        return
-    hint = did_you_mean(entry, registered_datasets(), most=3) or f"; registered are {_known_names()}"
-    raise BadInput(
-        f"{_shown(entry)} is no registered dataset, file, folder or hub id such as org/name:config{hint}"
-    )
-
-
-def _known_names() -> str:
-    return ", ".join(registered_datasets())
-
-
-def _shown(entry: str) -> str:
-    return entry if len(entry) <= 80 else f"{entry[:77]}..."
-
-
-def _request(dataset: RegisteredDataset, max_train_rows: int | None, seed: int) -> DatasetRequest:
-    from lamps_core.text_data import DatasetRequest
-
-    return DatasetRequest(
-        dataset=dataset.dataset,
-        input_columns=dataset.input_columns,
-        target_column=dataset.target_column,
-        template=dataset.template,
-        max_train_rows=max_train_rows,
-        seed=seed,
-        train_split=dataset.train_split,
-        test_split=dataset.test_split,
-    )
+    return read_datasets(data_path("datasets.yaml"))
 
 
 # --- The form of datasets.yaml -----------------------------------------------------------------------------
@@ -241,7 +112,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _read_datasets(path: Path) -> dict[str, RegisteredDataset]:
+def read_datasets(path: Path) -> dict[str, RegisteredDataset]:
     """The entries of a YAML file, by name; paths in them as from where the file lies."""
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader

@@ -17,8 +17,8 @@ from lamps_core.objectives import bounds_of
 from lamps_core.policies.protocol import Observation
 
 if TYPE_CHECKING:
-    from lamps_core.meta_dataset import FloatArray, Task
     from lamps_core.policies.protocol import Policy
+    from lamps_core.task import FloatArray, Task
 
 _ROUNDING = 1e-12  # relative: a share of the hypervolume that is reached but for the last digits
 

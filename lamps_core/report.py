@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lamps_core.campaign_folder import HIDDEN
 from lamps_core.campaign_report import render_campaign
 from lamps_core.errors import BadInput
 from lamps_core.evaluation_record import is_evaluation, read_evaluation
@@ -15,6 +14,7 @@ from lamps_core.evaluation_report import write_pages
 from lamps_core.files import write_atomically
 from lamps_core.search_record import is_search, read_search
 from lamps_core.search_report import render_search
+from lamps_core.storage import HIDDEN
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.objectives import MAXIMISED, dollars, turned
+from lamps_core.objectives import MAXIMISED, turned
+from lamps_core.prices import dollars
 from lamps_core.quantities import UNKNOWN, number, parameters, title
 from lamps_core.report_words import displayable, duration
 from lamps_core.search_history import minimised

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lamps_core.search_record import CandidateRecord, SearchRecord
 
 _LETTERS = 160  # of an error beside its candidate; the table of failures has all of it
+_NAMES = 2  # told of several candidates; the rest are counted
 
 
 def reason(item: CandidateRecord, search: SearchRecord) -> str:
@@ -32,7 +33,7 @@ def reason(item: CandidateRecord, search: SearchRecord) -> str:
         when = f"left after step {item.steps - 1}" if item.steps else "never looked at"
         told.append(f"{when}: {_ending(search)}")
     if ahead := _ahead(item, search):
-        told.append(f"so far behind {listed(ahead)}")
+        told.append(f"so far behind {joined_names(ahead)}")
     return "; ".join(told)
 
 
@@ -42,14 +43,14 @@ def stopped_early(search: SearchRecord) -> list[tuple[int, str]]:
     return [(count, words) for words, count in left.most_common()]
 
 
-def listed(names: list[str], most: int = 2) -> str:
+def joined_names(names: list[str]) -> str:
     """Names as a person lists them, the first few.
 
-    >>> listed(["a"]), listed(["a", "b"]), listed(["a", "b", "c", "d"])
+    >>> joined_names(["a"]), joined_names(["a", "b"]), joined_names(["a", "b", "c", "d"])
     ('a', 'a and b', 'a, b and 2 more')
     """
-    if len(names) > most:
-        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    if len(names) > _NAMES:
+        return f"{', '.join(names[:_NAMES])} and {len(names) - _NAMES} more"
     return " and ".join(names)
 
 
@@ -85,9 +86,9 @@ def _beyond(item: CandidateRecord, name: str, search: SearchRecord) -> str:
 def _dominated(item: CandidateRecord, search: SearchRecord) -> str:
     unknown = [title(name).lower() for name in search.objectives if name not in item.objectives]
     if unknown:
-        return f"{listed(unknown)} unknown"
+        return f"{joined_names(unknown)} unknown"
     by = _ahead(item, search)
-    return f"dominated by {listed(by)}" if by else ""
+    return f"dominated by {joined_names(by)}" if by else ""
 
 
 def _ahead(item: CandidateRecord, search: SearchRecord) -> list[str]:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.curve_reader import read_curves, read_failures
 from lamps_core.errors import BadInput
 from lamps_core.journal import JOURNAL
 from lamps_core.objectives import turned
+from lamps_core.prices import GPU_HOUR_PRICE
 from lamps_core.search_so_far import Told, read_so_far, read_told
 
 if TYPE_CHECKING:

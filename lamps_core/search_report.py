@@ -16,8 +16,9 @@ from markupsafe import Markup
 
 from lamps_core.figures import Axes2D, DrawnCandidate, curve_figure, front_figure
 from lamps_core.history_figure import history_figure
-from lamps_core.objectives import MAXIMISED, dollars
+from lamps_core.objectives import MAXIMISED
 from lamps_core.page import render_page
+from lamps_core.prices import dollars
 from lamps_core.quantities import number, on_axis, parameters, title
 from lamps_core.report_words import counted, duration, expected_gain
 from lamps_core.search_history import history

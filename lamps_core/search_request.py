@@ -5,17 +5,18 @@ Does not know what is done already, nor how it is run.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.errors import BadInput
-from lamps_core.files import folder_fingerprint, refuse_unwritable
+from lamps_core.files import refuse_unwritable
 from lamps_core.hub_download import at_commit
 from lamps_core.journal import JOURNAL, read_journal
+from lamps_core.model_folder import folder_fingerprint
 from lamps_core.policies.loading import DEFAULT_POLICY, policy_found
 from lamps_core.policy_file import priced, read_policy
+from lamps_core.prices import GPU_HOUR_PRICE
 from lamps_core.settings import FineTuningSettings
 from lamps_core.worker_pool import check_parallel, check_step_timeout
 
@@ -118,8 +119,6 @@ def search_identity(
         candidates: of the search.
         dataset: as loaded.
     """
-    settings = asdict(request.settings)
-    del settings["micro_batch_size"]
     found = policy_found(policy)
     trained = {} if found is None else {"policy_weights": read_policy(found.path).digest()}
     if found is not None and found.commit is not None:
@@ -140,6 +139,6 @@ def search_identity(
             "objectives": [objective.column for objective in request.objectives],
             "bounds": [objective.bound for objective in request.objectives],
             "selection": dataset.selection,
-            "settings": settings,
+            "settings": request.settings.identity(),
         }
     )

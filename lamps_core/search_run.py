@@ -27,15 +27,13 @@ from lamps_core.search_request import check_request, policy_asked, search_identi
 from lamps_core.search_result import ResultTeller, model_path
 from lamps_core.search_so_far import outcome_of
 from lamps_core.search_standing import ended_step, standing
-from lamps_core.settings import DEFAULT_LEARNING_RATE
 from lamps_core.steps import ExportRequest, StepKey, StepRequest
 from lamps_core.storage import storage_failures
 from lamps_core.text_data import load_text_dataset
 from lamps_core.tracking import Tracking
-from lamps_core.worker_pool import DeviceSlot, device_slots
+from lamps_core.worker_pool import device_slots
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
     from lamps_core.progress import EndedStep, SearchProgress
@@ -47,12 +45,11 @@ CURVE_COLUMNS = frozenset(CURVE_SCHEMA.names)
 class SearchRun:
     """An open search; use as a context manager, which holds the folder's lock and the workers."""
 
-    def __init__(self, request: SearchRequest, *, slots: Sequence[DeviceSlot] | None = None) -> None:
+    def __init__(self, request: SearchRequest) -> None:
         """Check everything that was asked, then open the folder; nothing is written before all is checked.
 
         Args:
             request: what to search.
-            slots: devices to use; None takes `request.parallel` of this machine's.
 
         Raises:
             BadInput: names what cannot be used and how to mend it.
@@ -76,7 +73,10 @@ class SearchRun:
             forecaster=load_forecaster(policy, request.objectives),
             landmarks=request.settings.landmarks,
         )
-        self.slots = tuple(slots or device_slots(request.parallel))
+        self.slots = device_slots(request.parallel)
+        self.execution: execution.Execution  # as it is entered
+        self._journal: Journal
+        self._standing: SearchProgress
         self._telling = threading.Lock()
         self._tested: dict[str, dict[str, Any]] = {}
         self._notices: list[str] = []
@@ -215,15 +215,13 @@ class SearchRun:
 
     def _step_request(self, name: str) -> StepRequest:
         candidate, state = self.candidates[name], self.search.candidates[name]
-        asked = self.request.settings
-        rate = asked.learning_rate or candidate.learning_rate or DEFAULT_LEARNING_RATE
         return StepRequest(
             name=name,
             location=candidate.location,
             revision=candidate.revision,
             step=state.next_step,
             losses=state.losses,
-            settings=asdict(replace(asked, learning_rate=rate)),
+            settings=asdict(self.request.settings.with_rate_of(candidate.learning_rate)),
             work_folder=self.work_folder,
             dataset=self.dataset.name,
             dataset_fingerprint=self.dataset.fingerprint,

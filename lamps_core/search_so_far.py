@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.budget import GPU_HOUR_PRICE, parse_budget
+from lamps_core.budget import parse_budget
 from lamps_core.errors import BadInput
 from lamps_core.journal import read_journal
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies.loading import load_policy
+from lamps_core.prices import GPU_HOUR_PRICE
 from lamps_core.search import Outcome, Search
 from lamps_core.search_result import UNMEASURED, search_told
 

@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from lamps_core.errors import BadInput
 
@@ -62,17 +62,32 @@ class FineTuningSettings:
             )
         if self.learning_rate is not None and not 0 < self.learning_rate < 1:
             raise BadInput(f"--learning-rate must be above 0 and below 1, not {self.learning_rate}")
-        if not 0 <= self.seed < 2**31:
-            raise BadInput(f"--seed must be between 0 and {2**31 - 1}, not {self.seed}")
+        check_seed(self.seed)
         if self.landmarks > 30:
             raise BadInput(f"--landmarks must be at most 30, not {self.landmarks}")
 
     @property
     def config_hash(self) -> str:
         """Sixteen hex digits that name every field which changes the numbers of a curve."""
+        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def identity(self) -> dict[str, Any]:
+        """Every field which changes the numbers of a curve: all but `micro_batch_size`."""
         fields = dataclasses.asdict(self)
         del fields["micro_batch_size"]
-        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
+        return fields
+
+    def rate_with(self, candidate_rate: float | None) -> float:
+        """The learning rate to train with: the one asked for, else the candidate's own, else the paper's.
+
+        Args:
+            candidate_rate: None where the candidate has none of its own.
+        """
+        return self.learning_rate or candidate_rate or DEFAULT_LEARNING_RATE
+
+    def with_rate_of(self, candidate_rate: float | None) -> FineTuningSettings:
+        """These settings with the learning rate resolved, as `rate_with` does."""
+        return dataclasses.replace(self, learning_rate=self.rate_with(candidate_rate))
 
     def is_complete(self, losses: list[float]) -> bool:
         """Whether a curve met its stopping criterion.
@@ -89,6 +104,16 @@ class FineTuningSettings:
             return False
         best = min(range(len(full_epochs)), key=full_epochs.__getitem__)
         return len(full_epochs) - 1 - best >= self.patience or len(full_epochs) >= self.max_epochs
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that not every library takes.
+
+    Raises:
+        BadInput: names the option and what it may be.
+    """
+    if not 0 <= seed < 2**31:
+        raise BadInput(f"--seed must be between 0 and {2**31 - 1}, not {seed}")
 
 
 def _option(name: str) -> str:

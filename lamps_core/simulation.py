@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lamps_core import __version__
-from lamps_core.campaign_folder import HIDDEN
 from lamps_core.curves import CURVE_SCHEMA, CurveRows
 from lamps_core.errors import BadInput
 from lamps_core.files import make_folder, refuse_unwritable, write_atomically
@@ -26,7 +25,7 @@ from lamps_core.settings import FineTuningSettings
 from lamps_core.simulation_cost import BATCH_ROWS, DEVICE, step_cost
 from lamps_core.simulation_facts import DATASETS, body_of
 from lamps_core.simulation_loss import accuracy_of, generator, loss_law, noise_sd, slow_candidate
-from lamps_core.storage import storage_failures
+from lamps_core.storage import HIDDEN, storage_failures
 
 if TYPE_CHECKING:
     from pathlib import Path

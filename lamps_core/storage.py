@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # A disk or a server that nothing can be written to: whoever comes next will fare no better.
 UNUSABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE})
 _IN_RUST = re.compile(r"\(os error (\d+)\)(?: at path \"([^\"]+)\")?")  # how safetensors tells of it
+HIDDEN = ".lamps"  # readers of a folder of Parquet files pass over names that begin with a dot
 HERE = ("file://", "local://")  # what fsspec calls this host's file system
 # Whose errors are of a store, though not all of them are OSError: the clients that fsspec's file systems stand on.
 CLIENTS = frozenset({"botocore", "aiobotocore", "aiohttp", "azure", "gcsfs", "google"})
@@ -59,6 +60,16 @@ def storage_path(text: str | Path) -> Any:
         ) from None
     # Other hosts write there too: a listing of before says nothing of now.
     return UPath(text, use_listings_cache=False)
+
+
+def refuse_url(path: Path, message: str) -> None:
+    """Refuse a URL that was taken for a path.
+
+    Raises:
+        BadInput: with the message.
+    """
+    if ":/" in str(path):  # pathlib makes one slash of two
+        raise BadInput(message)
 
 
 def _local(text: str | Path) -> Path:

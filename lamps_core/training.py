@@ -17,9 +17,8 @@ import transformers
 from accelerate import Accelerator
 
 from lamps_core.errors import CandidateFailed
-from lamps_core.pretrained import is_out_of_memory
+from lamps_core.pretrained import LEFT_PADDED, is_out_of_memory
 from lamps_core.ranks import ALONE
-from lamps_core.settings import DEFAULT_LEARNING_RATE
 from lamps_core.sharding import sharding_accelerator
 
 if TYPE_CHECKING:
@@ -155,11 +154,10 @@ def start_fine_tune(model: Any, settings: FineTuningSettings, ranks: Ranks = ALO
         model.to(accelerator.device)
     size = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     # weight decay 0: the Trainer's default, which the paper leaves as it is
-    rate = settings.learning_rate or DEFAULT_LEARNING_RATE
     optimizer = torch.optim.AdamW(
         # in no variable here: it would keep the whole weights alive while they are spread
         [parameter for parameter in model.parameters() if parameter.requires_grad],
-        lr=rate,
+        lr=settings.rate_with(None),
         weight_decay=0.0,
         fused=True,
     )
@@ -171,7 +169,7 @@ def start_fine_tune(model: Any, settings: FineTuningSettings, ranks: Ranks = ALO
         accelerator=accelerator,
         ranks=ranks,
         pad_id=config.pad_token_id,
-        pad_left=config.model_type == "xlnet",
+        pad_left=config.model_type in LEFT_PADDED,
         micro_batch_size=settings.micro_batch_size or _first_micro_batch(size, settings, cuda=cuda),
         evaluation_tokens=EVALUATION_TOKENS[accelerator.device.type],
     )

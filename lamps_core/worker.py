@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.errors import CandidateFailed, HubFailed, ShortOfMemory
-from lamps_core.files import held
+from lamps_core.locks import held
 from lamps_core.steps import ExportRequest, StepRequest
 from lamps_core.storage import unusable_storage
 

@@ -11,21 +11,20 @@ import contextlib
 import functools
 import hashlib
 import json
-import os
 import shutil
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from lamps_core import files
 from lamps_core.errors import BadInput
-from lamps_core.resources import data_path
+from lamps_core.resources import cache_folder, data_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 PREFIX = "zoo/"
 RECIPE = 1
@@ -95,14 +94,6 @@ def zoo_entry(name: str) -> ZooEntry:
         return _entries()[name]
     except KeyError:
         raise BadInput(f"{name} is not in the zoo, which holds {', '.join(zoo_names())}") from None
-
-
-def cache_folder() -> Path:
-    """Where LAMPS keeps what it can make again: `$LAMPS_CACHE`, else `lamps` in the user's cache folder."""
-    if own := os.environ.get("LAMPS_CACHE"):
-        return Path(own).expanduser().absolute()
-    shared = os.environ.get("XDG_CACHE_HOME")
-    return (Path(shared) if shared else Path.home() / ".cache") / "lamps"
 
 
 def materialise(name: str, *, cache: Path | None = None) -> Path:

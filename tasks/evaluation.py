@@ -9,7 +9,7 @@ from prefect import task
 
 from lamps_core.evaluation_unit import Unit
 from lamps_core.evaluation_worker import workers_of
-from tasks.landmark_step import RETRIED
+from tasks.retries import RETRIED
 
 
 @task(name="evaluate-method", task_run_name="{unit.name}", **RETRIED)

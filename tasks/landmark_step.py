@@ -3,53 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from lamps_core.campaign_step import Keep, run_and_keep
-from lamps_core.errors import HubFailed, LampsError, WorkerDied
 from lamps_core.execution import execution_of
 from lamps_core.steps import ExportRequest, StepRequest
+from tasks.retries import RETRIED
 from tasks.secrets import use_hub_token
 
-if TYPE_CHECKING:
-    from prefect.client.schemas.objects import State, TaskRun
-    from prefect.tasks import Task
-
-
-RETRIES = 2  # of a task whose process died
-# Before each try of a task for which the hub failed: it may be silent for over a minute. Ctrl-C waits for one of them.
-RETRY_DELAY_SECONDS = [1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 10.0, 10.0, 10.0]
 # A Dask worker outlives campaigns. With slots for each, what one left warm would hold its device through the next.
 ANY_CAMPAIGN = "any campaign of this Dask worker"
 SLOT = "GPU"  # the Dask resource that a worker has one of for each step it may run at once
-
-
-def retries_after(error: object) -> int:
-    """How often a task is tried again: a dead worker may live the next time, and the hub answer after a while.
-
-    What failed for a reason of its own will again.
-    """
-    if isinstance(error, HubFailed):
-        return len(RETRY_DELAY_SECONDS)
-    return RETRIES if isinstance(error, WorkerDied) or not isinstance(error, LampsError) else 0
-
-
-def worth_another_try(_: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
-    """What Prefect asks before it tries a task again."""
-    return task_run.run_count <= retries_after(state.data)
-
-
-RETRIED: dict[str, Any] = {
-    "retries": len(RETRY_DELAY_SECONDS),
-    "retry_delay_seconds": RETRY_DELAY_SECONDS,
-    "retry_condition_fn": worth_another_try,
-    # Records on disk decide what is done; nothing is pickled between processes or runs.
-    "cache_policy": NO_CACHE,
-    "persist_result": False,
-}
 
 
 @task(

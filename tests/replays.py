@@ -10,8 +10,8 @@ from lamps_core.replay import ReplayedSearch
 from lamps_core.stopping import Forecaster
 
 if TYPE_CHECKING:
-    from lamps_core.meta_dataset import Task
     from lamps_core.policies.protocol import Policy
+    from lamps_core.task import Task
 
 
 def play_out(task: Task, policy: Policy) -> None:

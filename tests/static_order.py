@@ -14,10 +14,10 @@ from lamps_core.policy_training.task_batch import candidates_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lamps_core.meta_dataset import Task
     from lamps_core.objectives import Objective
     from lamps_core.policies.protocol import Observation
     from lamps_core.policy_training.training_run import TrainingRun
+    from lamps_core.task import Task
 
 ROUNDS = 5
 

@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lamps_core.meta_dataset import FloatArray, IntArray
+    from lamps_core.task import FloatArray, IntArray
 
 LETTERS = 3  # in a piece of a name
 

@@ -32,8 +32,8 @@ from lamps_core.policies.curve_tokens import INPUTS, observed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lamps_core.meta_dataset import BoolArray, FloatArray
     from lamps_core.policies.candidate_features import Features
+    from lamps_core.task import BoolArray, FloatArray
 
 LOOKS = np.array([1, 2, 4, 8])  # rows further on at which a candidate may be looked at again
 FACTORS = 3  # of the doubt that candidates share

@@ -27,7 +27,7 @@ import torch
 from lamps_core.one_thread import one_thread
 
 if TYPE_CHECKING:
-    from lamps_core.meta_dataset import BoolArray, FloatArray, IntArray
+    from lamps_core.task import BoolArray, FloatArray, IntArray
 
 FACTORS = 3
 TERMS = 5  # with an amplitude and a length scale each

@@ -18,8 +18,8 @@ from lamps_core.policies.expected_cost import usual_length
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lamps_core.meta_dataset import BoolArray, FloatArray, IntArray
     from lamps_core.policies.candidate_features import Features
+    from lamps_core.task import BoolArray, FloatArray, IntArray
 
 GRID = np.array([*range(13), 14, 16, 20, 24, 32, 40, 50])  # rows of each curve that stand in its token
 LENGTH_TRUST = 0.25  # curves that this counts as

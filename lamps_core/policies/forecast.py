@@ -21,10 +21,10 @@ from lamps_core.policy_file import objectives_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from lamps_core.meta_dataset import BoolArray, FloatArray, IntArray
     from lamps_core.policies.outlook import Outlook
     from lamps_core.policies.protocol import Observation
     from lamps_core.policy_file import PolicyFile
+    from lamps_core.task import BoolArray, FloatArray, IntArray
 
 CURVE_SECONDS = "curve_seconds"  # followed beside the objectives
 UNCHANGING = "constant"  # on the card: objectives that are not followed, as they changed along no curve

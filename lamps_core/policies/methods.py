@@ -17,8 +17,8 @@ from lamps_core.policies.portfolio import Portfolio, portfolio_order
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lamps_core.meta_dataset import Task
     from lamps_core.policies.protocol import Policy
+    from lamps_core.task import Task
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ import numpy as np
 from lamps_core.policies.ordered import ascending_cost
 
 if TYPE_CHECKING:
-    from lamps_core.meta_dataset import BoolArray, FloatArray, IntArray
     from lamps_core.policies.protocol import Observation
+    from lamps_core.task import BoolArray, FloatArray, IntArray
 
 ETA = 2  # the reduction factor; also the ratio of two rungs' steps
 # A grace period of 2 landmark steps, then 4, 8, ...: step 1 trains on a 128th of the rows, too few to halve by.

@@ -13,8 +13,8 @@ import numpy as np
 from lamps_core.policies.gains import hypervolume_gains
 
 if TYPE_CHECKING:
-    from lamps_core.meta_dataset import FloatArray, IntArray, Task
     from lamps_core.policies.protocol import Observation
+    from lamps_core.task import FloatArray, IntArray, Task
 
 
 class Oracle:

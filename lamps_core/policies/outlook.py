@@ -17,8 +17,8 @@ from lamps_core import front
 from lamps_core.policies.gains import hypervolume_gains
 
 if TYPE_CHECKING:
-    from lamps_core.meta_dataset import FloatArray
     from lamps_core.policies.protocol import Observation
+    from lamps_core.task import FloatArray
 
 
 @dataclass(frozen=True)

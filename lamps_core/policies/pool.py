@@ -13,10 +13,10 @@ from lamps_core.errors import BadInput
 from lamps_core.policies.pool_layout import PoolLayout
 
 if TYPE_CHECKING:
-    from lamps_core.meta_dataset import BoolArray, IntArray
     from lamps_core.policies.pool_layout import Vector
     from lamps_core.policies.protocol import Observation
     from lamps_core.policy_file import PolicyCard, PolicyFile
+    from lamps_core.task import BoolArray, IntArray
 
 NETWORK = "mlp"
 

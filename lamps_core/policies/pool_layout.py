@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.errors import BadInput
 from lamps_core.objectives import DOLLARS, SECONDS, SHARES
+from lamps_core.prices import GPU_HOUR_PRICE
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from lamps_core.meta_dataset import FloatArray, IntArray
     from lamps_core.policies.protocol import Observation
+    from lamps_core.task import FloatArray, IntArray
 
     Vector = npt.NDArray[np.float32]
 

@@ -15,8 +15,8 @@ from scipy.special import ndtri
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lamps_core.meta_dataset import BoolArray, FloatArray
     from lamps_core.policies.curve_network import Forecast
+    from lamps_core.task import BoolArray, FloatArray
 
 SCENARIOS = 256
 TRUSTED = 6.0  # candidates' worth of belief that forecasts of losses are as good as they say

@@ -22,7 +22,7 @@ from lamps_core import front
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lamps_core.meta_dataset import BoolArray, FloatArray, IntArray
+    from lamps_core.task import BoolArray, FloatArray, IntArray
 
 GOAL = 0.98  # of the hypervolume: where searches are compared, and where most are ended
 POINTS = 512  # a Sobol' sequence of them counts hypervolumes: 1 % off with two objectives, 3 % with three

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lamps_core.objectives import SHARES, dollars
+from lamps_core.objectives import SHARES
 from lamps_core.policies.candidate_features import features_of
 from lamps_core.policies.forecast import (
     LEAST_LEFT,
@@ -37,17 +37,18 @@ from lamps_core.policies.forecast import (
 from lamps_core.policies.outlook import Outlook
 from lamps_core.policies.scenario_draws import Draws, NormalDraws, draw_scenarios, overconfidence_factor
 from lamps_core.policies.scenarios import needed
+from lamps_core.prices import dollars
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import ArrayLike
 
-    from lamps_core.meta_dataset import FloatArray
     from lamps_core.objectives import Objective
     from lamps_core.policies.candidate_features import Features
     from lamps_core.policies.curve_network import CurveForecaster, Forecast
     from lamps_core.policies.protocol import Observation
+    from lamps_core.task import FloatArray
 
 LOSS, COST = "loss", "cost"  # the numbers that are followed
 LEAST_WRONG = 0.002  # share of wrong answers: the logarithm of none is not followed

@@ -14,9 +14,9 @@ from lamps_core.errors import BadInput, no_such
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lamps_core.meta_dataset import Task
     from lamps_core.policy_file import PolicyFile
     from lamps_core.policy_training.training_run import TrainingRun
+    from lamps_core.task import Task
 
 DEFAULT_ALGORITHM: Final = "forecast"
 # Options of a training beside its curves and seed, by the name of the user's option.

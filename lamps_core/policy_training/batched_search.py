@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from lamps_core.meta_dataset import BoolArray, FloatArray, IntArray
     from lamps_core.policy_training.task_batch import TaskBatch
+    from lamps_core.task import BoolArray, FloatArray, IntArray
 
 
 class BatchedSearch:

@@ -25,7 +25,7 @@ from lamps_core.policies.curve_process import (
 )
 
 if TYPE_CHECKING:
-    from lamps_core.meta_dataset import BoolArray, FloatArray, IntArray
+    from lamps_core.task import BoolArray, FloatArray, IntArray
 
 OUTLIER = 4.0  # robust standard deviations: a curve that diverged says nothing of the others
 LEVELS = 16  # quantiles kept of an error

@@ -19,8 +19,8 @@ from lamps_core.replay import ReplayedSearch
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lamps_core.meta_dataset import BoolArray, Task
     from lamps_core.policies.pool_layout import Vector
+    from lamps_core.task import BoolArray, Task
 
 
 class SearchEnvironment(gymnasium.Env["Vector", np.int64]):

@@ -26,14 +26,15 @@ from lamps_core.policy_training.algorithms import algorithm
 from lamps_core.policy_training.train import check_out
 from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.replay import replay
+from lamps_core.storage import refuse_url
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
-    from lamps_core.meta_dataset import Task
     from lamps_core.policies.protocol import Policy
     from lamps_core.policy_file import PolicyFile
+    from lamps_core.task import Task
 
 STEPS = 100_000  # of the environment, by which distral and ppo go on: a twentieth of their training
 SHARE = 0.98  # of the hypervolume, to which replayed searches are timed
@@ -243,10 +244,10 @@ class Extension:
 
 def _check_place(request: ExtensionRequest) -> None:
     """Refuse a policy that cannot be replaced where it is to be, and curves that are not on this host."""
-    if ":/" in str(request.curves):  # pathlib makes one slash of two
-        raise BadInput(
-            "--policy needs curves in a folder of this host: copy them here, such as with aws s3 sync"
-        )
+    refuse_url(
+        request.curves,
+        "--policy needs curves in a folder of this host: copy them here, such as with aws s3 sync",
+    )
     above = request.policy.resolve().parent
     if request.out is None and not os.access(above, os.W_OK | os.X_OK):
         raise BadInput(f"--policy {request.policy} cannot be replaced: {above} does not allow it: give --out")

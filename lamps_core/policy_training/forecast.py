@@ -30,10 +30,10 @@ from lamps_core.policy_training.task_batch import stack
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lamps_core.meta_dataset import FloatArray, Task
     from lamps_core.objectives import Objective
     from lamps_core.policy_training.task_batch import TaskBatch
     from lamps_core.policy_training.training_run import TrainingRun
+    from lamps_core.task import FloatArray, Task
 
 NAME = "forecast"
 CONSTANT = 1e-9  # relative: a number that changes less along every curve is known from its first row on

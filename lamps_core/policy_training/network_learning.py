@@ -20,9 +20,9 @@ from lamps_core.policy_file import part_of, prefixed
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from lamps_core.meta_dataset import BoolArray, FloatArray, IntArray
     from lamps_core.policies.candidate_features import Features
     from lamps_core.policies.curve_network import Answers
+    from lamps_core.task import BoolArray, FloatArray, IntArray
 
 LEARNING_RATE, LEAST_RATE, WARM_UP = 2e-3, 1e-5, 200  # AdamW's, its end, and updates until it is reached
 WEIGHT_DECAY, MOST_GRADIENT = 1e-3, 1.0

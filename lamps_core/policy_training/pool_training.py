@@ -31,10 +31,10 @@ from lamps_core.policy_training.vector_environment import VectorSearchEnvironmen
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lamps_core.meta_dataset import IntArray, Task
     from lamps_core.policies.pool_layout import PoolLayout
     from lamps_core.policy_training.batched_search import BatchedSearch
     from lamps_core.policy_training.training_run import TrainingRun
+    from lamps_core.task import IntArray, Task
 
 STEPS = 2_000_000  # of the environment, unless the run says otherwise
 

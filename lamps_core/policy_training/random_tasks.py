@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lamps_core.landmarks import landmark_rows
-from lamps_core.meta_dataset import Task
 from lamps_core.objectives import parse_objectives
+from lamps_core.task import Task
 
 FEWEST, MOST = 8, 90  # candidates
 LEAST_LOSS, MOST_LOSS = 1e-4, 1e3

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from lamps_core.meta_dataset import FloatArray, IntArray, Task
+    from lamps_core.task import FloatArray, IntArray, Task
 
 Equation = Literal["5", "7"]
 OPTIMUM = 3000.0  # Appendix C: what an episode earns in which only Pareto-optimal candidates were fine-tuned

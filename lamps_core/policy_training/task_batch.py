@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lamps_core.meta_dataset import BoolArray, FloatArray, IntArray, Task
+    from lamps_core.task import BoolArray, FloatArray, IntArray, Task
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,6 @@ beside `out`, which the finished policy leaves no trace of. Knows no algorithm.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import shutil
 from dataclasses import dataclass, field
@@ -16,20 +15,22 @@ from typing import TYPE_CHECKING, Any
 from lamps_core.errors import BadInput, first_line, no_such
 from lamps_core.files import make_folder, refuse_unwritable, write_json
 from lamps_core.fingerprints import curves_fingerprint
+from lamps_core.locks import held_if_free
 from lamps_core.meta_dataset import read_table, tasks_of
 from lamps_core.objectives import parse_objectives
 from lamps_core.policy_file import CARD, read_policy, write_policy
 from lamps_core.policy_training.algorithms import DEFAULT_ALGORITHM, algorithm
 from lamps_core.policy_training.training_run import CHECKPOINT, TrainingRun
 from lamps_core.progress import TrainingProgress, publish
+from lamps_core.settings import check_seed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from lamps_core.meta_dataset import Task
     from lamps_core.objectives import Objective
     from lamps_core.policy_file import PolicyFile
+    from lamps_core.task import Task
 
 REQUEST, LOCK = "request.json", "lock"
 
@@ -105,16 +106,14 @@ class Training:
         Raises:
             BadInput: another process does, or it cannot be written.
         """
-        try:
-            make_folder(self.folder)
-            file = (self.folder / LOCK).open("w")
-        except OSError as error:
-            raise BadInput(f"--out {self.request.out}: {error.strerror or error}") from error
-        with file:
+        with contextlib.ExitStack() as stack:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise BadInput(f"another process trains {self.request.out}: wait for its end") from None
+                make_folder(self.folder)
+                free = stack.enter_context(held_if_free(self.folder / LOCK))
+            except OSError as error:
+                raise BadInput(f"--out {self.request.out}: {error.strerror or error}") from error
+            if not free:
+                raise BadInput(f"another process trains {self.request.out}: wait for its end")
             write_json(self.folder / REQUEST, self._identity)
             yield
 
@@ -206,8 +205,7 @@ def _check_limits(request: TrainingRequest) -> None:
         raise BadInput(f"--steps must be at least 1, not {request.steps}")
     if request.seconds is not None and not request.seconds > 0:
         raise BadInput(f"--seconds must be more than zero, not {request.seconds:g}")
-    if not 0 <= request.seed < 2**31:
-        raise BadInput(f"--seed must be between 0 and {2**31 - 1}, not {request.seed}")
+    check_seed(request.seed)
 
 
 def check_out(out: Path) -> None:

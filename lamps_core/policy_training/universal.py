@@ -28,8 +28,8 @@ from lamps_core.policy_training.random_tasks import random_task
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from lamps_core.meta_dataset import FloatArray, Task
     from lamps_core.policy_training.training_run import TrainingRun
+    from lamps_core.task import FloatArray, Task
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from lamps_core.policy_training.task_batch import stack
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lamps_core.meta_dataset import BoolArray, FloatArray, IntArray, Task
+    from lamps_core.task import BoolArray, FloatArray, IntArray, Task
 
     Choose = Callable[[BatchedSearch], IntArray]
 

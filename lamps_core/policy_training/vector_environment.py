@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from lamps_core.meta_dataset import BoolArray, IntArray, Task
     from lamps_core.policies.pool_layout import Vector
+    from lamps_core.task import BoolArray, IntArray, Task
 
 
 class VectorSearchEnvironment(VecEnv):

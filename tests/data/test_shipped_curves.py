@@ -21,7 +21,7 @@ from lamps_core.curve_reader import curves_by_key, read_curves, read_failures
 from lamps_core.curves import CURVE_SCHEMA
 from lamps_core.fingerprints import objectives_fingerprint
 from lamps_core.hub_download import curves_to_read
-from lamps_core.meta_dataset import Task, read_tasks
+from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies.loading import load_policy
 from lamps_core.policies.trained import load_trained
@@ -33,6 +33,8 @@ from tests.meta_datasets import curve_rows, write_meta_dataset
 
 if TYPE_CHECKING:
     from typing import Any
+
+    from lamps_core.task import Task
 
 FOLDER = data_path("curves")
 POLICIES = data_path("policies")

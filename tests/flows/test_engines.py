@@ -18,12 +18,12 @@ from flows.engines import DaskEngine, LocalEngine, engine_of
 from lamps_core.campaign_request import CampaignRequest
 from lamps_core.campaign_run import CampaignRun
 from lamps_core.campaign_step import Keep, run_and_keep
+from lamps_core.dataset_requests import NamedRequest
 from lamps_core.errors import BadInput, HostFailed, LampsError
 from lamps_core.execution import Execution
 from lamps_core.host_memory import host_memory
 from lamps_core.machine import Machine
 from lamps_core.progress import listener
-from lamps_core.registry import NamedRequest
 from lamps_core.text_data import DatasetRequest
 from lamps_core.worker_pool import DeviceSlot
 from tests.campaigns import campaign_arguments, rows_of, write_datasets

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lamps_core.campaign_folder import CampaignRecord, joined, locked, read_record, write_record
+from lamps_core.campaign_folder import CampaignRecord, joined, read_record, write_record
 from lamps_core.candidates import resolve_candidates
 from lamps_core.errors import BadInput, StorageFailed
 from lamps_core.settings import FineTuningSettings
@@ -117,13 +117,6 @@ def test_a_record_holds_no_more_than_it_says(tmp_path: Path, record: CampaignRec
     write_record(str(tmp_path), record)
     told = json.loads((tmp_path / ".lamps" / "campaign.json").read_text())
     assert sorted(told) == ["again", "datasets", "id", "models", "settings", "version", "work"]
-
-
-def test_a_second_run_on_a_folder_is_refused_until_the_first_has_ended(tmp_path: Path) -> None:
-    with locked(str(tmp_path)), pytest.raises(BadInput, match="in use by another"), locked(str(tmp_path)):
-        pass
-    with locked(str(tmp_path)):
-        pass
 
 
 def test_a_store_that_does_not_answer_is_no_folder_without_a_campaign(silent_store: str) -> None:

@@ -20,12 +20,12 @@ from lamps_core.campaign_step import run_and_keep
 from lamps_core.campaign_survey import CampaignSurvey
 from lamps_core.curve_store import CurveStore
 from lamps_core.curves import CURVE_SCHEMA, CurveKey
+from lamps_core.dataset_requests import NamedRequest
 from lamps_core.errors import BadInput, CandidateFailed, StorageFailed
 from lamps_core.execution import Execution
 from lamps_core.files import DRAFT_SECONDS, draft_beside
 from lamps_core.journal import JOURNAL
 from lamps_core.machine import Machine
-from lamps_core.registry import NamedRequest
 from lamps_core.text_data import DatasetRequest
 from lamps_core.worker_pool import DeviceSlot
 from tests.campaigns import facts

@@ -15,8 +15,8 @@ from lamps_core.checkpoint import commit_checkpoint, newest_checkpoint
 from lamps_core.curve_store import CurveStore
 from lamps_core.curves import CurveKey
 from lamps_core.errors import StorageFailed
-from lamps_core.files import held
 from lamps_core.landmark_step import CandidateRun
+from lamps_core.locks import held
 from lamps_core.shared_work import newest_shared_step
 from tests.curve_writers import LAST, killed_at, row
 

@@ -16,7 +16,7 @@ from lamps_core.policies.universal_file import networks_of
 from lamps_core.policy_file import read_policy
 
 if TYPE_CHECKING:
-    from lamps_core.meta_dataset import FloatArray
+    from lamps_core.task import FloatArray
 
 
 @pytest.fixture(scope="module")

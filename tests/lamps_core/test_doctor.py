@@ -58,15 +58,22 @@ def closed() -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, closed: str) -> None:
-    for name in ("PREFECT_API_URL", "HF_HUB_OFFLINE", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_CACHE"):
+    for name in ("PREFECT_API_URL", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.delenv("HF_TOKEN_PATH", raising=False)
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    for name, value in hub_places(tmp_path / "hub").items():
+        monkeypatch.setattr(f"huggingface_hub.constants.{name}", value)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setenv("LAMPS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_ENDPOINT", f"http://{closed}")
+
+
+def hub_places(home: Path) -> dict[str, str]:
+    """Where the hub's client, which reads its environment but once, keeps what it has."""
+    places = {"HF_HUB_CACHE": "hub", "HF_TOKEN_PATH": "token", "HF_STORED_TOKENS_PATH": "stored_tokens"}
+    return {name: str(home / place) for name, place in places.items()}
 
 
 def named(checks: list[Check], name: str) -> Check:
@@ -74,9 +81,10 @@ def named(checks: list[Check], name: str) -> Check:
 
 
 def test_every_check_answers_in_one_line_says_how_to_mend_what_fails_and_makes_nothing(
-    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    checks = run_checks(out=tmp_path / "new" / "folder")
+    monkeypatch.chdir(tmp_path)
+    checks = run_checks()
     assert list(tmp_path.iterdir()) == []
     assert len({check.name for check in checks}) == len(checks) == 10
     for check in checks:
@@ -114,7 +122,7 @@ def test_no_prefect_address_is_fine() -> None:
 
 def test_the_hub_out_of_reach_or_switched_off_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor._hub().ok is None
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert "HF_HUB_OFFLINE" in doctor._hub().found
 
 
@@ -132,7 +140,7 @@ def test_a_token_is_found_and_never_shown(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setenv("HF_TOKEN", SECRET)
     monkeypatch.setenv("PREFECT_API_URL", f"http://user:{SECRET}@127.0.0.1:1/api?key={SECRET}")
     monkeypatch.setenv("HF_ENDPOINT", f"ftp://user:{SECRET}@127.0.0.1:1")
-    assert SECRET not in repr(run_checks(out=tmp_path))
+    assert SECRET not in repr(run_checks())
 
 
 def test_an_address_that_makes_no_sense_is_an_answer_and_no_error() -> None:

@@ -20,7 +20,7 @@ from lamps_core.evaluation_summary import (
     summarise,
 )
 from lamps_core.evaluation_unit import RewardLine, TrainingLimits, Unit, run_unit
-from lamps_core.meta_dataset import Task, read_tasks
+from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies.loading import load_policy
 from lamps_core.policies.methods import METHODS
@@ -29,6 +29,8 @@ from tests.meta_datasets import curve_rows, family_rows, made_task, write_meta_d
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from lamps_core.task import Task
 
 
 # --- regret ----------------------------------------------------------------------------------------------------------

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from lamps_core.meta_dataset import Task
     from lamps_core.policy_file import PolicyFile
+    from lamps_core.task import Task
 
 OBJECTIVES = parse_objectives()
 DATASETS = 3

@@ -14,13 +14,15 @@ from lamps_core.errors import Interrupted, LampsError, WorkerDied
 from lamps_core.evaluation_methods import Contender
 from lamps_core.evaluation_unit import TrainingLimits, Unit, run_unit
 from lamps_core.evaluation_worker import UnitWorkers
-from lamps_core.meta_dataset import Task, read_tasks
+from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
 from tests.meta_datasets import family_rows, write_meta_dataset
 from tests.searches import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from lamps_core.task import Task
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from lamps_core.replay import ReplayedSearch
 from tests.meta_datasets import made_task
 
 if TYPE_CHECKING:
-    from lamps_core.meta_dataset import Task
+    from lamps_core.task import Task
 
 
 def observed(losses: list[list[float]], train: list[list[float]], *, complete: list[bool]) -> Observation:

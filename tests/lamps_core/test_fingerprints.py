@@ -14,7 +14,7 @@ from tests.meta_datasets import family_tasks
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lamps_core.meta_dataset import Task
+    from lamps_core.task import Task
 
 TASKS = family_tasks(2, 4)
 ARRAYS = [

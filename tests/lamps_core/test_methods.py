@@ -9,12 +9,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lamps_core import front
-from lamps_core.meta_dataset import Task, read_tasks
+from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies.gains import hypervolume_gains
 from lamps_core.policies.methods import METHODS
 from lamps_core.policies.portfolio import Portfolio, portfolio_order
 from lamps_core.replay import Replay, ReplayedSearch, replay
+from lamps_core.task import Task
 from tests.meta_datasets import curve_rows, made_task, write_meta_dataset
 
 if TYPE_CHECKING:

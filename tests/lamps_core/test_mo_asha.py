@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from lamps_core import front
-from lamps_core.meta_dataset import Task, read_tasks
+from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies.mo_asha import ETA, RUNGS, MultiObjectiveAsha, ranks
 from lamps_core.replay import ReplayedSearch
@@ -17,6 +17,8 @@ from tests.meta_datasets import curve_rows, family_rows, made_task, write_meta_d
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from lamps_core.task import Task
 
 
 def choices(task: Task) -> list[int]:

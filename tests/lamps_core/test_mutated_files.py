@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from lamps_core.budget import parse_budget
 from lamps_core.campaign_folder import read_record
 from lamps_core.curve_reader import read_curves
+from lamps_core.dataset_requests import dataset_requests
 from lamps_core.errors import BadInput
 from lamps_core.objectives import parse_objectives
 from lamps_core.policy_file import read_policy
-from lamps_core.registry import dataset_requests
 from lamps_core.search_record import read_search
 from lamps_core.stopping import parse_stop_rule
 from lamps_core.text_files import read_table

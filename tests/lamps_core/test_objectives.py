@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamps_core.budget import GPU_HOUR_PRICE
 from lamps_core.curves import MEASURED_COLUMNS
 from lamps_core.errors import BadInput
 from lamps_core.objectives import MOST_OBJECTIVES, OBJECTIVES, Objective, beside_schema, parse_objectives
+from lamps_core.prices import GPU_HOUR_PRICE
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -19,12 +19,12 @@ from lamps_core.campaign_survey import CampaignSurvey
 from lamps_core.curve_reader import curves_by_key, read_curves
 from lamps_core.curve_store import CurveStore
 from lamps_core.curves import VERSION_KEY, write_curve
+from lamps_core.dataset_requests import dataset_requests
 from lamps_core.errors import BadInput
 from lamps_core.machine import Machine
 from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from lamps_core.policies.loading import load_policy
 from lamps_core.policy_file import read_policy
-from lamps_core.registry import dataset_requests
 from lamps_core.search import Outcome, Search
 from lamps_core.search_record import read_search
 from lamps_core.search_run import SearchRun

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lamps_core.errors import BadInput
 from lamps_core.fingerprints import curves_fingerprint
-from lamps_core.meta_dataset import Task, read_tasks
+from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies.loading import POLICIES, load_policy
 from lamps_core.policy_training.batched_search import BatchedSearch
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lamps_core.policies.protocol import Observation, Policy
+    from lamps_core.task import Task
 
 OBJECTIVES = parse_objectives()
 

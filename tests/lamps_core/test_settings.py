@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lamps_core.errors import BadInput
-from lamps_core.settings import FineTuningSettings
+from lamps_core.settings import DEFAULT_LEARNING_RATE, FineTuningSettings
 
 OTHER_VALUES: dict[str, Any] = {
     "learning_rate": 1e-5,
@@ -79,6 +79,13 @@ def test_the_hash_names_every_field_but_the_micro_batch(name: str) -> None:
     changed = dataclasses.replace(FineTuningSettings(), **{name: OTHER_VALUES[name]})
     same = changed.config_hash == FineTuningSettings().config_hash
     assert same == (name == "micro_batch_size")
+
+
+def test_the_rate_asked_for_goes_before_the_candidates_own() -> None:
+    asked, unasked = FineTuningSettings(learning_rate=1e-3), FineTuningSettings()
+    assert [asked.rate_with(None), asked.rate_with(1e-4)] == [1e-3, 1e-3]
+    assert [unasked.rate_with(None), unasked.rate_with(1e-4)] == [DEFAULT_LEARNING_RATE, 1e-4]
+    assert unasked.with_rate_of(1e-4) == FineTuningSettings(learning_rate=1e-4)
 
 
 def test_the_hash_is_sixteen_hex_digits_and_the_same_for_equal_settings() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from lamps_core.errors import BadInput
-from lamps_core.meta_dataset import Task, read_tasks
+from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies.curve_network import FACTORS, Forecast
 from lamps_core.policies.loading import UNIVERSAL, load_policy, load_universal, shipped_policy
@@ -31,6 +31,7 @@ from lamps_core.policy_training import training_run
 from lamps_core.policy_training.algorithms import algorithm
 from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.replay import ReplayedSearch, replay
+from lamps_core.task import Task
 from tests.meta_datasets import curve_rows, family_tasks, made_task, write_meta_dataset
 from tests.replays import play_out
 

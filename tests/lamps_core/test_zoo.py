@@ -16,7 +16,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from lamps_core import zoo
 from lamps_core.errors import BadInput
 from lamps_core.resources import data_path
-from lamps_core.zoo import cache_folder, materialise, zoo_entry, zoo_names
+from lamps_core.zoo import materialise, zoo_entry, zoo_names
 
 PAPER_FAMILIES = {"bert", "gpt2", "roberta", "opt", "llama", "distilbert", "albert", "luke", "qwen2"}
 SHORT = "How far is it?"
@@ -193,17 +193,6 @@ def test_an_unknown_name_lists_the_zoo() -> None:
         zoo_entry("zoo/bert-huge")
 
 
-def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("LAMPS_CACHE", raising=False)
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / ".cache" / "lamps"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache_folder() == tmp_path / "xdg" / "lamps"
-    monkeypatch.setenv("LAMPS_CACHE", str(tmp_path / "own"))
-    assert cache_folder() == tmp_path / "own"
-
-
 def test_importing_the_zoo_imports_neither_torch_nor_transformers() -> None:
     used = "from lamps_core.zoo import zoo_entry, zoo_names; zoo_entry(zoo_names()[0]).fingerprint"
     code = f"import sys; {used}; print({{'torch', 'transformers'}} & sys.modules.keys())"
@@ -217,8 +206,3 @@ def test_the_vocabularies_have_their_special_tokens_where_the_families_expect_th
     assert (bpe["<s>"], bpe["<pad>"], bpe["</s>"]) == (0, 1, 2)
     assert wordpiece[:5] == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     assert len(set(wordpiece)) == len(wordpiece) == len(bpe) == 4096
-
-
-def test_a_data_file_that_is_missing_says_so() -> None:
-    with pytest.raises(FileNotFoundError, match=r"nosuch\.yaml is missing"):
-        data_path("nosuch.yaml")

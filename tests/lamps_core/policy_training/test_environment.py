@@ -24,7 +24,7 @@ from tests.meta_datasets import curve_rows, family_rows, made_task, write_meta_d
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lamps_core.meta_dataset import Task
+    from lamps_core.task import Task
 
 searchable_task = made_task().filter(searchable)
 

@@ -27,7 +27,7 @@ from lamps_core.replay import ReplayedSearch, replay
 from tests.meta_datasets import curve_rows, family_rows, write_meta_dataset
 
 if TYPE_CHECKING:
-    from lamps_core.meta_dataset import Task
+    from lamps_core.task import Task
 
 NEW = "candidate-03"
 QUICK = {"epochs": 1, "episodes_each": 2, "rollout_steps": 16}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lamps_core.errors import BadInput
-from lamps_core.meta_dataset import Task, read_tasks
+from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies.curve_process import CurveProcess
 from lamps_core.policies.forecast import ForecastPolicy, TrackedQuantity, load
@@ -20,6 +20,8 @@ from tests.meta_datasets import curve_rows, family_rows, family_tasks, write_met
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from lamps_core.task import Task
 
 
 @pytest.fixture(scope="module")

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from lamps_core.meta_dataset import IntArray
     from lamps_core.policies.protocol import Observation
     from lamps_core.policy_training.batched_search import BatchedSearch
+    from lamps_core.task import IntArray
 
 QUICK = {"rollout_steps": 16, "episodes_each": 2, "epochs": 2, "minibatch_size": 32, "widths": [8]}
 ROUND = 16 * 2 * 4  # steps of a rollout on four of five datasets
