@@ -147,7 +147,7 @@ class LocalEngine:
 
     def __exit__(self, *error: object) -> None:
         """Kill the workers, then let the threads that waited for them end."""
-        execution.unregister(self._slots_of)
+        execution.shut_down(self._slots_of)
         self._runner.__exit__(None, None, None)
 
 

@@ -238,8 +238,9 @@ class CampaignRun:
         """Of this run, and of earlier ones where they were not tried again."""
         return self._earlier | self._failed
 
-    def share_done(self) -> float:
-        """Per cent of the curves that are complete or cannot go on."""
+    @property
+    def percent_done(self) -> float:
+        """Curves that are complete or cannot go on, of all that were asked for; 0 to 100."""
         return 100 * (1 - self.campaign.left / len(self.survey.asked))
 
     def finish(self) -> dict[str, Any]:

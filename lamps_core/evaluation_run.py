@@ -230,8 +230,8 @@ class EvaluationRun:
         self._message = ""
 
     @property
-    def share_done(self) -> float:
-        """0 to 100."""
+    def percent_done(self) -> float:
+        """Units that are done or failed, of all; 0 to 100."""
         return 100.0 * (len(self.parts) + len(self.failed)) / len(self.units)
 
     # --- the results -----------------------------------------------------------------------------------

@@ -189,8 +189,8 @@ def register(name: str, workers: UnitWorkers) -> None:
     _workers[name] = workers
 
 
-def unregister(name: str) -> None:
-    """Kill them; a unit that comes late is refused."""
+def shut_down(name: str) -> None:
+    """Kill the workers; the entry stays, so that a late request is refused rather than given a new pool."""
     workers = _workers.get(name)
     if workers is not None:
         workers.close()

@@ -132,8 +132,8 @@ def register(slots_of: str, execution: Execution) -> None:
     _executions[slots_of] = execution
 
 
-def unregister(slots_of: str) -> None:
-    """Kill the workers of an execution, which stays registered: a step that comes late is refused."""
+def shut_down(slots_of: str) -> None:
+    """Kill the workers; the entry stays, so that a late request is refused rather than given a new pool."""
     execution = _executions.get(slots_of)
     if execution is not None:
         execution.close()

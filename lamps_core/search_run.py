@@ -188,7 +188,7 @@ class SearchRun:
         return self
 
     def __exit__(self, *error: object) -> None:
-        execution.unregister(self.work_folder)
+        execution.shut_down(self.work_folder)
         self._tracking.close(in_haste=any(error))
         self.close()
 
