@@ -276,7 +276,7 @@ def environments(slots: Sequence[DeviceSlot]) -> list[dict[str, str]]:
         "LOCAL_WORLD_SIZE": str(len(slots)),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(_free_port()),
-        "GLOO_SOCKET_IFNAME": "lo" if sys.platform == "linux" else "lo0",  # they are on one host
+        "GLOO_SOCKET_IFNAME": "lo",  # they are on one host
     }
     return [
         slot.environment | common | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
