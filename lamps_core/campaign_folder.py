@@ -32,9 +32,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 HIDDEN = ".lamps"  # readers of a folder of Parquet files pass over names that begin with a dot
-NOT_COMPARED = frozenset(
-    {"seed", "micro_batch_size"}
-)  # a seed is part of a curve's name; a micro-batch changes nothing
+# A seed is part of a curve's name; a micro-batch changes nothing.
+NOT_COMPARED = frozenset({"seed", "micro_batch_size"})
 
 
 @dataclass(frozen=True)

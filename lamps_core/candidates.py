@@ -150,9 +150,8 @@ def _candidate(entry: str) -> Candidate:
         return Candidate(entry, "zoo", "", zoo_entry(entry).learning_rate, None)
     path = os.path.expanduser(entry)
     if os.path.isdir(path):
-        return _local(
-            Path(os.path.abspath(path))
-        )  # links are not resolved: the name is the one the user gave
+        # Links are not resolved: the name is the one the user gave.
+        return _local(Path(os.path.abspath(path)))
     if os.path.isfile(path):
         raise BadInput(f"{entry} is a file: give the model's folder, or a list file alone")
     repository, at, revision = entry.partition("@")

@@ -57,10 +57,9 @@ _OPTIONAL = {
     "status": pa.string(),
     "error": pa.string(),
 }
-VERSION, VERSION_KEY = (
-    1,
-    b"lamps.curves",
-)  # of the columns and their meaning, in each file; others' files have none
+# Of the columns and their meaning, in each file; others' files have none.
+VERSION = 1
+VERSION_KEY = b"lamps.curves"
 CURVE_SCHEMA = pa.schema(
     [pa.field(name, kind, nullable=False) for name, kind in _REQUIRED.items()]
     + [pa.field(name, kind) for name, kind in _OPTIONAL.items()],

@@ -59,9 +59,8 @@ OVERFIT_SHARE = 0.02  # of the floor and gap, gained an epoch past the onset by 
 OVERFIT_ONSET = 3.0  # epochs, median
 OVERFIT_PARAMETERS, OVERFIT_ROWS = 0.15, 0.3  # exponents: more for large bodies, less for large datasets
 
-ACCURACY_EXPONENT = (
-    1.15  # so that losses and accuracies agree as they do in published fine-tunes; from memory
-)
+# So that losses and accuracies agree as they do in published fine-tunes; from memory.
+ACCURACY_EXPONENT = 1.15
 
 # --- Chance: standard deviations of logarithms ----------------------------------------------------------------
 

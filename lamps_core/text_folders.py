@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     SplitFiles = dict[str, list[Path]]
 
-# Of each part the words that name it, the first that is there before the others.
+# Words for each part, in order of precedence.
 SPLIT_WORDS: Mapping[str, tuple[str, ...]] = {
     "train": ("train", "training"),
     "validation": ("validation", "dev", "valid", "val"),

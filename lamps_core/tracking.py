@@ -29,11 +29,8 @@ if TYPE_CHECKING:
 
     Row = Mapping[str, Any]
 
-PACKAGES = {
-    "tensorboard": "tensorboard",
-    "mlflow": "mlflow",
-    "wandb": "wandb",
-}  # of each tracker, as imported
+# Of each tracker, as imported.
+PACKAGES = {"tensorboard": "tensorboard", "mlflow": "mlflow", "wandb": "wandb"}
 CLOSE_SECONDS = 60.0  # that the end of a search waits for a tracker that is slow
 HASTE_SECONDS = 3.0  # and the end of one that was stopped
 OFFLINE = "offline"  # W&B's mode unless the environment names another

@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from lamps_core.policy_file import PolicyFile
 
 CHECKPOINT, BEST, TENSORBOARD = "checkpoint.safetensors", "best.safetensors", "tensorboard"
-CHECKPOINT_SECONDS = (
-    10.0  # the least between two checkpoints: what a killed training loses at most, and a round
-)
+# The least between two checkpoints: what a killed training loses at most, and a round.
+CHECKPOINT_SECONDS = 10.0
 PATIENCE = 50  # judgements
 
 
