@@ -281,12 +281,12 @@ class CampaignSurvey:
         self.states = self.store.states()
 
     def settings_of(self, key: CurveKey) -> dict[str, Any]:
-        """Of a curve's fine-tune, the learning rate resolved."""
+        """Settings of a curve's fine-tune, the learning rate resolved."""
         asked = self.request.settings
         rate = asked.learning_rate or self.candidates[key.model].learning_rate or DEFAULT_LEARNING_RATE
         return asdict(dataclasses.replace(asked, seed=key.seed, learning_rate=rate))
 
 
 def named(key: CurveKey) -> str:
-    """A curve, for a person."""
+    """What people read as the name of a curve."""
     return f"{key.model} on {key.dataset}"

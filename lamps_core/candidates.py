@@ -1,4 +1,4 @@
-"""What `--models` means: a text becomes a list of candidates, each known to be loadable in kind.
+"""What `--models` means: a text becomes a list of candidates, each of a kind that can be loaded.
 
 Owns the spelling (hub ids, local folders, zoo names, presets, list files), the stable name of each candidate,
 and the checks that can be made before anything is downloaded. Does not know how a model is loaded: what only
@@ -71,7 +71,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Preset:
-    """A named list of models, none of which is a preset."""
+    """A named list of models, none of which is a preset.
+
+    Attributes:
+        name: what `--models` calls it.
+        about: one line for people: what is in it.
+        models: as `--models` takes them one by one.
+    """
 
     name: str
     about: str

@@ -36,7 +36,7 @@ class UnitWorkers:
         *,
         tell: Callable[[str, float], None] = lambda key, share: None,
     ) -> None:
-        """Start none yet.
+        """Start no child yet.
 
         Args:
             tasks: of the whole meta-dataset; sent to each child once.
@@ -62,7 +62,8 @@ class UnitWorkers:
 
         Raises:
             WorkerDied: the child ended without an answer.
-            BadInput, LampsError: what the unit raised.
+            BadInput: the unit refused its input.
+            LampsError: the unit failed.
             Interrupted: the evaluation is being shut down.
         """
         child = self._idle.get()
@@ -185,7 +186,7 @@ _workers: dict[str, UnitWorkers] = {}
 
 
 def register(name: str, workers: UnitWorkers) -> None:
-    """Make them those that `workers_of` finds in this process."""
+    """Make these the workers that `workers_of` finds in this process."""
     _workers[name] = workers
 
 

@@ -28,7 +28,7 @@ MODEL_FILES = frozenset({".json", ".txt", ".model", ".safetensors"})  # what loa
 
 
 def draft_beside(path: Path) -> Path:
-    """A hidden name beside a path, of nobody else's: `drop_drafts` knows it."""
+    """A unique hidden path beside `path`, to write a draft to; `drop_drafts` recognises it."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex}")
 
 
@@ -47,7 +47,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def drop_drafts(folder: Path, *, older_than_seconds: float = 0.0) -> None:
-    """Delete what writers left that were killed, anywhere in a folder.
+    """Delete the drafts that killed writers left, anywhere in a folder.
 
     Args:
         folder: local.
@@ -83,7 +83,7 @@ def make_folder(path: Path) -> None:
 
 
 def refuse_unwritable(folder: Path, named: str) -> None:
-    """Refuse a folder that may not be written into or, where it is not there, not be made. Makes nothing.
+    """Refuse a folder that cannot be written into or, if it is not there, cannot be made. Makes nothing.
 
     Args:
         folder: that is going to be written into.
@@ -101,9 +101,9 @@ def refuse_unwritable(folder: Path, named: str) -> None:
 
 
 def exchange_folders(new: Path, place: Path) -> None:
-    """Put a flushed folder where another is, which then lies where the new one was: nobody ever finds neither.
+    """Swap a flushed folder with the one at `place`, so that a reader finds the old or the new one at any moment.
 
-    By renameat2(2); where a file system has none, by two renames, between which there is no folder for a moment.
+    Uses renameat2(2); where a file system lacks it, two renames, between which there is no folder for a moment.
     """
     flush(new)
     libc = ctypes.CDLL(None, use_errno=True)
@@ -145,7 +145,7 @@ def held(path: Path, *, with_others: bool = False) -> Iterator[None]:
 
     Args:
         path: of the lock file.
-        with_others: who says so, too, may hold it at the same time.
+        with_others: share it with all who hold it with this set, too.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
@@ -155,7 +155,7 @@ def held(path: Path, *, with_others: bool = False) -> Iterator[None]:
 
 @contextlib.contextmanager
 def held_if_free(path: Path) -> Iterator[bool]:
-    """Hold a lock file if nobody does; tells whether."""
+    """Hold a lock file if nobody else does; yields whether it is held."""
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -166,7 +166,7 @@ def held_if_free(path: Path) -> Iterator[bool]:
 
 
 def is_later(found: object, known: int) -> bool:
-    """Whether a file's version is one that only a later LAMPS can know."""
+    """Whether a file's version is newer than the one that this LAMPS knows."""
     return isinstance(found, int) and found > known
 
 
@@ -175,9 +175,9 @@ def version_trouble(place: Path, found: object, known: int, otherwise: str) -> s
 
     Args:
         place: of it.
-        found: version it tells.
-        known: that this LAMPS reads.
-        otherwise: than upgrading, what can be done.
+        found: the version in the file.
+        known: the version that this LAMPS reads.
+        otherwise: what else than upgrading can be done.
     """
     if is_later(found, known):
         return f"{place} was written by a later version of LAMPS: upgrade LAMPS, or {otherwise}"

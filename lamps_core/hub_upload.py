@@ -1,6 +1,6 @@
 """Files into a repository of the hub, by one commit: all of them are there, or none.
 
-Owns that repositories are private unless asked otherwise, and that nothing is written over which LAMPS did not push.
+Owns that repositories are private unless asked otherwise, and that nothing is overwritten that LAMPS did not push.
 Does not know what the files are.
 """
 
@@ -33,9 +33,9 @@ class Upload:
     Attributes:
         repository: `org/name`.
         repo_type: of the hub.
-        tag: that its card carries: what LAMPS finds it by when it pushes again.
+        tag: of its card, by which a later push recognises the repository as one of LAMPS.
         files: by path in the repository; bytes, or a file on disk.
-        replaces: patterns of names: what fits one and is not among the files is of an earlier push, and is deleted.
+        replaces: patterns of names: files of the repository that match one and are not in `files` are deleted.
         message: of the commit.
     """
 
@@ -168,7 +168,7 @@ def _operations(asked: Upload, there: set[str]) -> list[Any]:
 
 @contextlib.contextmanager
 def quiet_hub() -> Iterator[None]:
-    """The client's bars and warnings would be drawn over a display, or told beside what is raised."""
+    """Silence the hub's client: its progress bars disturb our display, its warnings repeat our errors."""
     from huggingface_hub import utils
 
     hub: Any = utils

@@ -86,7 +86,7 @@ class NamedRequest:
     """A dataset to load.
 
     Attributes:
-        name: what curves call it; None: what loading calls it.
+        name: its name in the curves; None for the one that loading gives it.
         request: for `lamps_core.text_data.load_text_dataset`.
     """
 

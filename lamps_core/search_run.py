@@ -350,7 +350,8 @@ class SearchRun:
             The result.
 
         Raises:
-            StorageFailed, BadInput: the first, or the second, cannot be written.
+            StorageFailed: `result.json` cannot be written.
+            BadInput: `report.html` cannot be written.
         """
         from lamps_core.report import write_report
 

@@ -32,6 +32,7 @@ class FineTuningSettings:
         patience: full epochs without a better loss after which a candidate is complete.
         max_epochs: full epochs (step K is the first) after which a candidate is complete in any case.
         max_length: tokens kept of a text, at most what the model can take.
+        max_grad_norm: gradients are clipped to this global L2 norm before each update.
         seed: of the head's weights, the landmark order, the batches and dropout.
         precision: of the forward pass; weights and loss are always fp32.
     """

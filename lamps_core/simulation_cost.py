@@ -95,7 +95,7 @@ def padded(tokens: float, spread: float) -> float:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one landmark step, without chance.
+    """The cost of one landmark step, without noise.
 
     Attributes:
         train_flops: operations of training; recomputed ones are not counted.

@@ -121,12 +121,12 @@ class LossLaw:
 
 
 def generator(seed: int, *names: str) -> np.random.Generator:
-    """Chance of its own for what is named, so that another candidate or dataset beside it changes nothing."""
+    """A random generator for one named thing, so that further candidates or datasets do not change its draws."""
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
 
 
 def slow_candidate(seed: int, bodies: dict[str, Body]) -> str | None:
-    """The large causal candidate that does not get on with the learning rate, None where there is no such."""
+    """The large causal candidate that the learning rate does not suit; None where there is none."""
     large = sorted(name for name, body in bodies.items() if not body.masked and body.computed >= 1e9)
     return min(large, key=lambda name: float(generator(seed, "slow", name).random()), default=None)
 

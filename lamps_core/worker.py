@@ -77,10 +77,10 @@ def _tokenise_on(threads: int) -> None:
 
 
 def leave_ranks() -> dict[str, str]:
-    """Make this process one that is alone, whatever launched it.
+    """Forget the ranks that a launcher (`srun`, `mpirun`) gave this process, so that it works alone.
 
     Returns:
-        What its environment said.
+        The variables taken from the environment, with their values.
     """
     return {name: os.environ.pop(name) for name in RANK_VARIABLES if name in os.environ}
 

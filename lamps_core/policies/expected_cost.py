@@ -50,7 +50,7 @@ def usual_length(landmarks: int = LANDMARKS) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class ExpectedCost:
-    """Of m candidates.
+    """Expected length and remaining cost of m candidates.
 
     Attributes:
         steps: (m,) landmark steps at the end of the curve; those done, where it is complete.

@@ -93,11 +93,11 @@ def drawn(forecast: Forecast, chances: Chances) -> Draws:
 
 
 def doubt_of(first: Forecast, now: Forecast, begun: BoolArray) -> float:
-    """How many times as wide as it is told a forecast's doubt should be, from what became of the first one.
+    """Factor, 1 to MOST_DOUBTED, by which to widen the forecast's deviations, from how far forecasts moved.
 
-    Where doubts are right, what is expected of a candidate moves by as much as its doubt shrinks. Beyond what chance
-    would do, the doubt of all grows with how much further it has moved. Doubts that proved too wide stay: narrowed ones
-    had searches leave good candidates.
+    Where the deviations are right, the expected value of a candidate moves, from the first forecast to now, by about as
+    much as its variance has shrunk. Where values moved further than chance explains, all deviations are widened.
+    Deviations that proved too wide are kept: with narrower ones, searches left good candidates.
 
     Args:
         first: of the zero-shot evaluations.

@@ -85,7 +85,7 @@ def _in_the_box(final: FloatArray, counted: BoolArray, bounds: Sequence[float]) 
 
 
 def _front(points: FloatArray, among: BoolArray) -> BoolArray:
-    """(s, m) who of some is dominated by none of them in a scenario; of equals, the first."""
+    """(s, m) mask: candidates of `among` that no other of them dominates; of equal points only the first."""
     told = np.zeros(points.shape[:2], dtype=bool)
     some = points[:, among]
     no_worse = np.ones((*some.shape[:2], some.shape[1]), dtype=bool)  # [s, i, j]: i is nowhere worse than j
@@ -107,7 +107,7 @@ def _first(chosen: BoolArray) -> IntArray:
 
 
 def _covered(points: FloatArray, places: IntArray) -> BoolArray:
-    """(s, f, POINTS) which spots of the box are dominated by each of the points (s, f) that are meant; -1 is none."""
+    """(s, f, POINTS) which sample points of the unit box each chosen candidate dominates; place -1 covers none."""
     told = np.repeat(places[..., None] >= 0, POINTS, axis=2)
     chosen = np.take_along_axis(points, places[..., None], axis=1)
     for column, spots in enumerate(_spots(points.shape[2]).T):

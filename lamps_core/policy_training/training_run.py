@@ -39,6 +39,7 @@ class TrainingRun:
         settings: hyperparameters that differ from the algorithm's defaults.
         folder: of checkpoints and TensorBoard scalars; None to keep neither.
         tell: called with (share done, scalars) after each round.
+        started: when this run began, by `time.monotonic()`.
         warm_start: a policy to begin with; None for random weights.
         patience: judgements without a better score before a training ends early.
         best_score: of the best weights so far; None before the first judgement.
