@@ -187,9 +187,8 @@ class Shell:
         try:
             code = process.wait(timeout=COMMAND_SECONDS)
         finally:
-            with contextlib.suppress(
-                ProcessLookupError
-            ):  # nothing of it is left: its number may be anybody's
+            # Where nothing of it is left, its number may be anybody's.
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, 0)
                 self._groups.append(process.pid)
         return out.read_text(encoding="utf-8"), code if code >= 0 else 128 - code  # as a shell counts signals

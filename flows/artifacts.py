@@ -1,4 +1,4 @@
-"""What a flow run shows in the Prefect UI while it runs and at its end. A server that is gone ends none."""
+"""What a flow run shows in the Prefect UI while it runs and at its end. A server that is gone ends no run."""
 
 from __future__ import annotations
 

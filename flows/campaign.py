@@ -162,7 +162,7 @@ def run_campaign(request: CampaignRequest, parameters: Mapping[str, Any]) -> dic
     with contextlib.closing(engine), run.opened(engine.machine()) as plan, engine:
         crash_dead_runs(request.curves)  # the folder is ours: whoever had it is gone
         run.note(f"{run.survey.left_in_words(plan)}, {counted(engine.slots(), 'slot')}")
-        progress = ProgressArtifact(f"curves of {request.curves}", percent=run.share_done())
+        progress = ProgressArtifact(f"curves of {request.curves}", percent=run.percent_done)
         run_steps(run, engine, progress)
         progress.finish()
     result = run.finish()
@@ -192,7 +192,7 @@ def run_steps(run: CampaignRun, engine: Engine, progress: ProgressArtifact) -> N
         del flying[pair.key]
         _tell(run, engine, pair, request, future)
         forget_ended_tasks()
-        progress.update(run.share_done())
+        progress.update(run.percent_done)
 
 
 def _waits_for(asked: int, there: int) -> str | None:

@@ -73,7 +73,7 @@ class Engine(Protocol):
         ...
 
     def gone(self) -> LampsError:
-        """The error of an engine that lost the steps it was given."""
+        """The error to raise when the engine has lost the steps it was given."""
         ...
 
     def close(self) -> None:
@@ -130,7 +130,7 @@ class LocalEngine:
         return self._runner.submit(fine_tune_step, {"request": request, "keep": keep})
 
     def gone(self) -> LampsError:
-        """Its threads give up their steps only at the end of this process."""
+        """Only the end of this process cancels its steps, so the run is being shut down."""
         return Interrupted("the run is being shut down")
 
     def close(self) -> None:
@@ -147,7 +147,7 @@ class LocalEngine:
 
     def __exit__(self, *error: object) -> None:
         """Kill the workers, then let the threads that waited for them end."""
-        execution.unregister(self._slots_of)
+        execution.shut_down(self._slots_of)
         self._runner.__exit__(None, None, None)
 
 
@@ -256,7 +256,7 @@ class DaskEngine:
         self.close()
 
     def gone(self) -> LampsError:
-        """The scheduler does not answer, or is another that knows nothing of this campaign."""
+        """Steps are lost when the scheduler is gone, or was restarted and does not know them."""
         return LampsError(
             f"the Dask scheduler at {self._scheduler} is gone: start it and its workers, and run again"
         )

@@ -20,7 +20,7 @@ from lamps_core.errors import BadInput, Interrupted, StorageFailed, reason_of
 from lamps_core.evaluation_request import EvaluationRequest
 from lamps_core.evaluation_run import EvaluationRun
 from lamps_core.evaluation_unit import TrainingLimits
-from lamps_core.evaluation_worker import UnitWorkers, register, unregister
+from lamps_core.evaluation_worker import UnitWorkers, register, shut_down
 from lamps_core.hub_download import curves_to_read
 from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from lamps_core.prices import GPU_HOUR_PRICE
@@ -88,7 +88,7 @@ def evaluate(
     run = EvaluationRun(evaluation_request(**parameters))
     with run.opened():
         crash_dead_runs(out)  # the folder is ours: whoever had it is gone
-        progress = ProgressArtifact(f"methods on {curves}", percent=run.share_done)
+        progress = ProgressArtifact(f"methods on {curves}", percent=run.percent_done)
         _run_units(run, progress)
         progress.finish()
         show_table(
@@ -139,9 +139,9 @@ def _run_units(run: EvaluationRun, progress: ProgressArtifact) -> None:
                 return
             _tell(run, *finished.get())
             forget_ended_tasks()
-            progress.update(run.share_done)
+            progress.update(run.percent_done)
     finally:
-        unregister(name)
+        shut_down(name)
 
 
 def _tell(run: EvaluationRun, key: str, future: PrefectFuture[dict[str, Any]]) -> None:

@@ -50,7 +50,6 @@ def fingerprint(
         retry_failed: Try datasets again where it failed for a lasting reason, too.
         step_timeout: Seconds after which a step is taken for hung; None for never.
         hub_token_block: Name of the Prefect Secret block with the hub token, for gated models; None for hf-token.
-
         policy: A policy trained on these curves, to know the model as well; None to add curves alone.
         out: Where the extended policy is written, an absolute path; None for the place of the old one.
         steps: Environment steps by which a policy of distral or ppo goes on; None for 100,000.

@@ -241,7 +241,9 @@ def _outcome(run: SearchRun, action: Action, future: PrefectFuture[dict[str, Any
     """What came of a task: a record, the end of the budget, or the failure of a candidate.
 
     Raises:
-        HostFailed, StorageFailed, Interrupted: no candidate can go on.
+        HostFailed: processes that cannot be killed hold the devices: no candidate can go on.
+        StorageFailed: a disk cannot be written: no candidate can go on.
+        Interrupted: the run is being shut down.
     """
     name, step, seconds = action.candidate, action.step, run.seconds_of(action)
     try:

@@ -35,10 +35,8 @@ if TYPE_CHECKING:
 REFRESHES_PER_SECOND = 8
 _HEADER_LINES = 6
 _TABLE_LINES = 3
-_NO_LIMIT = {
-    "unlimited": "no budget",
-    "auto": "budget auto",
-}  # budgets of which no share is spent, by their text
+# Budgets of which no share is spent, by their text.
+_NO_LIMIT = {"unlimited": "no budget", "auto": "budget auto"}
 _PHASES = {"load": "loading", "train": "training", "evaluate": "evaluating", "save": "saving"}
 
 

@@ -91,7 +91,7 @@ def datasets(as_json: bool) -> None:
     _print(table)
     never = sum(not dataset.fetched for dataset in listed)
     if never:
-        print(f"{never} of {len(listed)} were never fetched from here: their ids and columns are hearsay.")
+        print(f"{never} of {len(listed)} were never fetched from here: ids and columns are unverified.")
 
 
 def _model_rows() -> list[ModelRow]:

@@ -217,9 +217,8 @@ def _plan_lines(plan: dict[str, Any]) -> list[str]:
 def _price(cost: dict[str, Any]) -> str:
     """GPU or CPU hours, dollars, and how much to believe of them."""
     steps = cost["speed_from_steps"]
-    source = (
-        f"from the speed of {steps} recorded steps" if steps else "from an assumed speed: wrong by a factor"
-    )
+    assumed = "from an assumed speed; may be off by several times"
+    source = f"from the speed of {steps} recorded steps" if steps else assumed
     if cost["dollars"] is None:
         return f"{_hours(cost['device_hours'])} of the CPU ({source})"
     price = f"${cost['dollars']:,.2f} at ${cost['gpu_hour_price']:,.2f} an hour"

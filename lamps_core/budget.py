@@ -77,7 +77,7 @@ def parse_budget(
 
     Raises:
         BadInput: the text is none of these forms, or not more than zero; the price is not a finite number
-            more than zero; the threshold is none, or one that was chosen where nothing stops by it.
+            more than zero; the threshold cannot be read, or is given for a budget without `auto`.
 
     >>> parse_budget("1h30m").seconds, parse_budget("40steps").steps
     (5400.0, 40)

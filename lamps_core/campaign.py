@@ -26,7 +26,9 @@ class Pair:
         losses: test losses of the steps done, step 0 first.
         gpus: device slots that its steps take; 1 on a CPU.
         expected_seconds: what is left of it, as the plan estimates it.
-        anew: it is made again from step 0, over rows that are there.
+        anew: whether the curve is recorded a second time over existing rows, from step 0 or from the second
+            attempt's own checkpoint; each new row replaces the old one.
+        ended: whether it is complete, or cannot go on.
     """
 
     key: CurveKey

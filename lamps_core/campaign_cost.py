@@ -34,7 +34,7 @@ WEIGHT_BYTES, CHECKPOINT_BYTES = 4, 12  # a parameter: fp32 weights; with both m
 
 @dataclass(frozen=True)
 class DatasetSize:
-    """What of a dataset the cost depends on.
+    """The sizes of a dataset that costs depend on.
 
     Attributes:
         train_rows: all of them, |D|.
@@ -63,9 +63,9 @@ class Speed:
     Attributes:
         operations: a second, on one device.
         by_model: the same for each model that has recorded steps of its own.
-        step_seconds: of a step beside its training: load, evaluate, save.
-        full_epochs: that a curve has until it is complete, on average.
-        measured_steps: that this was read off; 0 where it is assumed.
+        step_seconds: of a step apart from its training: load, evaluate, save.
+        full_epochs: mean number of full epochs of a complete curve.
+        measured_steps: recorded steps that this is derived from; 0 where it is assumed.
     """
 
     operations: float
@@ -86,7 +86,7 @@ def speed_of(
 
     Args:
         states: the curves.
-        sizes: of the datasets by name; curves of others are left out.
+        sizes: of the datasets by name; curves on other datasets are left out.
         settings: landmarks, patience and the most epochs.
         cuda: whether the campaign runs on GPUs; rows of another kind of device are left out.
     """

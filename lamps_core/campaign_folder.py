@@ -1,4 +1,4 @@
-"""What a curves folder says of how its curves were made, so that all of them are made alike.
+"""The record, in a curves folder, of how its curves were made, so that all further ones are made alike.
 
 `CURVES/.lamps/campaign.json` holds the settings, how each dataset was asked for and which rows that gave, and
 which files each model has. Does not read curves and runs nothing.
@@ -52,8 +52,8 @@ class CampaignRecord:
         settings: the fields of `FineTuningSettings` that all curves share.
         work: the work folder last asked for, None for the one beside the curves.
         datasets: (name, seed) -> how it was read.
-        models: name -> what tells its files from another's, None for a hub id.
-        again: curves that are being made again: their rows from their checkpoint on are of those that were given up.
+        models: name -> fingerprint of its files, None for a hub id.
+        again: curves that are being made a second time: their rows from their checkpoint on are of the first attempt.
     """
 
     id: str
@@ -65,7 +65,7 @@ class CampaignRecord:
 
     @classmethod
     def new(cls, settings: FineTuningSettings) -> CampaignRecord:
-        """Of a folder that has none yet."""
+        """The first record of a folder."""
         return cls(uuid.uuid4().hex[:12], shared_settings(settings), None, {}, {})
 
 
@@ -75,7 +75,7 @@ def shared_settings(settings: FineTuningSettings) -> dict[str, Any]:
 
 
 def read_record(curves: str) -> CampaignRecord | None:
-    """What a curves folder says of its campaign; None where nothing does.
+    """The record in a curves folder; None where there is none.
 
     Raises:
         BadInput: it is damaged or of another version.

@@ -109,7 +109,7 @@ class CampaignPlan:
         }
 
     def check_disk(self, work: Path | None) -> None:
-        """Refuse to begin what must run out of disk.
+        """Refuse to begin a campaign for which the disk is too small.
 
         Args:
             work: where checkpoints go; None for an object store.

@@ -56,7 +56,7 @@ class CampaignRequest:
 
 
 def of_record(request: CampaignRequest) -> CampaignRequest:
-    """The request with the settings and the work folder on record: one more candidate for a meta-dataset.
+    """The request with settings and work folder from the record, for one more candidate of a meta-dataset.
 
     Raises:
         BadInput: the folder cannot be used, or does not say how its curves were made.
@@ -125,7 +125,7 @@ def _refuse_other_things(folder: Path, curves: str) -> None:
 
 
 def check_work(work: str, curves: Any) -> None:
-    """See that a work folder can be one: whatever is among the curves and not hidden is read as one of them.
+    """Refuse a work folder that cannot be written, or lies among the curves: readers would take its files for curves.
 
     Args:
         work: as it was given.

@@ -156,7 +156,7 @@ class CampaignRun:
         )
 
     def tell(self, pair: Pair, record: dict[str, Any]) -> None:
-        """Take in a step that is done, its row in the curves."""
+        """Take in a step that is done and whose row is in the curves."""
         self.steps += 1
         self.spent_seconds += record["step_seconds"]
         step, complete = pair.next_step, record["complete"]
@@ -175,7 +175,7 @@ class CampaignRun:
         Args:
             pair: as `ask` gave it.
             reason: why, in one line.
-            attempts: made at the step, where the reason is a passing one: the next run tries again.
+            attempts: how often the step was tried, if the reason may pass: the next run tries again.
         """
         counted = f"{PASSING}{attempts} attempts: {reason}" if attempts is not None else reason
         step, started = self._flying[pair.key]
@@ -241,8 +241,9 @@ class CampaignRun:
         """Of this run, and of earlier ones where they were not tried again."""
         return self._earlier | self._failed
 
-    def share_done(self) -> float:
-        """Per cent of the curves that are complete or cannot go on."""
+    @property
+    def percent_done(self) -> float:
+        """Curves that are complete or cannot go on, of all that were asked for; 0 to 100."""
         return 100 * (1 - self.campaign.left / len(self.survey.asked))
 
     def finish(self) -> dict[str, Any]:

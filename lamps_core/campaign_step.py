@@ -40,7 +40,7 @@ class Keep:
 
     Attributes:
         curves: the curves folder, a path or an fsspec URL.
-        anew: the curve is made again: its row takes the place of the one that is there.
+        anew: the curve is made a second time: its row replaces the one that is there.
         step_timeout_seconds: after which the step is taken for hung; None for that of the engine.
     """
 
@@ -87,13 +87,13 @@ def on_this_host(request: StepRequest, *, anew: bool = False) -> Iterator[StepRe
 
     Args:
         request: the step as the campaign asks for it.
-        anew: its curve is made again: a checkpoint that only this host has is of the curve that was given up.
+        anew: its curve is made a second time: a checkpoint that only this host has is of the first attempt.
 
     Yields:
-        The request; what it needs here is left alone until the end.
+        The request; what it needs on this host is not deleted before the block ends.
 
     Raises:
-        StorageFailed: the scratch or the work folder cannot be written or read, or is not to be seen from here.
+        StorageFailed: the scratch or the work folder cannot be written or read, or cannot be seen from this host.
     """
     if request.location.startswith(PREFIX):
         with storage_failures(cache_folder()):

@@ -281,11 +281,11 @@ class CampaignSurvey:
         self.states = self.store.states()
 
     def settings_of(self, key: CurveKey) -> dict[str, Any]:
-        """Of a curve's fine-tune, the learning rate resolved."""
+        """Settings of a curve's fine-tune, the learning rate resolved."""
         settings = self.request.settings.with_rate_of(self.candidates[key.model].learning_rate)
         return asdict(dataclasses.replace(settings, seed=key.seed))
 
 
 def named(key: CurveKey) -> str:
-    """A curve, for a person."""
+    """What people read as the name of a curve."""
     return f"{key.model} on {key.dataset}"

@@ -1,4 +1,4 @@
-"""The work folder of a campaign: prepared datasets, tokens, checkpoints and logs, a folder a dataset and seed.
+"""The work folder of a campaign: prepared datasets, tokens, checkpoints and logs, one folder for each dataset and seed.
 
 On a disk that all hosts share, or in an object store. Knows nothing of what is asked for, nor of curves' rows.
 """
@@ -25,16 +25,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CampaignWork:
-    """Below `root`, a `Path` or an fsspec path."""
+    """The work folder of one campaign.
+
+    Attributes:
+        root: a `Path`, or an fsspec path.
+    """
 
     root: Any
 
     def folder(self, dataset: str, seed: int) -> Any:
-        """Of a dataset."""
+        """The folder of one dataset and seed."""
         return self.root / f"{safe_name(dataset)}-s{seed}"
 
     def checkpoints(self, key: CurveKey) -> Any:
-        """Of a candidate on a dataset."""
+        """The checkpoint folder of one curve."""
         return self.folder(key.dataset, key.seed) / "checkpoints" / safe_name(key.model)
 
     def local(self) -> Path | None:
@@ -48,7 +52,7 @@ class CampaignWork:
         return load_prepared(Path(prepared)) if there else None
 
     def prepare(self, dataset: TextDataset, seed: int, *, complete: Iterable[str]) -> None:
-        """Write a dataset that will be used, and delete what runs that were killed left.
+        """Write a dataset that will be used, and delete what killed runs left behind.
 
         Args:
             dataset: to write.
@@ -75,12 +79,12 @@ class CampaignWork:
             shutil.rmtree(folder / "tokens", ignore_errors=True)
 
     def pair(self, key: CurveKey, losses: tuple[float, ...], *, again: bool) -> Pair:
-        """A curve that goes on from its checkpoint, or from step 0 where that is not the one that its rows lead to.
+        """The curve as a `Pair`: it goes on from its checkpoint, or from step 0 where that does not fit its rows.
 
         Args:
             key: of the curve.
             losses: of its rows.
-            again: it is being made again, so that rows from its checkpoint on say nothing of it.
+            again: it is being made a second time: rows from its checkpoint on are of the first attempt.
         """
         newest, done = newest_shared_step(self.checkpoints(key)), len(losses)
         if again and newest is not None and newest <= done:

@@ -42,7 +42,7 @@ def candidate_sizes(candidates: Iterable[Candidate]) -> dict[str, CandidateSize]
     """The size of each candidate by its name.
 
     The hub is asked only for candidates that are neither registered nor in its cache, with a short limit of time,
-    and no more once it does not answer. Registered ones that are not in the cache have no `weight_bytes`.
+    and not again once it has failed to answer. Registered ones that are not in the cache have no `weight_bytes`.
     """
     asked = list(candidates)
     here = {candidate.name: _size_here(candidate) for candidate in asked}
@@ -80,7 +80,7 @@ def cached_folder(location: str, revision: str | None = None) -> Path | None:
 
 
 def folder_size(folder: Path) -> CandidateSize:
-    """Of a model folder: its safetensors files, or the shards that its index names.
+    """The size of a model folder, from its safetensors files or the shards that its index names.
 
     Reads headers alone. Files that are missing or broken make the size unknown: loading them says why.
     """

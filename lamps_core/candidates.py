@@ -1,4 +1,4 @@
-"""What `--models` means: a text becomes a list of candidates, each known to be loadable in kind.
+"""What `--models` means: a text becomes a list of candidates, each of a kind that can be loaded.
 
 Owns the spelling (hub ids, local folders, zoo names, presets, list files), the stable name of each candidate,
 and the checks that can be made before anything is downloaded. Does not know how a model is loaded: what only
@@ -58,7 +58,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Preset:
-    """A named list of models, none of which is a preset."""
+    """A named list of models, none of which is a preset.
+
+    Attributes:
+        name: what `--models` calls it.
+        about: one line for people: what is in it.
+        models: as `--models` takes them one by one.
+    """
 
     name: str
     about: str
@@ -137,9 +143,8 @@ def _candidate(entry: str) -> Candidate:
         return Candidate(entry, "zoo", "", zoo_entry(entry).learning_rate, None)
     path = os.path.expanduser(entry)
     if os.path.isdir(path):
-        return _local(
-            Path(os.path.abspath(path))
-        )  # links are not resolved: the name is the one the user gave
+        # Links are not resolved: the name is the one the user gave.
+        return _local(Path(os.path.abspath(path)))
     if os.path.isfile(path):
         raise BadInput(f"{entry} is a file: give the model's folder, or a list file alone")
     repository, at, revision = entry.partition("@")

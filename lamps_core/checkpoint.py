@@ -78,7 +78,7 @@ def commit_checkpoint(
         record: called when all else is on disk, so that the record's times hold the saving too.
 
     Returns:
-        The record, as saved; that of another host, whose lock is not seen from here, where it was faster.
+        The committed record: ours, or the one another host committed first.
     """
     draft = folder / f".draft-{step:04d}-{uuid.uuid4().hex[:8]}"
     draft.mkdir(parents=True)

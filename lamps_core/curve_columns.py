@@ -1,6 +1,6 @@
 """Columns of other people's Parquet files as columns of curves: which types can be converted, and what is lost.
 
-Owns what is said of a value that is of another type. Knows nothing of files, rows or curves.
+Owns the errors about values of a wrong type. Knows nothing of files, rows or curves.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _CANNOT = (pa.ArrowException, ValueError, TypeError, OverflowError)
 
 
 def converted(path: Path, column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
-    """A column of a file as the type of a field, without loss; NaN where a null may be is one.
+    """Cast a column to a schema field's type without loss; NaN becomes null where the field is nullable.
 
-    A time loses its nanoseconds, and is in UTC where it tells no zone; a whole number may lose its 16th digit as a
-    float. Of `LABELS` what cannot be converted is null; a part in `ROUNDED_UP` counts as a whole.
+    Exceptions: a time loses its nanoseconds, and one without a zone is taken for UTC; a whole number cast to float may
+    lose its 16th digit; a value of `LABELS` that cannot be cast becomes null; fractions in `ROUNDED_UP` are rounded up.
 
     Args:
         path: of the file, for errors.

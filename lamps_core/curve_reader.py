@@ -70,7 +70,7 @@ def read_curves(folder_or_file: Path, *, beside: Sequence[str] = ()) -> pa.Table
 
 
 def numbers_beside(folder_or_file: Path) -> tuple[str, ...]:
-    """The names of all columns of numbers that `read_curves` reads only where they are asked for, sorted.
+    """Names of the numeric columns outside the schema, which `read_curves` reads only on request; sorted.
 
     Raises:
         BadInput: a file that is not Parquet.
@@ -102,7 +102,7 @@ def read_failures(folder_or_file: Path) -> pa.Table:
 
 
 def read_both(folder_or_file: Path) -> tuple[pa.Table, pa.Table]:
-    """What `read_curves` and `read_failures` give, of one moment."""
+    """The results of `read_curves` and `read_failures` from one reading of the files."""
     rows = _read(folder_or_file, CURVE_SCHEMA)
     return _curves(rows, CURVE_SCHEMA), _failures(rows)
 
@@ -155,8 +155,8 @@ def refuse_empty(table: pa.Table, place: Any) -> None:
 def curve_files(folder: Any) -> tuple[Any, ...]:
     """The Parquet files of a folder that hold curves, sorted; none where there is no folder.
 
-    A curve that is being made one file is found once: as that file from the moment it is whole. Steps that are
-    there beside it are of a writer that came too late.
+    A curve that is being compacted into one file is found once: as that file from the moment it is whole. Step files
+    beside it come from a writer that was too late, and are left out.
 
     Args:
         folder: as `storage.storage_path` gives it.

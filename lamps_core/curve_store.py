@@ -81,7 +81,8 @@ class CurveStore:
         """Add the row of a step of a curve that is made again, in place of the one that is there.
 
         Raises:
-            BadInput, OSError: as `append`.
+            BadInput: a value that no row of a curve may have.
+            OSError: it cannot be written.
         """
         steps, path = self._places(row)
         if self._is_compacted(steps):
@@ -100,14 +101,15 @@ class CurveStore:
         A step that is on record has not failed, whatever became of another attempt at it: nothing is recorded.
 
         Raises:
-            BadInput, OSError: as `append`.
+            BadInput: a value that no row of a curve may have.
+            OSError: it cannot be written.
         """
         steps, path = self._places(row)
         if not self._on_record(steps, path):
             self._put(steps / FAILED, row_parquet(row, place=steps), replace=True)
 
     def of_others(self, keys: Iterable[CurveKey]) -> set[CurveKey]:
-        """Those of some curves that do not lie where this store puts them: the files of others may hold any."""
+        """Which of these curves are not under this store's own file names, i.e. were put there by somebody else."""
         names = {
             path.name.removeprefix(COMPACTING).removesuffix(".parquet") for path, _ in entries(self._folder)
         }
@@ -188,7 +190,8 @@ class CurveStore:
     def compact(self) -> int:
         """Make each complete curve that is in steps one file; returns how many.
 
-        All are written before the first is shown: what another reader has listed moves in one short moment.
+        All of them are written before the first is shown, so that the file list of another reader is out of date for
+        one short moment only.
         """
         names = []
         for steps in self._step_folders():

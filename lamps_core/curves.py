@@ -57,10 +57,9 @@ _OPTIONAL = {
     "status": pa.string(),
     "error": pa.string(),
 }
-VERSION, VERSION_KEY = (
-    1,
-    b"lamps.curves",
-)  # of the columns and their meaning, in each file; others' files have none
+# Of the columns and their meaning, in each file; others' files have none.
+VERSION = 1
+VERSION_KEY = b"lamps.curves"
 CURVE_SCHEMA = pa.schema(
     [pa.field(name, kind, nullable=False) for name, kind in _REQUIRED.items()]
     + [pa.field(name, kind) for name, kind in _OPTIONAL.items()],
@@ -146,7 +145,7 @@ def curve_file_name(key: CurveKey) -> str:
 
 
 def curve_stem(key: CurveKey) -> str:
-    """Names a curve on disk: safe on any file system, the same every time, another for every other curve."""
+    """A curve's name on disk: safe on any file system, always the same, different for every curve."""
     # The hash tells apart what the readable part does not: cut names, names that differ in case alone.
     digest = hashlib.sha256(json.dumps([key.dataset, key.model, int(key.seed)]).encode()).hexdigest()[:12]
     dataset, model = (safe_name(name).lstrip("._-")[:60] for name in (key.dataset, key.model))
@@ -327,7 +326,7 @@ class CurveRows:
 
 
 def curve_starts(table: pa.Table) -> npt.NDArray[np.bool_]:
-    """Where [rows] a table, sorted as `CurveRows.sorted` does, goes on to another curve."""
+    """[rows] mask of a table sorted as by `CurveRows.sorted`: True at the first row of each curve."""
     start = np.arange(len(table)) == 0
     for name in KEY_COLUMNS:
         codes = _codes(table, name)

@@ -55,7 +55,7 @@ class Devices:
         return max(1, len(self.gpus))
 
     def dealt(self, count: int) -> list[str | None]:
-        """The GPU of each of so many steps at once, which take turns; None for the CPU.
+        """The GPU for each of `count` simultaneous steps, dealt in turn; None for the CPU.
 
         >>> Devices(("3", "5"), 2**30, "some GPU").dealt(3)
         ['3', '5', '3']
@@ -68,7 +68,7 @@ class Devices:
 def devices_here() -> Devices:
     """The GPUs that `CUDA_VISIBLE_DEVICES` leaves visible, else the CPU; asked once in the life of a process.
 
-    Of MIG's instances it is the first visible one: a process sees no more of them.
+    Of several MIG instances only the first visible one counts: a process cannot use more.
 
     Raises:
         LampsError: there is a GPU that torch cannot use, or its driver hangs.

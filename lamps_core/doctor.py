@@ -49,8 +49,6 @@ for index in range(torch.cuda.device_count()):
     free, total = torch.cuda.mem_get_info(index)
     bf16 = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no bf16"
     print(f"GPU {index}: {about.name}, {free / 2**30:.0f} of {total / 2**30:.0f} GiB free, {bf16}")
-if torch.backends.mps.is_available():
-    print("Apple GPU (MPS)")
 """
 
 
@@ -155,7 +153,7 @@ def _below(version: str | None, least: str) -> bool:
 
 def _devices() -> Check:
     # In a process of its own: it can be stopped, and this one keeps no hold on a GPU.
-    cores = f"{_cores()} CPU cores"
+    cores = f"{len(os.sched_getaffinity(0))} CPU cores"
     slower = "a GPU is faster; if there is one, install the torch build that fits its driver"
     try:
         answer = subprocess.run(
@@ -174,12 +172,6 @@ def _devices() -> Check:
     if not found:
         return Check("Devices", None, f"{cores}, no GPU", slower)
     return Check("Devices", True, "; ".join([*found, cores]), "")
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _memory() -> Check:

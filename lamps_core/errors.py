@@ -83,7 +83,7 @@ class PushFailed(LampsError):
 
 
 def no_such(option: str, name: str, noun: str, known: Iterable[str], *, more: str = "") -> BadInput:
-    """What to raise where a name is none of those there are; it tells the nearest of them, and all.
+    """The error for an unknown name: it suggests the nearest known one and lists them all.
 
     >>> print(no_such("--policy", "cheapst", "policy", ["blind", "cheapest"]))
     --policy cheapst: no such policy; did you mean cheapest? (there are blind, cheapest)
@@ -95,7 +95,7 @@ def no_such(option: str, name: str, noun: str, known: Iterable[str], *, more: st
 
 
 def did_you_mean(name: str, known: Iterable[str], *, most: int = 1) -> str:
-    """The end of a line about a name: the nearest of those there are, or nothing if none is near.
+    """A suffix for a message about an unknown name: the nearest known ones, or nothing if none is near.
 
     >>> did_you_mean("lable", ["label", "text"])
     ' (did you mean label?)'
@@ -121,7 +121,7 @@ def reason_of(error: BaseException) -> str:
 def first_line(error: BaseException) -> str:
     """What an error of a library says, as one line of at most 300 characters; its type where it says nothing.
 
-    No URL in it tells a password.
+    Users and passwords are removed from the URLs in it.
     """
     lines = [line.strip() for line in str(error).strip().splitlines()]
     if not lines:
@@ -140,7 +140,7 @@ def abbreviated(text: str, most: int = 80) -> str:
 
 
 def without_credentials(text: str) -> str:
-    """A text in which no URL tells a user and password.
+    """Remove users and passwords from the URLs in a text.
 
     >>> without_credentials("https://ada:secret@mirror.example/hub does not answer")
     'https://mirror.example/hub does not answer'

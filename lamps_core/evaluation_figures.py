@@ -221,12 +221,12 @@ def _mean_loss(rows: Sequence[Row], end: float) -> tuple[FloatArray, FloatArray,
 
 
 def rewards_of(result: Row) -> list[Row]:
-    """What trainings recorded of their rewards, those that came far enough for a line."""
+    """The rewards that trainings recorded, of those with at least two points to draw."""
     return [line for line in result["rewards"] if len(line[STEPS]) > 1]
 
 
 def reward_figure(result: Row) -> str:
-    """Figure 5: the normalised reward while policies trained; says so where no method was trained by it.
+    """Figure 5: the normalised reward while policies trained; a note in its place if none recorded one.
 
     Returns:
         A faint line a training, and a bold one a method: the mean over its trainings that had come so far.

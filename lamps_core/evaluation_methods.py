@@ -61,7 +61,7 @@ def contenders(
 
     Raises:
         BadInput: an unknown name, a policy that cannot be read or does not fit, a method that was asked for by
-            its own name and needs other datasets where there is one.
+            its own name and learns from other datasets where there is only one.
     """
     known = _known()
     alone = len({task.dataset for task in tasks}) < 2

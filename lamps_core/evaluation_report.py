@@ -75,7 +75,7 @@ def headline(result: Row) -> str:
     """Who is quickest on average."""
     feasible = [row for row in result["summary"] if row["method"] not in REFERENCES]
     if not feasible:
-        return "Nothing but references was asked for"
+        return "Only the reference methods (oracle, exhaustive) were compared"
     best = max(feasible, key=lambda row: float(row["reduction_at_0.98"]))
     trained = " (trained on some of these datasets)" if best["seen"] or best.get("unseen") else ""
     return f"{best['method']} is quickest: {best['reduction_at_0.98']:.1%} less than an exhaustive search{trained}"

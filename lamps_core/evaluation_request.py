@@ -50,7 +50,7 @@ class EvaluationRequest:
 
 
 def check_request(request: EvaluationRequest) -> None:
-    """What can be said before the curves are read.
+    """Refuse what can be seen to be wrong before the curves are read.
 
     Raises:
         BadInput: names the option and what it may be.
@@ -72,7 +72,7 @@ def check_request(request: EvaluationRequest) -> None:
 
 
 def check_limits(limits: TrainingLimits, compared: Sequence[Contender]) -> None:
-    """Refuse a limit of trainings of which there are none.
+    """Refuse a training limit where no method is trained that takes it.
 
     Raises:
         BadInput: names the option.

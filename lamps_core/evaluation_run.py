@@ -1,7 +1,7 @@
 """An evaluation on disk: what is asked, which units are missing, what all of them come to.
 
-Every finished unit lands in `OUT/.parts/` under a name made of all that its result depends on, so that a run again
-does what is missing and takes no part for another's. Runs nothing itself: it is asked for units and told of parts.
+Every finished unit lands in `OUT/.parts/` under a name derived from all that its result depends on, so that another
+run does only what is missing. Runs nothing itself: it is asked for units and told their results.
 """
 
 from __future__ import annotations
@@ -230,8 +230,8 @@ class EvaluationRun:
         self._message = ""
 
     @property
-    def share_done(self) -> float:
-        """0 to 100."""
+    def percent_done(self) -> float:
+        """Units that are done or failed, of all; 0 to 100."""
         return 100.0 * (len(self.parts) + len(self.failed)) / len(self.units)
 
     # --- the results -----------------------------------------------------------------------------------

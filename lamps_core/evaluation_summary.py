@@ -35,20 +35,20 @@ _LEAST = 1e-9  # of the exhaustive cost: a search that reached everything for no
 
 
 def reached_seconds(row: Row) -> float:
-    """Seconds to 98 % of the hypervolume; those of everything where it was never reached."""
+    """Seconds to 98 % of the hypervolume; the exhaustive search's where it was never reached."""
     seconds = row["seconds_to"][KEY]
     return float(row["exhaustive_seconds"] if seconds is None else seconds)
 
 
 def reduction(row: Row) -> float:
-    """The share of an exhaustive search's cost that was saved; a null counts as 1 - 1."""
+    """The share of an exhaustive search's cost that was saved; 0 where 98 % was never reached."""
     return 1.0 - reached_seconds(row) / float(row["exhaustive_seconds"])
 
 
 def oracle_ratio(rows: Sequence[Row]) -> float | None:
-    """Seconds to 98 % over the Oracle's on the same curves, the geometric mean; None where the Oracle is on none.
+    """Geometric mean of seconds to 98 % over the Oracle's on the same curves; None where the Oracle has no result.
 
-    Both are at least a billionth of everything.
+    Seconds below a billionth of an exhaustive search's count as that.
     """
     ratios = []
     for row in rows:
@@ -60,9 +60,9 @@ def oracle_ratio(rows: Sequence[Row]) -> float | None:
 
 
 def oracle_seconds(row: Row) -> float | None:
-    """Seconds that the Oracle takes to 98 % on the same curves; those of everything where nobody can reach it.
+    """Seconds that the Oracle takes to 98 % on the same curves; the exhaustive search's where it never gets there.
 
-    None where it failed, and nobody knows.
+    None where the Oracle failed.
     """
     if ORACLE_SECONDS not in row:
         return None
@@ -290,7 +290,7 @@ def _dollars(rows: Sequence[Row], summary: Sequence[Row], price: float) -> str:
 
 
 def hours_told(hours: float) -> str:
-    """Hours with a digit behind the point, or three that say something.
+    """Hours with one decimal, or with three significant digits where they are below 100.
 
     >>> hours_told(2118.66), hours_told(0.0123456)
     ('2,118.7', '0.0123')

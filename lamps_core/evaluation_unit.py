@@ -52,7 +52,7 @@ class Unit:
     Attributes:
         contender: what is judged.
         dataset: that is held out.
-        repeats: repeat r takes the dataset's curves number r modulo their seeds, and the seed `seed + r`.
+        repeats: repeat r replays the curves of the dataset's seed number r modulo their count, with seed `seed + r`.
         seed: of the evaluation.
         limits: of a training.
     """
@@ -196,7 +196,7 @@ class RewardLine:
         self._seen = 0
 
     def note(self, scalars: Mapping[str, float]) -> None:
-        """Take in what a round told, where it told a reward."""
+        """Take in a round's scalars, if they hold a reward."""
         if STEPS not in scalars or REWARD not in scalars:
             return
         if self._seen % self._every == 0:

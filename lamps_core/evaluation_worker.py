@@ -36,7 +36,7 @@ class UnitWorkers:
         *,
         tell: Callable[[str, float], None] = lambda key, share: None,
     ) -> None:
-        """Start none yet.
+        """Start no child yet.
 
         Args:
             tasks: of the whole meta-dataset; sent to each child once.
@@ -62,7 +62,8 @@ class UnitWorkers:
 
         Raises:
             WorkerDied: the child ended without an answer.
-            BadInput, LampsError: what the unit raised.
+            BadInput: the unit refused its input.
+            LampsError: the unit failed.
             Interrupted: the evaluation is being shut down.
         """
         child = self._idle.get()
@@ -185,12 +186,12 @@ _workers: dict[str, UnitWorkers] = {}
 
 
 def register(name: str, workers: UnitWorkers) -> None:
-    """Make them those that `workers_of` finds in this process."""
+    """Make these the workers that `workers_of` finds in this process."""
     _workers[name] = workers
 
 
-def unregister(name: str) -> None:
-    """Kill them; a unit that comes late is refused."""
+def shut_down(name: str) -> None:
+    """Kill the workers; the entry stays, so that a late request is refused rather than given a new pool."""
     workers = _workers.get(name)
     if workers is not None:
         workers.close()

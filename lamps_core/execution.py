@@ -1,7 +1,7 @@
 """Runs the steps of one search or campaign on this process's device slots, and meters what they cost.
 
-One `Execution` a search or campaign and process: a task finds it by the name in its request, so that what is
-passed between processes is plain data.
+A process has one `Execution` for each search or campaign. A task finds it by the name in its request, so that only
+plain data passes between processes.
 """
 
 from __future__ import annotations
@@ -52,7 +52,13 @@ class Execution:
             timeout_seconds: its deadline; None takes that of the execution.
 
         Raises:
-            CandidateFailed, HubFailed, WorkerDied, HostFailed, BudgetSpent, Interrupted: see `WorkerPool.run_step`.
+            CandidateFailed: the step can never be done, or needs more devices than there are.
+            HubFailed: the hub failed or gave no answer while the model was loaded.
+            StorageFailed: the disk is full or read-only.
+            WorkerDied: the worker ended without an answer, or hung.
+            HostFailed: too few slots are left, since workers hang that cannot be killed.
+            BudgetSpent: the budget ran out; the step was stopped.
+            Interrupted: the execution was closed.
         """
         key = request.key
         started = time.monotonic()
@@ -82,11 +88,11 @@ class Execution:
             self._ended[key] = max(step_seconds, before + min(step_seconds, seconds))
 
     def settle(self, key: StepKey, *, spent_seconds: float) -> None:
-        """Take over what is spent once the outcome of a step is in it.
+        """Replace the running total by the search's own, which now includes this step, and drop its metered seconds.
 
         Args:
             key: the step.
-            spent_seconds: of all outcomes, with what `seconds_of` told of this one.
+            spent_seconds: the search's total over all outcomes, with what `seconds_of` told of this one.
         """
         with self._lock:
             self.spent_seconds = spent_seconds
@@ -97,7 +103,7 @@ class Execution:
         return self.pool.export(request)
 
     def seconds_of(self, key: StepKey) -> float:
-        """Seconds that a step has cost, until it is settled: of the attempt that did it, and of those that died."""
+        """Seconds of all attempts at a step that is not settled yet: of the one that did it, and of those that died."""
         with self._lock:
             return self._ended.get(key, 0.0)
 
@@ -107,7 +113,7 @@ class Execution:
         self._changed()
 
     def used_seconds(self) -> float:
-        """What is spent, with the steps in flight and those that ended and are not settled; each second once."""
+        """Seconds spent, with those of steps in flight and of steps that ended unsettled; each second counts once."""
         with self._lock:
             now = time.monotonic()
             running = sum(now - started for started, _ in self.running.values())
@@ -132,8 +138,8 @@ def register(slots_of: str, execution: Execution) -> None:
     _executions[slots_of] = execution
 
 
-def unregister(slots_of: str) -> None:
-    """Kill the workers of an execution, which stays registered: a step that comes late is refused."""
+def shut_down(slots_of: str) -> None:
+    """Kill the workers; the entry stays, so that a late request is refused rather than given a new pool."""
     execution = _executions.get(slots_of)
     if execution is not None:
         execution.close()

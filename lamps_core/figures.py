@@ -78,6 +78,14 @@ class Axes2D:
     """Which objective lies along which axis, and what is written there.
 
     An axis whose larger values are better runs the other way, so that lower left is better in every figure.
+
+    Attributes:
+        across: column of the objective along the horizontal axis.
+        across_title: what is written at that axis.
+        across_maximised: whether its larger values are better.
+        up: column of the objective along the vertical axis.
+        up_title: what is written at that axis.
+        up_maximised: whether its larger values are better.
     """
 
     across: str
@@ -185,7 +193,7 @@ def curve_figure(
 
 
 def name_attributes(items: Iterable[DrawnCandidate]) -> dict[str, dict[str, str]]:
-    """Of the names beside marks and of the thin lines that lead there."""
+    """Attributes, by gid, of the names beside marks and of the thin lines that lead to them."""
     return {
         f"{part}-{item.number}": {"class": part, "data-candidate": str(item.number)}
         for item in items

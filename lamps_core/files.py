@@ -22,7 +22,7 @@ _DRAFT = re.compile(r"\..+\.[0-9a-f]{32}")  # as `draft_beside` names it
 
 
 def draft_beside(path: Path) -> Path:
-    """A hidden name beside a path, of nobody else's: `drop_drafts` knows it."""
+    """A unique hidden path beside `path`, to write a draft to; `drop_drafts` recognises it."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex}")
 
 
@@ -41,7 +41,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def drop_drafts(folder: Path, *, older_than_seconds: float = 0.0) -> None:
-    """Delete what writers left that were killed, anywhere in a folder.
+    """Delete the drafts that killed writers left, anywhere in a folder.
 
     Args:
         folder: local.
@@ -77,7 +77,7 @@ def make_folder(path: Path) -> None:
 
 
 def refuse_unwritable(folder: Path, named: str) -> None:
-    """Refuse a folder that may not be written into or, where it is not there, not be made. Makes nothing.
+    """Refuse a folder that cannot be written into or, if it is not there, cannot be made. Makes nothing.
 
     Args:
         folder: that is going to be written into.
@@ -95,9 +95,9 @@ def refuse_unwritable(folder: Path, named: str) -> None:
 
 
 def exchange_folders(new: Path, place: Path) -> None:
-    """Put a flushed folder where another is, which then lies where the new one was: nobody ever finds neither.
+    """Swap a flushed folder with the one at `place`, so that a reader finds the old or the new one at any moment.
 
-    By renameat2(2); where a file system has none, by two renames, between which there is no folder for a moment.
+    Uses renameat2(2); where a file system lacks it, two renames, between which there is no folder for a moment.
     """
     flush(new)
     libc = ctypes.CDLL(None, use_errno=True)

@@ -1,7 +1,6 @@
-"""What tells one meta-dataset from another, as sixteen hex digits.
+"""Fingerprints of a meta-dataset: sixteen hex digits that change when it does.
 
-Owns what counts as another one: for the card of a policy, and for work that goes on where it was left. Knows nothing
-of either.
+Owns what counts as a change: for the card of a policy, and for interrupted work that resumes. Knows nothing of either.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _ALONG_THE_CURVES = ("rows", "complete", "values", "step_seconds")  # arrays of 
 
 
 def objectives_fingerprint(tasks: Sequence[Task]) -> str:
-    """Changes when the objectives along the curves do, or the seconds of the steps: what the card of a policy holds.
+    """Hash of the objective values and step seconds of all curves; policy cards store it as `meta_dataset`.
 
     Args:
         tasks: in any order.
@@ -31,9 +30,7 @@ def objectives_fingerprint(tasks: Sequence[Task]) -> str:
 
 
 def curves_fingerprint(tasks: Sequence[Task]) -> str:
-    """Changes when anything does that is known of the curves; losses, sizes and expected costs as well.
-
-    An interrupted evaluation or training goes on with the same alone.
+    """Hash of every array of every task; an interrupted run resumes only if it is unchanged.
 
     Args:
         tasks: in any order.

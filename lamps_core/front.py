@@ -108,12 +108,15 @@ def _above(worst: FloatArray, best: FloatArray) -> FloatArray:
 def unit_box(
     worst: FloatArray, best: FloatArray, bounds: Sequence[float] | FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """The corner of the box between the best values and the reference point, and how wide it is: 1 where it is flat.
+    """The reference point, and the scale that maps the best values to 0 and the reference point to 1.
 
     Args:
         worst: (..., n) worst values.
         best: (..., n) best values.
         bounds: (n,) infinite where there is none.
+
+    Returns:
+        (..., n) reference point; (..., n) its distance from the best values, 1 where there is none.
     """
     corner = np.where(np.isfinite(bounds), bounds, _above(worst, best))
     return corner, np.where(corner > best, corner - best, 1.0)

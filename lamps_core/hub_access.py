@@ -49,7 +49,7 @@ def hub_cache() -> Path:
 
 @contextlib.contextmanager
 def quiet_hub() -> Iterator[None]:
-    """The client's bars and warnings would be drawn over a display, or told beside what is raised."""
+    """Silence the hub's client: its progress bars disturb our display, its warnings repeat our errors."""
     from huggingface_hub import utils
 
     hub: Any = utils
@@ -72,7 +72,7 @@ def check_push(
     Args:
         target: `org/name`.
         option: that it was given by.
-        of_a_front: the names of candidates are added to it.
+        of_a_front: names of candidates are appended to it.
         needs_token: refuse where there is no token; False where it may come from a Secret block later.
 
     Raises:
@@ -132,7 +132,7 @@ def _whoami(endpoint: str) -> dict[str, Any]:
 
 
 def hub_error(error: Exception, what: str, endpoint: str) -> LampsError:
-    """What to raise in the place of an error of the hub's client.
+    """Turn an error of the hub's client into the one to raise.
 
     Args:
         error: of any of its libraries.
@@ -166,7 +166,7 @@ def hub_error(error: Exception, what: str, endpoint: str) -> LampsError:
 
 
 def passing_fault(error: Exception, what: str) -> HubFailed | None:
-    """What to raise in the place of a library's error, if the hub failed or gave no answer, which may pass.
+    """The error to raise instead of a library's, if the hub failed or gave no answer, which may pass; else None.
 
     Args:
         error: of whatever read from the hub, or from a file.
@@ -178,7 +178,7 @@ def passing_fault(error: Exception, what: str) -> HubFailed | None:
 
 
 def of_the_hub(error: Exception) -> bool:
-    """Whether an error is an answer of the hub, or that there was none."""
+    """Whether an error is an HTTP error response of the hub or a transport failure (no response)."""
     # By its name: the client is built on httpx, or, in later versions, on httpx2.
     silent = any(kind.__name__ == "TransportError" for kind in type(error).__mro__)
     return _status(error) is not None or silent or (isinstance(error, RuntimeError) and XET in str(error))

@@ -76,10 +76,10 @@ def curves_to_read(name: str) -> Path:
 
 
 def find(name: str, wanted: Wanted = POLICY) -> Found:
-    """What a name means: what lies there, else a repository of the hub; any other path is given back as it is.
+    """Where a name leads: an existing path, else a repository of the hub, which is fetched; any other path as it is.
 
     Raises:
-        BadInput: it is nearly a path; or it is none, and the hub does not give it, and it is not in the cache.
+        BadInput: it looks like a misspelt path, or neither the hub nor its cache has the repository.
     """
     asked = hub_id(name)
     if asked is None:
@@ -107,7 +107,7 @@ def _refuse_misspelt_path(asked: HubId, wanted: Wanted) -> None:
 
 
 def at_commit(name: str, commit: str) -> str:
-    """A repository's name with the commit that it was found at, by which it is found again whatever came since."""
+    """A repository's name pinned to a commit, so that later pushes change nothing; a path as it is."""
     asked = hub_id(name)
     return name if asked is None else str(replace(asked, revision=commit))
 

@@ -46,7 +46,7 @@ class HubId:
 
 
 def hub_id(text: str) -> HubId | None:
-    """The repository that a text names; None where it is there as a path, or could be nothing but a path.
+    """The repository that a text names; None where the text is an existing path, or can only be a path.
 
     >>> hub_id("org/curves@v1"), hub_id("./org/curves"), hub_id("runs/a/b"), hub_id("org/policy.zip")
     (HubId(repository='org/curves', revision='v1'), None, None, None)
@@ -68,7 +68,7 @@ def check_repository(text: str, option: str) -> None:
         option: that it was given by.
 
     Raises:
-        BadInput: naming what would be one.
+        BadInput: it cannot be one; says what such a name looks like.
     """
     match = _ID.fullmatch(text)
     if match is None or match["revision"] or not _is_legal(text):
@@ -93,7 +93,7 @@ def _is_legal(repository: str) -> bool:
 def front_repositories(target: str, candidates: Iterable[str]) -> dict[str, str]:
     """The repository of each candidate's model: `TARGET-<candidate>`.
 
-    Whatever else is on the front, and however often it is pushed, a candidate of a search has the same one.
+    It depends on the candidates of the search alone, not on the front, so that it is the same at every push.
 
     Args:
         target: `org/name`.

@@ -48,7 +48,7 @@ _OF_THIS_MACHINE = frozenset({"_name_or_path", "name_or_path", "is_local", "loca
 def push_uploads(
     uploads: Iterable[Upload], *, public: bool = False, revision: str | None = None
 ) -> list[Pushed]:
-    """Bring what `uploads_of` found to the hub, one repository after the other; pushed again, only changes go.
+    """Bring what `uploads_of` found to the hub, one repository after the other; a second push sends changes only.
 
     Args:
         uploads: as `uploads_of` gives them.
@@ -90,7 +90,7 @@ def uploads_of(place: str, target: str) -> list[Upload]:
 
 
 def push_again(place: str, target: str) -> str:
-    """How to push something later, for whoever reads that it did not go."""
+    """The command that pushes something later, for a message that says the push failed."""
     return f"run {shlex.join(['lamps', 'push', place, target])} to push it"
 
 

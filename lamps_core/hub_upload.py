@@ -1,6 +1,6 @@
 """Files into a repository of the hub, by one commit: all of them are there, or none.
 
-Owns that repositories are private unless asked otherwise, and that nothing is written over which LAMPS did not push.
+Owns that repositories are private unless asked otherwise, and that nothing is overwritten that LAMPS did not push.
 Does not know what the files are.
 """
 
@@ -32,9 +32,9 @@ class Upload:
     Attributes:
         repository: `org/name`.
         repo_type: of the hub.
-        tag: that its card carries: what LAMPS finds it by when it pushes again.
+        tag: of its card, by which a later push recognises the repository as one of LAMPS.
         files: by path in the repository; bytes, or a file on disk.
-        replaces: patterns of names: what fits one and is not among the files is of an earlier push, and is deleted.
+        replaces: patterns of names: files of the repository that match one and are not in `files` are deleted.
         message: of the commit.
     """
 

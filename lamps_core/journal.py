@@ -1,7 +1,15 @@
 """The append-only record of a search: one JSON object a line, each on disk before anything follows from it.
 
-The first line says what search this is. A line cut short by a crash never happened: it is dropped at the next
-start. One process at a time: the file is locked while it is open.
+The first line says what search this is. Each line after it is one event; `event` names its kind:
+
+- `started`: a run of the search began, with `budget`, `parallel`, `gpu_hour_price` and `command`. Written once for
+  consecutive runs that are alike.
+- `begun`: a step was started, of `candidate` and `step`.
+- `outcome`: what came of it, the fields of `search.Outcome`.
+- `tested`: `candidate`, a model of the front, was saved and `measured` on the held-out test split, once.
+
+A line cut short by a crash never happened: it is dropped at the next start. One process at a time: the file is locked
+while it is open.
 """
 
 from __future__ import annotations

@@ -227,9 +227,8 @@ class CandidateRun:
         return model
 
     def _fit(self, tune: FineTune, settings: FineTuningSettings, micro_batch: int | None) -> None:
-        if (
-            self._ranks.several
-        ):  # no probe, whose end is to run out: they begin with all rows that each is dealt
+        # Several ranks take no probe, whose end is to run out: they begin with all rows that each is dealt.
+        if self._ranks.several:
             tune.limit_micro_batch(micro_batch or tune.micro_batch_size, settings)
         elif micro_batch is not None:
             tune.micro_batch_size = micro_batch

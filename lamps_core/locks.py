@@ -44,7 +44,7 @@ def held(path: Path, *, with_others: bool = False) -> Iterator[None]:
 
 @contextlib.contextmanager
 def held_if_free(path: Path) -> Iterator[bool]:
-    """Hold a lock file if nobody does; tells whether."""
+    """Hold a lock file if nobody else does; yields whether it is held."""
     with path.open("w") as file:
         yield lock_if_free(file.fileno())
 

@@ -43,7 +43,7 @@ class SlotsOfAHost:
     """Slots of one process that runs steps.
 
     Attributes:
-        host: any name of it.
+        host: its name; any that tells hosts apart.
         devices: that the process sees.
         count: slots, which take turns on the devices.
     """
@@ -54,7 +54,7 @@ class SlotsOfAHost:
 
 
 def machine_of(workers: Sequence[SlotsOfAHost]) -> Machine:
-    """What these slots make together: as much as the step has that has least.
+    """Combine the slots of all hosts; memory per step is the smallest share any step would get.
 
     Args:
         workers: at least one. Those of one host share its CPU, and GPUs that they call by one name.

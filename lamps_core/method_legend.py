@@ -28,7 +28,14 @@ _LEGEND_LINE = 20.0
 
 @dataclass(frozen=True)
 class Style:
-    """How a method is drawn in every figure."""
+    """How a method is drawn in every figure.
+
+    Attributes:
+        name: the method's.
+        colour: of its line and marks.
+        marker: matplotlib's sign for a mark.
+        dashes: matplotlib's line style.
+    """
 
     name: str
     colour: str

@@ -57,7 +57,7 @@ class Objective:
     Attributes:
         column: of the curve schema, or `dollars`; of recorded curves also one beside the schema.
         maximise: larger is better in nature, so the sign is turned.
-        aggregate: over the rows of a curve: their sum, the most of them, or the value at the last one.
+        aggregate: over the rows of a curve: their sum, their maximum, or the value of the last one.
         bound: f_max of equation 1, in minimised form; None where there is none.
         gpu_hour_price: of `dollars`; None for any other.
     """
@@ -70,7 +70,7 @@ class Objective:
 
     @property
     def constant(self) -> bool:
-        """Whether the zero-shot evaluation tells it for good."""
+        """Whether its value after the zero-shot evaluation is final."""
         return self.column in _CONSTANT
 
     @property
@@ -80,7 +80,7 @@ class Objective:
 
     @property
     def identity(self) -> list[Any]:
-        """What tells two objectives apart, as JSON can hold it: a run goes on with the same alone."""
+        """What makes two objectives different, as JSON can hold it: a run resumes only with the same ones."""
         priced = [] if self.gpu_hour_price is None else [self.gpu_hour_price]
         return [self.column, self.bound, *priced]
 
@@ -192,7 +192,7 @@ def _is_beside(column: str) -> bool:
 
 
 def no_objective(name: str, *, beside: Sequence[str] = ()) -> BadInput:
-    """What to raise where a name is none that can be an objective; it tells those that can.
+    """The error for a name that cannot be an objective; it lists those that can.
 
     Args:
         name: that was given.

@@ -1,7 +1,7 @@
 """Torch on one thread while a policy is trained, or decides.
 
-The networks and matrices are small: a second thread gains nothing, and waits for its turn by turning in a circle,
-which on a machine with other work took twenty times as long as the arithmetic.
+The networks and matrices are small: a second thread gains nothing and busy-waits, which on a machine with other work
+took twenty times as long as the arithmetic.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """While the block runs; the number of before comes back."""
+    """Use one torch thread inside the block, then restore the previous number."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

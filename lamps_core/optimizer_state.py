@@ -1,4 +1,4 @@
-"""AdamW's state as a safetensors file in a checkpoint, whole tensors on however many devices it lies.
+"""AdamW's state as a safetensors file of whole tensors in a checkpoint, whatever number of devices holds it.
 
 Knows nothing of checkpoints but the folder it is given, nor how a model is spread.
 """
@@ -20,7 +20,7 @@ OPTIMIZER = "optimizer.safetensors"
 
 
 def save_optimizer(optimizer: Any, folder: Path | None) -> None:
-    """AdamW's state as safetensors: `<parameter index>.<name>`, whole tensors on however many devices it lies.
+    """Save AdamW's state as safetensors: whole tensors, named `<parameter index>.<name>`.
 
     Args:
         optimizer: of the model.

@@ -53,7 +53,7 @@ class PolicyCard:
         candidates: it was trained on.
         datasets: it was trained on.
         meta_dataset: `fingerprints.objectives_fingerprint` of the curves it was trained on.
-        network: what its weights are the weights of.
+        network: what the algorithm must know of the network to use its weights.
         settings: it was trained with; among them the price and the bounds of its objectives.
         observation: version of what it is shown.
         lamps_version: that wrote it.
@@ -71,7 +71,7 @@ class PolicyCard:
     lamps_version: str = __version__
 
     def check_kind(self, kind: Kind, *, place: str) -> None:
-        """Raise if the card does not say of what kind the algorithm's policies are.
+        """Raise if the card is not of the kind that the algorithm trains.
 
         Args:
             kind: that the algorithm trains.
@@ -132,7 +132,7 @@ class PolicyFile:
     weights: Mapping[str, np.ndarray]
 
     def part(self, name: str) -> dict[str, np.ndarray]:
-        """The weights that `prefixed` called so, by their own names."""
+        """The weights of one part; see `part_of`."""
         return part_of(self.weights, name)
 
     def digest(self) -> str:
@@ -145,12 +145,12 @@ class PolicyFile:
 
 
 def prefixed(name: str, weights: Mapping[str, Array]) -> dict[str, Array]:
-    """The weights of one part of a policy or checkpoint, named after it."""
+    """The weights of one part of a policy or checkpoint, with its name as prefix."""
     return {f"{name}.{key}": array for key, array in weights.items()}
 
 
 def part_of(weights: Mapping[str, Array], name: str) -> dict[str, Array]:
-    """The weights that `prefixed` called so, by their own names."""
+    """The weights of one part, without the prefix that `prefixed` gave them."""
     head = f"{name}."
     return {key.removeprefix(head): array for key, array in weights.items() if key.startswith(head)}
 

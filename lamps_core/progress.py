@@ -49,7 +49,7 @@ class EndedStep:
         candidate: its name.
         step: the landmark step.
         failed: whether its candidate cannot go on.
-        message: the same and more, for a person.
+        message: what came of it, as one line for people.
     """
 
     candidate: str
@@ -74,7 +74,8 @@ class SearchProgress:
         complete: how many met their stopping criterion.
         failed: how many ended in an error.
         front: rows as in `result.json`'s front, the best of the first objective first.
-        ended: the steps that ended in this run, oldest first; all but what runs and what it takes is as of the last.
+        ended: steps that ended in this run, oldest first. All fields but `running`, `spent_seconds` and `budget_share`
+            are as of the last one.
         expected: what is still to be won, for a person; empty where that is unknown.
     """
 
@@ -131,7 +132,7 @@ class EvaluationProgress:
 
     Attributes:
         curves: folder of the meta-dataset.
-        units: a method on a held-out dataset; where it is trained for that, each repeat.
+        units: how many there are: a method on a held-out dataset, or one repeat of it if it is trained for that.
         done: how many are on record, from earlier runs included.
         failed: how many cannot be done.
         running: those in flight, each by name with the share of its training that is done, 0 to 1.

@@ -34,8 +34,8 @@ def public_command(
         command: as the journal and the result tell it.
         dataset: its name, free of paths.
         candidates: their names, free of paths.
-        policy_of_hub: whether the search found its policy on the hub; of any other, as of a test dataset, the last
-            part is told: whether that is a path on the machine of the search is not known here.
+        policy_of_hub: whether the search found its policy on the hub. Of any other policy, and of a test dataset, only
+            the last part is kept, since it may be a path on the machine of the search.
     """
     words = _words(command)
     if words[:2] != ["lamps", "search"]:

@@ -93,7 +93,7 @@ class ReplayedSearch:
         return float(self.task.step_seconds[candidate, self.row[candidate] + 1])
 
     def step(self, candidate: int) -> None:
-        """One more landmark step of a candidate, which may run or runs, is done."""
+        """Take in that one more landmark step of a candidate, already started or not, is done."""
         self.pending[candidate] = False
         self.row[candidate] += 1
         row = self.row[candidate]

@@ -21,7 +21,9 @@ def duration(seconds: float) -> str:
 
 
 def expected_gain(gain: float, seconds: float) -> str:
-    """What is still to be won, by what it takes, and as a pace in the longest span in which that is at most all of it.
+    """Describe a forecast gain: its size, the time it takes, and its rate.
+
+    The rate is per hour, minute or second: the longest of these with a rate of at most 100 %.
 
     Args:
         gain: of hypervolume, as a share of what is then reached.

@@ -41,6 +41,8 @@ class Outcome:
 
     Attributes:
         kind: `step` was done; `failed` for good; `cut` by the budget, leaving nothing but its seconds.
+        candidate: its name.
+        step: the landmark step; 0 is the zero-shot evaluation.
         seconds: what it cost: `step_seconds` of a step that was done, and the seconds of attempts that died.
         record: the step's row, of a step that was done.
         error: why, of a failed one.
@@ -61,9 +63,12 @@ class CandidateState:
     """What is known of one candidate.
 
     Attributes:
+        name: its stable name.
         rows: the records of its steps, step 0 first.
         curve: the minimised objectives after each of them, NaN where unknown.
-        error: why it failed, if it did; at `failed_step`, after `failed_seconds`.
+        error: why it failed, if it did.
+        failed_step: the step at which it failed.
+        failed_seconds: what the attempts at that step cost.
         passing: whether it failed for a reason that may pass.
         running: whether a step is in flight.
     """
@@ -88,7 +93,7 @@ class CandidateState:
         return len(self.rows)
 
     def forget_passing_failure(self) -> None:
-        """Go on, if what it failed for may have passed; what that took stays spent."""
+        """Clear a failure whose reason may have passed; the seconds it took stay spent."""
         if self.passing:
             self.error, self.failed_step, self.failed_seconds, self.passing = None, None, 0.0, False
 
@@ -118,7 +123,7 @@ class Search:
             policy: chooses after every candidate's zero-shot evaluation.
             objectives: what to minimise.
             budget: when to stop.
-            forecaster: says how much is still to be won; without one nobody knows.
+            forecaster: forecasts how much is still to be won; without one that is unknown.
             landmarks: K.
         """
         self.candidates = {name: CandidateState(name) for name in names}
@@ -157,7 +162,7 @@ class Search:
         """Take in that an action was started in an earlier run; `tell` says what came of it, if anything did.
 
         Raises:
-            ValueError: it cannot have been.
+            ValueError: it cannot be the candidate's next step.
         """
         candidate = self.candidates[action.candidate]
         candidate.forget_passing_failure()
@@ -184,10 +189,10 @@ class Search:
             candidate.failed_seconds, candidate.passing = outcome.seconds, outcome.passing
 
     def resume(self) -> None:
-        """Go on after earlier runs: what cut them is the end of their budget, not of this one's.
+        """Go on after earlier runs, whose budget does not end this one.
 
-        What they left in flight is asked for again before anything is decided: its outcome belongs to the decision.
-        What failed for a passing reason is a candidate as any other.
+        Steps that they left in flight are asked for again before the policy decides, since it needs their outcomes.
+        Candidates that failed for a passing reason may run again.
         """
         self._cut = False
         for state in self.candidates.values():
@@ -231,9 +236,9 @@ class Search:
         return self._prospect[1]
 
     def stopped(self) -> bool:
-        """Whether too little is still to be won for the budget `auto`; one candidate on the front always is enough.
+        """Whether too little is still to be won for the budget `auto`; never before a candidate is on the front.
 
-        Follows from the outcomes alone. One that was running may change it, and the search goes on.
+        Depends on the outcomes alone: that of a step in flight may change it, and the search goes on.
         """
         rule = self.budget.stop
         if rule is None or not self.front() or not any(map(self._may_run, self.candidates.values())):

@@ -1,7 +1,7 @@
 """What a search left in its folder, read for a person: `result.json` and the curves, or its journal so far.
 
 Owns the joining of these. Does not know how it is shown. A search that was interrupted has no result: its journal
-says what was asked and what came of it (`search_so_far`). Of a finished one it says in which order.
+says what was asked and what came of it (`search_so_far`). That of a finished one gives the order of its steps.
 """
 
 from __future__ import annotations

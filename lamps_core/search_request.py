@@ -86,9 +86,9 @@ def check_request(request: SearchRequest) -> None:
 
 
 def policy_asked(request: SearchRequest) -> str:
-    """The policy; of the hub's, by one commit, so that all that is read of it is of that one.
+    """The policy's name; one of the hub is pinned to a commit, so that all files are read from the same version.
 
-    It is the one that the search of this folder began with, or else the one that the policy is at now.
+    The commit is the one with which the search in this folder began, else the current one.
     """
     policy = _as_begun(request)
     found = policy_found(policy)

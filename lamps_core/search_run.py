@@ -188,7 +188,7 @@ class SearchRun:
         return self
 
     def __exit__(self, *error: object) -> None:
-        execution.unregister(self.work_folder)
+        execution.shut_down(self.work_folder)
         self._tracking.close(in_haste=any(error))
         self.close()
 
@@ -348,7 +348,8 @@ class SearchRun:
             The result.
 
         Raises:
-            StorageFailed, BadInput: the first, or the second, cannot be written.
+            StorageFailed: `result.json` cannot be written.
+            BadInput: `report.html` cannot be written.
         """
         from lamps_core.report import write_report
 

@@ -67,7 +67,7 @@ def read_so_far(path: Path, told: Told) -> tuple[Row, list[Row]]:
     """What `result.json` would say by now, and every step done.
 
     Args:
-        path: of the journal, for complaints.
+        path: of the journal, for error messages.
         told: what it tells.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The settings of fine-tuning: plain data, written into every record, free of any library.
+"""The settings of fine-tuning: plain data, written into every record.
 
 A change of any field here changes the numbers of a curve, so `config_hash` names them in the curve.
 """
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lamps_core.errors import BadInput
+from lamps_core.landmarks import LANDMARKS
 
 DEFAULT_LEARNING_RATE = 7e-6  # paper, Appendix B.1
 Precision = Literal["auto", "fp32", "bf16"]
@@ -31,6 +32,7 @@ class FineTuningSettings:
         patience: full epochs without a better loss after which a candidate is complete.
         max_epochs: full epochs (step K is the first) after which a candidate is complete in any case.
         max_length: tokens kept of a text, at most what the model can take.
+        max_grad_norm: gradients are clipped to this global L2 norm before each update.
         seed: of the head's weights, the landmark order, the batches and dropout.
         precision: of the forward pass; weights and loss are always fp32.
     """
@@ -38,7 +40,7 @@ class FineTuningSettings:
     learning_rate: float | None = None
     batch_size: int = 32
     micro_batch_size: int | None = None
-    landmarks: int = 8
+    landmarks: int = LANDMARKS
     patience: int = 3
     max_epochs: int = 10
     max_length: int = 512

@@ -112,7 +112,7 @@ def whole(tensor: torch.Tensor, *, keep: bool) -> torch.Tensor | None:
 
 
 def part_like(tensor: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
-    """This process's part of a whole tensor, spread as a parameter of its shape is; no process talks."""
+    """This process's part of a whole tensor, spread as `parameter` is; without communication."""
     from torch.distributed.tensor import DTensor, distribute_tensor
 
     if not isinstance(parameter, DTensor) or tensor.shape != parameter.shape:

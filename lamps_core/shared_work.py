@@ -57,7 +57,7 @@ def fetch_checkpoint(shared: Any, local: Path, *, step: int, anew: bool = False)
         shared: the candidate's checkpoints in the shared work folder.
         local: those of this host.
         step: to be run next.
-        anew: the curve is made again: of this host's checkpoints only one that was shared is of the new curve.
+        anew: the curve is made a second time: a checkpoint that only this host has is of the first attempt.
     """
     own = newest_checkpoint(local)
     if own is not None and (own.step > step or (anew and not _is_shared(own, shared))):

@@ -24,21 +24,17 @@ USABLE = 0.9  # of a device's memory: fragmentation takes the rest, as in `memor
 UTILISATION = 0.08
 HALF_UTILISED = 1.0e8
 SHARDED_SPEED = 0.8  # of each of several GPUs against one alone: they wait for each other's shards. A guess
-RECOMPUTE = (
-    4 / 3
-)  # gradient checkpointing runs every forward pass twice: 8 operations for 6 (Chen et al. 2016)
-LAYER_SECONDS = {
-    "train": 2.5e-3,
-    "evaluate": 0.5e-3,
-}  # launching the kernels of a layer, eager PyTorch. A guess
+# Gradient checkpointing runs every forward pass twice: 8 operations for 6 (Chen et al. 2016).
+RECOMPUTE = 4 / 3
+# Launching the kernels of a layer, eager PyTorch. A guess.
+LAYER_SECONDS = {"train": 2.5e-3, "evaluate": 0.5e-3}
 BATCH_ROWS = 32  # of an update and of an evaluation pass, `settings.FineTuningSettings.batch_size`
 MAX_TOKENS = 512
 # fp32 weights, gradients and AdamW's two moments: 4 bytes each. With the copies of autocast 16 to 18 were measured.
 STATE_BYTES = 16
 WEIGHT_BYTES, CHECKPOINT_BYTES = 4, 12  # a parameter: weights; with both moments
-ACTIVATION_BYTES = (
-    34  # a token, layer and unit of width, bf16 (Korthikanti et al. 2022; attention scores left out)
-)
+# A token, layer and unit of width, bf16 (Korthikanti et al. 2022; attention scores left out).
+ACTIVATION_BYTES = 34
 KEPT_BYTES = 2  # the same with gradient checkpointing: only what enters each layer
 START_SECONDS = 8.0  # of a step on each GPU it holds: processes, tokens, first kernels. A guess
 DISK_BYTES_PER_SECOND = 1.0e9  # to and from a local NVMe disk. A guess
@@ -99,7 +95,7 @@ def padded(tokens: float, spread: float) -> float:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one landmark step, without chance.
+    """The cost of one landmark step, without noise.
 
     Attributes:
         train_flops: operations of training; recomputed ones are not counted.

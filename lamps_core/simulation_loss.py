@@ -59,9 +59,8 @@ OVERFIT_SHARE = 0.02  # of the floor and gap, gained an epoch past the onset by 
 OVERFIT_ONSET = 3.0  # epochs, median
 OVERFIT_PARAMETERS, OVERFIT_ROWS = 0.15, 0.3  # exponents: more for large bodies, less for large datasets
 
-ACCURACY_EXPONENT = (
-    1.15  # so that losses and accuracies agree as they do in published fine-tunes; from memory
-)
+# So that losses and accuracies agree as they do in published fine-tunes; from memory.
+ACCURACY_EXPONENT = 1.15
 
 # --- Chance: standard deviations of logarithms ----------------------------------------------------------------
 
@@ -122,12 +121,12 @@ class LossLaw:
 
 
 def generator(seed: int, *names: str) -> np.random.Generator:
-    """Chance of its own for what is named, so that another candidate or dataset beside it changes nothing."""
+    """A random generator for one named thing, so that further candidates or datasets do not change its draws."""
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
 
 
 def slow_candidate(seed: int, bodies: dict[str, Body]) -> str | None:
-    """The large causal candidate that does not get on with the learning rate, None where there is no such."""
+    """The large causal candidate that the learning rate does not suit; None where there is none."""
     large = sorted(name for name, body in bodies.items() if not body.masked and body.computed >= 1e9)
     return min(large, key=lambda name: float(generator(seed, "slow", name).random()), default=None)
 

@@ -6,7 +6,6 @@ Knows nothing of how a step is run.
 from __future__ import annotations
 
 import resource
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -54,5 +53,4 @@ def facts(tune: FineTune, request: StepRequest, settings: FineTuningSettings) ->
 
 
 def _peak_resident_bytes() -> int:
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kilobytes if sys.platform == "darwin" else kilobytes * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

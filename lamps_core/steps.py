@@ -69,7 +69,7 @@ class ExportRequest:
     """A complete candidate to save as a model folder.
 
     Attributes:
-        step: the last step the candidate ran, as in its `StepRequest`.
+        last: the candidate's last StepRequest; names its checkpoint and settings.
         target: the folder to make.
         evaluate_test: measure the held-out test split, once, for an honest selection.
     """

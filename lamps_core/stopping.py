@@ -1,10 +1,10 @@
 """When to stop: what a search is expected to win next, and whether that is worth its time.
 
-A search goes on while the best candidate is expected to add enough hypervolume for each second that it still takes, as
-Bayesian optimisation is ended when its expected improvement is small beside what is known (Makarova et al., "Automatic
-Termination for Hyperparameter Optimization", 2022) and freeze-thaw optimisation weighs curves by what is still to come
-of them (Swersky, Snoek and Adams, "Freeze-Thaw Bayesian Optimization", 2014). Unlike theirs, the gain is measured
-against time, since time is what is saved. Knows nothing of how gains are forecast, nor of budgets.
+A search goes on while the best candidate is expected to add enough hypervolume per second that it still takes. Bayesian
+optimisation likewise stops when the expected improvement is small (Makarova et al., "Automatic Termination for
+Hyperparameter Optimization", 2022), and freeze-thaw optimisation ranks unfinished curves by their forecasts (Swersky,
+Snoek and Adams, "Freeze-Thaw Bayesian Optimization", 2014). Unlike in both, the gain is divided by the time it takes,
+since time is what stopping saves. Knows nothing of how gains are forecast, nor of budgets.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Prospect:
 
     @property
     def gain_per_hour(self) -> float:
-        """Of an hour of steps, on whatever devices, at this pace; may be more than 1.
+        """The gain of an hour of steps at this pace, whatever devices they run on; may be more than 1.
 
         >>> Prospect(gain=0.02, seconds=360.0).gain_per_hour
         0.2
@@ -61,13 +61,12 @@ class Prospect:
 
 @dataclass(frozen=True)
 class StopRule:
-    """Below which pace of gains a search stops.
+    """The rate of gain below which a search stops.
 
     Attributes:
         text: as the user gave it; alike rules may be written differently.
-        share: of the hypervolume.
-        per_hour: whether the share is of an hour; else of as long again as the search has taken, which means the
-            same to a search of a minute and to one of a week.
+        share: the least gain, as a share of the hypervolume.
+        per_hour: True: the share is per hour of steps. False: per as much time as the search has spent so far.
     """
 
     text: str = field(compare=False)

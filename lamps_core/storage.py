@@ -158,7 +158,7 @@ def unusable_storage(error: BaseException, place: Any) -> str | None:
     """What to say of an error if a full, read-only or broken disk is behind it, else None.
 
     Args:
-        error: of any library: one of our own may have been raised from that of the disk.
+        error: of any library; that of the disk may be its cause.
         place: named where the error names no file.
     """
     cause: BaseException | None = error
@@ -205,7 +205,7 @@ def _look(path: Any) -> None:
 
 @contextlib.contextmanager
 def storage_failures(place: str | Path) -> Iterator[None]:
-    """Tell errors of a disk or a store in one line that names the place.
+    """Turn errors of a disk or a store inside the block into one line that names the place.
 
     Args:
         place: named where the error itself names no file, as of a disk that ran full in the middle of one.

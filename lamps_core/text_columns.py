@@ -29,7 +29,13 @@ _TEMPLATE_PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 @dataclass(frozen=True)
 class Layout:
-    """Text = literals[0] + columns[0] + literals[1] + ... + literals[-1]; label = target."""
+    """Text = literals[0] + columns[0] + literals[1] + ... + literals[-1]; label = target.
+
+    Attributes:
+        literals: what stands before, between and after the columns: one more than these.
+        columns: names of the columns of the text, in its order.
+        target: name of the column of the label.
+    """
 
     literals: tuple[str, ...]
     columns: tuple[str, ...]
@@ -38,7 +44,13 @@ class Layout:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of one split with a text and a label. texts, labels: Arrow large_string arrays without nulls."""
+    """Rows of one split with a text and a label.
+
+    Attributes:
+        origin: where they were read from, for messages.
+        texts: large_string, without nulls.
+        labels: large_string, without nulls.
+    """
 
     origin: str
     texts: pa.ChunkedArray
@@ -197,7 +209,7 @@ def _named_labels(column: pa.ChunkedArray, names: tuple[str, ...], origin: str) 
 
 
 def are_whole_numbers(rows: Rows, declared: tuple[str, ...] | None, *, target: str) -> bool:
-    """Whether the labels of the train rows are numbers, as CSV has them: "1.0" is the label "1" in every split.
+    """Whether the labels of the train rows are whole numbers, so that "1.0" means the label "1" in every split.
 
     Raises:
         BadInput: they are numbers, and one is "0.5".

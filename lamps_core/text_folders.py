@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     SplitFiles = dict[str, list[Path]]
 
-# Of each part the words that name it, the first that is there before the others.
+# Words for each part, in order of precedence.
 SPLIT_WORDS: Mapping[str, tuple[str, ...]] = {
     "train": ("train", "training"),
     "validation": ("validation", "dev", "valid", "val"),
@@ -38,7 +38,7 @@ _MOST_SHOWN = 4  # names of a folder, in an error
 
 
 def part_of(name: str) -> str | None:
-    """The part whose word stands whole in a name, None if there is none or more than one.
+    """The part that a whole word of a name stands for; None if there is none or more than one.
 
     >>> part_of("reviews_test"), part_of("eval-2"), part_of("latest"), part_of("train_test")
     ('test', 'test', None, None)

@@ -128,9 +128,8 @@ def save_tokens(split: TokenisedSplit, folder: Path) -> None:
         draft.mkdir(parents=True)
         for name in ("values", "offsets", "labels"):
             np.save(draft / f"{name}.npy", getattr(split, name), allow_pickle=False)
-        flush_folder(
-            draft
-        )  # else a power cut may leave the name without the bytes, and every later step fails of it
+        # Else a power cut may leave the name without the bytes, and every later step fails of it.
+        flush_folder(draft)
         os.rename(draft, folder)  # noqa: PTH104 - Path.rename would follow no other rule; os names the call
     except OSError:
         shutil.rmtree(draft, ignore_errors=True)

@@ -1,7 +1,7 @@
 """Learning curves in experiment trackers, through accelerate's: one run for a candidate on a dataset.
 
 Owns what a run is called, which row it holds already, and the thread that tells them: a tracker that is slow or
-gone costs a search or campaign nothing, and what one life could not tell the next one does. Only the process of
+gone costs a search or campaign nothing, and the next run sends the rows that this one could not. Only the process of
 the flow has trackers: workers need neither their packages nor their servers.
 """
 
@@ -29,11 +29,8 @@ if TYPE_CHECKING:
 
     Row = Mapping[str, Any]
 
-PACKAGES = {
-    "tensorboard": "tensorboard",
-    "mlflow": "mlflow",
-    "wandb": "wandb",
-}  # of each tracker, as imported
+# Of each tracker, as imported.
+PACKAGES = {"tensorboard": "tensorboard", "mlflow": "mlflow", "wandb": "wandb"}
 CLOSE_SECONDS = 60.0  # that the end of a search waits for a tracker that is slow
 HASTE_SECONDS = 3.0  # and the end of one that was stopped
 OFFLINE = "offline"  # W&B's mode unless the environment names another
@@ -116,7 +113,7 @@ class Tracking:
         self._queue.put(lambda: self._tell_all(key, told, settings, ended=ended))
 
     def forget(self, key: CurveKey) -> None:
-        """Begin a run of its own with the next rows of a curve that is made anew; call it before any is told.
+        """Begin another run of the tracker for a curve that is made a second time; call it before its first new row.
 
         Args:
             key: names the curve.

@@ -65,7 +65,7 @@ class FineTune:
 
     @property
     def peak_bytes(self) -> int:
-        """The most memory of the GPU that was allocated, but for what ran out of it; 0 on a CPU."""
+        """Peak memory allocated on the GPU, without attempts that ran out of memory; 0 on a CPU."""
         if self.device.type != "cuda":
             return 0
         return max(self.earlier_peak_bytes, torch.cuda.max_memory_allocated(self.device))
@@ -105,9 +105,9 @@ class FineTune:
         return torch.no_grad() if self.ranks.several else torch.inference_mode()
 
     def limit_micro_batch(self, rows: int, settings: FineTuningSettings) -> None:
-        """Take at most so many rows in a pass; where several hold the model, in an evaluation no more either.
+        """Take at most `rows` rows in a training pass; where several processes hold the model, in an evaluation, too.
 
-        There, a process that runs out of memory ends all: what a training pass has room for, an evaluation has.
+        There, one process that runs out of memory ends all, and what fits in training fits in an evaluation.
         """
         self.micro_batch_size = min(self.micro_batch_size, rows)
         if self.ranks.several:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def is_later(found: object, known: int) -> bool:
-    """Whether a file's version is one that only a later LAMPS can know."""
+    """Whether a file's version is newer than the one that this LAMPS knows."""
     return isinstance(found, int) and found > known
 
 

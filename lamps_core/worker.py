@@ -77,10 +77,10 @@ def _tokenise_on(threads: int) -> None:
 
 
 def leave_ranks() -> dict[str, str]:
-    """Make this process one that is alone, whatever launched it.
+    """Forget the ranks that a launcher (`srun`, `mpirun`) gave this process, so that it works alone.
 
     Returns:
-        What its environment said.
+        The variables taken from the environment, with their values.
     """
     return {name: os.environ.pop(name) for name in RANK_VARIABLES if name in os.environ}
 
@@ -92,8 +92,7 @@ def _die_with_parent() -> None:
     server and worker would wait for each other.
     """
     os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     parent = multiprocessing.parent_process()
     if parent is None or not parent.is_alive():  # it was gone before the line above
         os._exit(1)

@@ -175,13 +175,17 @@ class WorkerGroup:
     def ask(self, message: dict[str, Any], watch: Watch) -> dict[str, Any]:
         """Send a request to all and wait for the end of all, a deadline or the end of the budget.
 
+        After any of the errors below kill the group: other workers may wait for ever.
+
         Returns:
             The record of the first one's answer.
 
         Raises:
-            CandidateFailed, HubFailed, ShortOfMemory, StorageFailed: one says so. Kill the group: others may wait
-                for ever.
-            WorkerDied: one of them ended without an answer, or it took too long.
+            CandidateFailed: a worker says that the request can never be done.
+            HubFailed: the hub failed or gave no answer while the model was loaded.
+            ShortOfMemory: a worker ran out of memory; fewer rows a pass may fit.
+            StorageFailed: the disk is full or read-only.
+            WorkerDied: a worker ended without an answer, or it took too long.
             BudgetSpent: stopped by `watch`.
         """
         at_work = {each.connection: each for each in self._workers}
@@ -276,7 +280,7 @@ def environments(slots: Sequence[DeviceSlot]) -> list[dict[str, str]]:
         "LOCAL_WORLD_SIZE": str(len(slots)),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(_free_port()),
-        "GLOO_SOCKET_IFNAME": "lo" if sys.platform == "linux" else "lo0",  # they are on one host
+        "GLOO_SOCKET_IFNAME": "lo",  # they are on one host
     }
     return [
         slot.environment | common | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
@@ -350,11 +354,11 @@ _start_lock = threading.Lock()
 
 @contextlib.contextmanager
 def starting() -> Iterator[None]:
-    """Start a process as ours are started, whatever process this is.
+    """Let `multiprocessing` start a child of any process inside the block, without the caller's main module.
 
-    `multiprocessing` would import the caller's main module into the child, which needs nothing of it: importing
-    Prefect's engine or a test runner takes seconds. And it refuses to start any from a daemonic process, such as
-    the worker of a Dask nanny, lest they outlive it: ours end with their parent by themselves.
+    It would import that module into the child, which does not need it: importing Prefect's engine or a test runner
+    takes seconds. And it refuses to start a child of a daemonic process, such as the worker of a Dask nanny, since the
+    child might outlive it: ours end with their parent by themselves.
     """
     with _start_lock:
         main = sys.modules["__main__"]

@@ -152,7 +152,12 @@ class WorkerPool:
         """Save a complete candidate; returns what its export measured.
 
         Raises:
-            CandidateFailed, HubFailed, StorageFailed, WorkerDied, HostFailed, Interrupted: as for `run_step`.
+            CandidateFailed: the model cannot be exported, or needs more devices than there are.
+            HubFailed: the hub failed or gave no answer while the model was loaded.
+            StorageFailed: the disk is full or read-only.
+            WorkerDied: the worker ended without an answer.
+            HostFailed: too few slots are left, since workers hang that cannot be killed.
+            Interrupted: the pool was closed.
         """
         message = {"do": "export", "request": asdict(request)}
         return self._run(message, request.last, Watch())

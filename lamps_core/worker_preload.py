@@ -44,9 +44,8 @@ def warm_up() -> None:
         BertForSequenceClassification(BertConfig(vocab_size=8, **sizes)).save_pretrained(folder)
         model = load_model(folder, revision=None, label_names=("a", "b"), pad_token_id=0, seed=0)
     loss = model(torch.zeros((1, 2), dtype=torch.long)).logits.sum()
-    if (
-        torch.accelerator.current_accelerator() is None
-    ):  # of this build of torch: no device is touched to tell
+    # Of this build of torch: no device is touched to tell.
+    if torch.accelerator.current_accelerator() is None:
         loss.backward()
         torch.optim.AdamW(model.parameters(), fused=True).step()
     # What is imported by now never becomes garbage. Searched for it, each worker wrote to all of its pages once.

@@ -20,7 +20,7 @@ RETRIES = 3
 
 
 def worth_asking_again(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
-    """What Prefect asks before it tries again: a hub that was down may be up, one that refused refuses again."""
+    """Prefect's condition for a retry: a hub that failed may work later, one that refused will refuse again."""
     return isinstance(state.data, HubFailed)
 
 

@@ -18,9 +18,10 @@ RETRY_DELAY_SECONDS = [1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 10.0, 10.0, 10.0]
 
 
 def retries_after(error: object) -> int:
-    """How often a task is tried again: a dead worker may live the next time, and the hub answer after a while.
+    """How often a task is tried again after an error.
 
-    What failed for a reason of its own will again.
+    A dead worker may live the next time, the hub may answer after a while, an unknown error may pass; whatever LAMPS
+    raises for another reason would be raised again.
     """
     if isinstance(error, HubFailed):
         return len(RETRY_DELAY_SECONDS)
@@ -28,7 +29,7 @@ def retries_after(error: object) -> int:
 
 
 def worth_another_try(_: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
-    """What Prefect asks before it tries a task again."""
+    """Prefect's condition for a retry."""
     return task_run.run_count <= retries_after(state.data)
 
 

@@ -14,9 +14,8 @@ from lamps_core.errors import BadInput
 DEFAULT_BLOCK = "hf-token"
 VARIABLE = "HF_TOKEN"
 
-_read: dict[
-    tuple[str, str | None], str | None
-] = {}  # (block, flow run) -> what it holds, None where there is none
+# (block, flow run) -> what it holds, None where there is none.
+_read: dict[tuple[str, str | None], str | None] = {}
 _reading = threading.Lock()
 
 

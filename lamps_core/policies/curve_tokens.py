@@ -122,10 +122,10 @@ def padded(curves: Sequence[FloatArray]) -> FloatArray:
 
 
 def _mean_curve(values: FloatArray) -> tuple[FloatArray, FloatArray, IntArray]:
-    """(L,) the mean curve: its steps are means over those that took them, so that who runs on does not bend it.
+    """The mean curve, from mean increments over the curves that took them, so that those that run on do not bend it.
 
     Returns:
-        It; its steps, 0 at first; how many took each.
+        (L,) mean curve; (L,) its increments, the first 0; (L,) how many curves took each.
     """
     known = np.isfinite(values)
     both = known[:, 1:] & known[:, :-1]

@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 
 FURTHER_EPOCHS = 4  # patience is 3: a curve that stops improving at step K + 1 ends at K + 4
 _TRUST = 1 / 8  # epochs of a candidate's own clock that weigh as much as what the others' clocks say of it
-_EPOCH_TO_ZERO_SHOT = (
-    4.0  # before any clock: three times the operations a row, on four times the rows, less loading
-)
+# Before any clock: three times the operations a row, on four times the rows, less loading.
+_EPOCH_TO_ZERO_SHOT = 4.0
 
 
 def epochs_after(steps: npt.ArrayLike, landmarks: int = LANDMARKS) -> FloatArray:
@@ -51,7 +50,7 @@ def usual_length(landmarks: int = LANDMARKS) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class ExpectedCost:
-    """Of m candidates.
+    """Expected length and remaining cost of m candidates.
 
     Attributes:
         steps: (m,) landmark steps at the end of the curve; those done, where it is complete.

@@ -97,13 +97,14 @@ class ForecastPolicy:
         # The same draws before every step: noise of its own decides nothing.
         generator = np.random.default_rng(0)
         levels = next(iter(processes.values())).errors.shape[1]
+        # (DRAWS, n) which quantile of the error of each objective.
         self._draws = np.stack(
             [
                 np.concatenate([generator.permutation(levels) for _ in range(-(-DRAWS // levels))])[:DRAWS]
                 for _ in self._objectives
             ],
             axis=1,
-        )  # (DRAWS, n) which quantile of the error of each objective
+        )
 
     def select(self, observation: Observation) -> int:
         """The greatest expected gain per second; the cheapest where nothing is expected to be gained."""

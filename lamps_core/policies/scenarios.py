@@ -85,7 +85,7 @@ def _in_the_box(final: FloatArray, counted: BoolArray, bounds: Sequence[float]) 
 
 
 def _front(points: FloatArray, among: BoolArray) -> BoolArray:
-    """(s, m) which candidates `among` some are dominated by none of these in a scenario; of equal ones, the first."""
+    """(s, m) mask: candidates of `among` that no other of them dominates; of equal points only the first."""
     on_front = np.zeros(points.shape[:2], dtype=bool)
     some = points[:, among]
     no_worse = np.ones((*some.shape[:2], some.shape[1]), dtype=bool)  # [s, i, j]: i is nowhere worse than j
@@ -107,7 +107,7 @@ def _first(chosen: BoolArray) -> IntArray:
 
 
 def _covered(points: FloatArray, places: IntArray) -> BoolArray:
-    """(s, f, POINTS) which spots of the box each point at (s, f) places dominates; none at place -1."""
+    """(s, f, POINTS) which sample points of the unit box each chosen candidate dominates; place -1 covers none."""
     covered = np.repeat(places[..., None] >= 0, POINTS, axis=2)
     chosen = np.take_along_axis(points, places[..., None], axis=1)
     for column, spots in enumerate(_spots(points.shape[2]).T):

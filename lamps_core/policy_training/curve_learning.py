@@ -34,9 +34,8 @@ START = ((-1.0, 0.0, 0.0), (-2.5, 0.5, 0.0), (-0.5, 0.0, 0.0), (-2.0, 0.0, -0.5)
 START_NOISE = (-3.5, 0.0)
 PRIOR_WEIGHT = 0.02  # of the squared distance to START: it decides only where the curves say nothing
 UPDATES, LEARNING_RATE, TASKS_AN_UPDATE = 120, 0.05, 3
-AVERAGED = (
-    60  # of the last updates, whose numbers are averaged: each saw a few curves (Polyak and Juditsky 1992)
-)
+# Of the last updates, whose numbers are averaged: each saw a few curves (Polyak and Juditsky 1992).
+AVERAGED = 60
 LEAST_FACTOR = 1e-6  # relative to the largest: a smaller component is rounding
 MOST_CURVES = 60  # of a task in one update: the cost grows with their cube
 

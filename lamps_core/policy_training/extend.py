@@ -82,9 +82,8 @@ class Extension:
             check_out(request.out)
         if not self.universal:
             self._check_extensible()
-        _policy(
-            self.file, name=f"--policy {request.policy}"
-        )  # refuses weights that are none of such a policy
+        # Refuses weights that are none of such a policy.
+        _policy(self.file, name=f"--policy {request.policy}")
 
     def _check_extensible(self) -> None:
         if self.file.card.algorithm not in EXTENSIBLE:

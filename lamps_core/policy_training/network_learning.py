@@ -74,7 +74,17 @@ class Example:
 
 @dataclass(frozen=True)
 class Batch:
-    """Examples of one shape: the arguments of the network, and the answers that would have been right."""
+    """Examples as one batch, padded to the most candidates: arguments of the network, and what it should have said.
+
+    b tasks of at most m candidates; a place without a candidate is NaN in `ends` and `looks`.
+
+    Attributes:
+        tokens: (b, m, INPUTS).
+        likeness: (b, m, m).
+        there: (b, m) 0 where there is a candidate, `NO_TOKEN` where there is none.
+        ends: (b, m) of the curves still open; NaN where unknown.
+        looks: (b, m, looks) change until the look; NaN where unknown.
+    """
 
     tokens: torch.Tensor
     likeness: torch.Tensor
@@ -149,7 +159,8 @@ class Learner:
         """Go on from a `state` of a training with the same groups, updates and seed.
 
         Raises:
-            KeyError, RuntimeError: it is none of such a network.
+            KeyError: a part of the state is missing.
+            RuntimeError: its weights do not fit this network.
         """
         self.network.load_state_dict(part_of(state, "network"))
         for place, parameter in enumerate(self.network.parameters()):
@@ -282,7 +293,7 @@ def _leaning(rank: FloatArray, share: float, lean: float, generator: np.random.G
 
 
 def batch_of(examples: Sequence[Example]) -> Batch:
-    """Examples as one batch, filled up to the most candidates of any."""
+    """Stack examples into one batch, padded to the most candidates."""
     shape = len(examples), max(len(one.tokens) for one in examples)
     tokens = np.zeros((*shape, INPUTS), dtype=np.float32)
     likeness = np.zeros((*shape, shape[1]), dtype=np.float32)
@@ -298,7 +309,10 @@ def batch_of(examples: Sequence[Example]) -> Batch:
 
 
 def loss_of(network: CurveNetwork, batch: Batch) -> torch.Tensor:
-    """The loss: negative log likelihoods, a candidate, of all ends of a task together, of each, and of the looks."""
+    """Mean loss per open candidate: likelihood of a task's ends jointly and of each end, and losses of the looks.
+
+    The error of the mean end of each task enters with a small weight.
+    """
     answers: Answers = network(batch.tokens, batch.likeness, batch.there)
     open_ = torch.isfinite(batch.ends)
     count = open_.sum(dim=1).clamp(min=1)[:, None]

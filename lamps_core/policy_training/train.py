@@ -134,9 +134,8 @@ class Training:
         try:
             policy = self._algorithm.train(self.tasks, seed=self.request.seed, run=run)
         except BadInput:
-            if not (
-                self.folder / CHECKPOINT
-            ).exists():  # nothing was learned, so there is nothing to go on from
+            # Without a checkpoint nothing was learned, so there is nothing to go on from.
+            if not (self.folder / CHECKPOINT).exists():
                 shutil.rmtree(self.folder, ignore_errors=True)
             raise
         finally:

@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from lamps_core.policy_file import PolicyFile
 
 CHECKPOINT, BEST, TENSORBOARD = "checkpoint.safetensors", "best.safetensors", "tensorboard"
-CHECKPOINT_SECONDS = (
-    10.0  # the least between two checkpoints: what a killed training loses at most, and a round
-)
+# The least between two checkpoints: what a killed training loses at most, and a round.
+CHECKPOINT_SECONDS = 10.0
 PATIENCE = 50  # judgements
 
 
@@ -40,6 +39,7 @@ class TrainingRun:
         settings: hyperparameters that differ from the algorithm's defaults.
         folder: of checkpoints and TensorBoard scalars; None to keep neither.
         tell: called with (share done, scalars) after each round.
+        started: when this run began, by `time.monotonic()`.
         warm_start: a policy to begin with; None for random weights.
         patience: judgements without a better score before a training ends early.
         best_score: of the best weights so far; None before the first judgement.

@@ -19,7 +19,7 @@ PAGE = transcript.PAGE.read_text(encoding="utf-8")
 ENTRIES = list(transcript.commands(PAGE))
 
 
-def test_the_page_is_as_a_run_writes_it() -> None:
+def test_renewing_with_the_same_outputs_changes_nothing() -> None:
     assert transcript.renewed(PAGE, [entry.output for entry in ENTRIES]) == PAGE
     assert doctest.testmod(transcript).failed == 0
 

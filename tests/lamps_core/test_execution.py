@@ -231,19 +231,19 @@ def test_each_folder_finds_its_own_execution(tmp_path: Path) -> None:
     execution.register(str(tmp_path / "other"), other)
     assert execution_of(str(tmp_path)) is mine
     assert execution_of(str(tmp_path / "other")) is other
-    execution.unregister(str(tmp_path))
-    execution.unregister(str(tmp_path))
+    execution.shut_down(str(tmp_path))
+    execution.shut_down(str(tmp_path))
     execution.register(str(tmp_path), later)  # the same search, resumed in the same process
     assert execution_of(str(tmp_path)) is later
     of_none = execution_of(str(tmp_path / "third"))
     assert execution_of(str(tmp_path / "third")) is of_none
     for folder in ("", "other", "third"):
-        execution.unregister(str(tmp_path / folder))
+        execution.shut_down(str(tmp_path / folder))
 
 
 def test_a_step_that_comes_after_the_end_is_refused_and_starts_no_worker(step: StepRequest) -> None:
     execution.register("a folder", Execution(SLOTS))
-    execution.unregister("a folder")
+    execution.shut_down("a folder")
     before = workers_of(psutil.Process().pid)
     with pytest.raises(Interrupted):
         execution_of("a folder").run_step(step)
@@ -268,7 +268,7 @@ def test_closing_a_folder_ends_its_workers_and_the_step_that_runs(step: StepRequ
     threading.Thread(target=work, daemon=True).start()
     assert started.wait(180)
     mine = eventually(lambda: set(workers_of(psutil.Process().pid)) - before, what="a worker's start")
-    execution.unregister("a folder")
+    execution.shut_down("a folder")
     assert ended.wait(180)
     assert len(raised) == 1
     eventually(lambda: not any(worker.is_running() for worker in mine), what="the end of the workers")
