@@ -223,7 +223,9 @@ def _tell(
         raise engine.gone() from error
     except Exception as error:
         retries = retries_after(error)
-        run.tell_failed(pair, reason_of(error), attempts=retries + 1 if retries else None)
+        attempts = retries + 1 if retries else None
+        seconds = engine.seconds_of_failed(request)
+        run.tell_failed(pair, reason_of(error), attempts=attempts, seconds=seconds)
         return
     engine.note_worker(request, record)
     run.tell(pair, record)

@@ -60,6 +60,10 @@ class Engine(Protocol):
         """Take in where a step ran, for the next one of its pair."""
         ...
 
+    def seconds_of_failed(self, request: StepRequest) -> float | None:
+        """Seconds of all attempts at a step that failed; None where only their hosts know."""
+        ...
+
     def slots(self) -> int:
         """Steps that can run at once, now."""
         ...
@@ -124,6 +128,10 @@ class LocalEngine:
 
     def note_worker(self, request: StepRequest, record: dict[str, Any]) -> None:
         """Nothing: the worker pool knows which slot is warm."""
+
+    def seconds_of_failed(self, request: StepRequest) -> float | None:
+        """As the execution has metered them, without the pauses between attempts."""
+        return execution.execution_of(self._slots_of).take_seconds(request.key)
 
     def submit(self, request: StepRequest, keep: Keep) -> PrefectFuture[dict[str, Any]]:
         """Start a step in a thread, which waits for a worker process."""
@@ -229,6 +237,10 @@ class DaskEngine:
     def note_worker(self, request: StepRequest, record: dict[str, Any]) -> None:
         """Remember it: the model is still loaded there."""
         self._warm[request.work_folder, request.name] = record["worker"]
+
+    def seconds_of_failed(self, request: StepRequest) -> float | None:
+        """Not known: a failed task brings no record back from its host."""
+        return None
 
     def submit(self, request: StepRequest, keep: Keep) -> PrefectFuture[dict[str, Any]]:
         """Start a step on a worker with free slots, the one that is warm for its pair if it still lives."""

@@ -64,6 +64,7 @@ def of_record(request: CampaignRequest) -> CampaignRequest:
     check_store(storage_path(request.curves), "--curves")
     record = read_record(request.curves)
     if record is None:
+        _refuse_those_of_a_search(storage_path(request.curves), request.curves)
         raise BadInput(
             f"{request.curves} does not say how its curves were made: "
             f"add the model with lamps campaign --datasets ... --curves {request.curves}"
@@ -113,8 +114,7 @@ def checked_folder(curves: str) -> Any:
 
 def _refuse_other_things(folder: Path, curves: str) -> None:
     """Refuse a folder that no campaign began, if it holds more than curves, or those of a search that may go on."""
-    if (folder.parent / JOURNAL).exists():
-        raise BadInput(f"--curves {curves} holds the curves of a search: copy them, or name a new folder")
+    _refuse_those_of_a_search(folder, curves)
     shown = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
     strange = [path for path in shown if path.is_file() and path.suffix.lower() != ".parquet"]
     if strange or (shown and not curve_files(folder)):
@@ -122,6 +122,11 @@ def _refuse_other_things(folder: Path, curves: str) -> None:
             f"--curves {curves} is not empty and holds more than curves ({(strange or shown)[0].name}): "
             "name a new folder"
         )
+
+
+def _refuse_those_of_a_search(folder: Any, curves: str) -> None:
+    if (folder.parent / JOURNAL).exists():
+        raise BadInput(f"--curves {curves} holds the curves of a search: copy them, or name a new folder")
 
 
 def check_work(work: str, curves: Any) -> None:

@@ -169,17 +169,21 @@ class CampaignRun:
         done = " (complete)" if complete else ""
         self._say(f"{named(pair.key)} step {step}: loss {record['test_loss']:.4f}{done}")
 
-    def tell_failed(self, pair: Pair, reason: str, *, attempts: int | None = None) -> None:
+    def tell_failed(
+        self, pair: Pair, reason: str, *, attempts: int | None = None, seconds: float | None = None
+    ) -> None:
         """Record that a pair cannot go on.
 
         Args:
             pair: as `ask` gave it.
             reason: why, in one line.
             attempts: how often the step was tried, if the reason may pass: the next run tries again.
+            seconds: of all attempts; None takes the time since `ask` gave the step.
         """
         counted = f"{PASSING}{attempts} attempts: {reason}" if attempts is not None else reason
         step, started = self._flying[pair.key]
-        seconds = time.monotonic() - started  # by this clock: the engine may run it on another host
+        if seconds is None:
+            seconds = time.monotonic() - started
         with storage_failures(self.survey.request.curves):
             self._fail(pair, counted, seconds=seconds)
         self.spent_seconds += seconds

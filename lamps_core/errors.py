@@ -130,6 +130,12 @@ def first_line(error: BaseException) -> str:
     return without_credentials(told)[:300]
 
 
+def typed_line(error: BaseException) -> str:
+    """The type of an error and the first line of its text, or the type alone where it says nothing."""
+    name, line = type(error).__name__, first_line(error)
+    return name if line == name else f"{name}: {line}"
+
+
 def abbreviated(text: str, most: int = 80) -> str:
     """A text as errors show it: what a user gave may be a whole document.
 

@@ -18,7 +18,7 @@ import torch
 
 from lamps_core import checkpoint, landmarks, optimizer_state, pretrained, sharding, tokens, training
 from lamps_core.checkpoint import checkpoint_after, newest_checkpoint
-from lamps_core.errors import CandidateFailed, ShortOfMemory
+from lamps_core.errors import CandidateFailed, ShortOfMemory, typed_line
 from lamps_core.files import flush, flush_folder
 from lamps_core.memory import micro_batch_for
 from lamps_core.prepared_data import load_prepared, prepared_label_names
@@ -99,13 +99,11 @@ class CandidateRun:
         before = self._tune.micro_batch_size if self._tune is not None else 1
         if self._ranks.several and before > 1:  # the others wait inside a pass of the model, for ever
             print(f"out of memory at micro-batch {before}: all processes begin anew")
-            raise ShortOfMemory(pretrained.typed_line(error), before) from error
+            raise ShortOfMemory(typed_line(error), before) from error
         error.__traceback__ = None  # its frames hold the tensors that did not fit
         self._let_go()
         if before == 1:
-            raise CandidateFailed(
-                f"out of memory with one row at a time: {pretrained.typed_line(error)}"
-            ) from None
+            raise CandidateFailed(f"out of memory with one row at a time: {typed_line(error)}") from None
         print(f"out of memory at micro-batch {before}: trying {before // 2}")
         return before // 2
 

@@ -13,7 +13,7 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from lamps_core.errors import CandidateFailed, first_line
+from lamps_core.errors import CandidateFailed, typed_line
 from lamps_core.hub_access import passing_fault
 
 if TYPE_CHECKING:
@@ -157,12 +157,6 @@ def _loaded(load: Any, what: str) -> Any:
 
 def _library(error: Exception) -> str:
     return type(error).__module__.partition(".")[0]
-
-
-def typed_line(error: BaseException) -> str:
-    """The type of an error and the first line of its text, or the type alone where it says nothing."""
-    name, told = type(error).__name__, first_line(error)
-    return name if told == name else f"{name}: {told}"
 
 
 OUT_OF_MEMORY_SIGNS = (

@@ -7,10 +7,12 @@ Owns how bytes become columns and what Hugging Face metadata a table carries. Kn
 from __future__ import annotations
 
 import codecs
+import csv
 import itertools
 import json
 import mmap
 import re
+import sys
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -146,6 +148,8 @@ def _read_delimited(path: Path) -> pa.Table:
     )
     if tabbed:
         _refuse_merged_lines(table, path)
+    else:
+        _refuse_stray_quotes(table, path)
     return table
 
 
@@ -160,6 +164,27 @@ def _refuse_merged_lines(table: pa.Table, path: Path) -> None:
                 f"{path}: a value holds both tabs and line breaks, as if a stray quote had merged lines: "
                 f"{merged[0].as_py()[:40]!r}; quote properly, or use CSV or JSON Lines"
             )
+
+
+def _refuse_stray_quotes(table: pa.Table, path: Path) -> None:
+    """A lone quote that begins a value reaches to the next one, over commas and line breaks, and text follows it."""
+    columns = [column for column in table.columns if pa.types.is_string(column.type)]
+    if not any(pc.any(pc.match_substring_regex(column, "[\r\n]")).as_py() for column in columns):
+        return
+    usual = csv.field_size_limit(sys.maxsize)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = csv.reader(file, strict=True)
+            try:
+                for _ in lines:
+                    pass
+            except csv.Error:
+                raise BadInput(
+                    f"{path}: the value that ends in line {lines.line_num} goes on behind its closing quote, as if a "
+                    "stray quote had merged lines; double the quotes inside values, or use JSON Lines"
+                ) from None
+    finally:
+        csv.field_size_limit(usual)
 
 
 def _read_parquet(path: Path) -> pa.Table:
@@ -237,6 +262,9 @@ def _unreadable(path: Path, error: Exception) -> str:
     reason = first_line(error)
     if isinstance(error, FileNotFoundError):
         return f"{path}: no such file"
+    if isinstance(error, UnicodeEncodeError):  # JSON may escape what no text can hold
+        half = ascii(error.object[error.start : error.end])
+        return f"{path}: holds half a surrogate pair ({half} in {error.object[:40]!a}), which is no text: remove it"
     if isinstance(error, UnicodeError) or (isinstance(error, pa.ArrowInvalid) and "UTF8" in reason):
         return f"{path}: the file is not UTF-8; save it as UTF-8 ({reason})"
     return f"{path}: cannot be read as {path.suffix.lower().lstrip('.')} ({reason})"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lamps_core.errors import BadInput
+from lamps_core.errors import BadInput, did_you_mean
 from lamps_core.landmarks import stratified_order
 from lamps_core.text_columns import read_labels
 from lamps_core.text_files import FILE_KINDS
@@ -45,32 +45,32 @@ def find_split(splits: Sequence[str], wanted: str, parts: Mapping[str, str] = _N
 
 
 def choose_test(
-    splits: Sequence[str], *, labelled: Callable[[str], bool], parts: Mapping[str, str] = _NO_PARTS
+    splits: Sequence[str], *, lacks: Callable[[str], str | None], parts: Mapping[str, str] = _NO_PARTS
 ) -> tuple[str | None, str | None]:
     """The split to test on where the user named none, and a notice where it is not "test".
 
     Args:
         splits: the splits that are not trained on.
-        labelled: whether a split has any label. Benchmarks such as GLUE publish their test split without.
+        lacks: why a split cannot be tested on, such as "has no labels" (benchmarks such as GLUE publish their test
+            split without); None where it can.
         parts: part -> the split that plays it under a longer name.
 
     Returns:
-        The test split if it has labels, else the validation split if that has, else None and why: rows must be
-        reserved.
+        The test split if it lacks nothing, else the validation split if that does not, else None and why: rows must
+        be reserved.
     """
     test, validation = find_split(splits, "test", parts), find_split(splits, "validation", parts)
-    if test is not None and labelled(test):
+    flaw = None if test is None else lacks(test)
+    if test is not None and flaw is None:
         return test, None if test == "test" else f"split {test!r} is used as the test split"
-    why = _why_not(test, splits if validation is None else ())
-    if validation is not None and labelled(validation):
+    if test is None:
+        others = f" among the others ({', '.join(splits)})" if splits and validation is None else ""
+        why = f"there is no test split{others}"
+    else:
+        why = f"the test split {flaw}" if test == "test" else f"the test split {test!r} {flaw}"
+    if validation is not None and lacks(validation) is None:
         return validation, f"{why}: split {validation!r} is used as the test split"
     return None, why
-
-
-def _why_not(test: str | None, others: Sequence[str]) -> str:
-    if test is None:
-        return "there is no test split" + (f" among the others ({', '.join(others)})" if others else "")
-    return "the test split has no labels" if test == "test" else f"the test split {test!r} has no labels"
 
 
 @dataclass(frozen=True)
@@ -147,15 +147,21 @@ def plan_splits(request: DatasetRequest, source: SplitSource) -> SplitPlan:
             raise BadInput(f"test split: {named!r} is the training split; splits: {', '.join(source.splits)}")
         return SplitPlan(source, train, named)
 
-    def labelled(split: str) -> bool:
-        table = source.read(split)
-        if request.target_column not in table.column_names:
-            return False
-        labels = read_labels(table, request.target_column, split)
-        return bool(labels.null_count < len(labels))
+    def lacks(split: str) -> str | None:
+        table, target = source.read(split), request.target_column
+        if target not in table.column_names:
+            names = ", ".join(table.column_names)
+            meant = did_you_mean(target, set(table.column_names) - set(source.read(train).column_names))
+            if meant:
+                raise BadInput(f"{source.name}: split {split!r} has no column {target!r}, but {names}{meant}")
+            return f"has no column {target!r}, but {names}"
+        if table.num_rows == 0:
+            return "has no rows"
+        labels = read_labels(table, target, split)
+        return None if labels.null_count < len(labels) else "has no labels"
 
     others = tuple(split for split in source.splits if split not in (train, _set_aside(request)))
-    test, notice = choose_test(others, labelled=labelled, parts=source.parts)
+    test, notice = choose_test(others, lacks=lacks, parts=source.parts)
     return SplitPlan(source, train, test, notice)
 
 

@@ -327,7 +327,8 @@ def forward_flops_per_token(tune: FineTune, split: TokenisedSplit) -> float:
     """Floating-point operations of a forward pass over one token, counted on the row of median length.
 
     Counted by torch on the real model, so that shared layers (ALBERT) and attention enter as they are;
-    attention as plain matrix products, because torch counts nothing for its fused form on a CPU.
+    attention as plain matrix products, because torch counts nothing for its fused form on a CPU. No parameter asks for
+    a gradient meanwhile: the counter hooks into those that a module is given as an input (DeBERTa), and fails.
     """
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
@@ -335,6 +336,13 @@ def forward_flops_per_token(tune: FineTune, split: TokenisedSplit) -> float:
     row = np.argsort(split.lengths, kind="stable")[len(split) // 2 : len(split) // 2 + 1]
     tune.model.eval()
     plain = sdpa_kernel(SDPBackend.MATH)
-    with tune.no_gradients(), plain, FlopCounterMode(display=False) as counter:
-        tune.logits(split, row)
+    learned = [parameter for parameter in tune.model.parameters() if parameter.requires_grad]
+    try:
+        for parameter in learned:
+            parameter.requires_grad_(False)
+        with tune.no_gradients(), plain, FlopCounterMode(display=False) as counter:
+            tune.logits(split, row)
+    finally:
+        for parameter in learned:
+            parameter.requires_grad_(True)
     return counter.get_total_flops() / float(split.lengths[row[0]])

@@ -19,11 +19,12 @@ import resource
 import signal
 import sys
 import time
+import traceback
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.errors import CandidateFailed, HubFailed, ShortOfMemory
+from lamps_core.errors import CandidateFailed, HubFailed, ShortOfMemory, typed_line
 from lamps_core.locks import held
 from lamps_core.steps import ExportRequest, StepRequest
 from lamps_core.storage import unusable_storage
@@ -42,6 +43,21 @@ RANK_VARIABLES = (
 )  # fmt: skip
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 PROGRESS_SECONDS = 0.2  # at most five progress messages a second
+# Errors that Python code of a model, a tokenizer or a library raises again at every try. What a device or a disk
+# raises is none of these: the process ends of it, and the step is tried again in another one.
+OF_THE_MODEL = (
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NotImplementedError,
+    TypeError,
+    ValueError,
+)
+MENDS = {
+    "index out of range in self": ": a token or a position is beyond the model's embeddings; save the model with the "
+    "tokenizer that it was trained with, or lower --max-length",
+}
 
 
 def main(connection: Connection, environment: dict[str, str], options: dict[str, Any]) -> None:
@@ -178,4 +194,8 @@ def _failure(error: Exception, message: dict[str, Any]) -> dict[str, Any]:
         return {"kind": "hub", "reason": str(error)}
     if isinstance(error, ShortOfMemory):
         return {"kind": "short", "reason": error.reason, "micro_batch_size": error.micro_batch_size}
+    if isinstance(error, OF_THE_MODEL):
+        traceback.print_exception(error)
+        mend = next((mend for sign, mend in MENDS.items() if sign in str(error)), "")
+        return {"kind": "failed", "reason": typed_line(error) + mend}
     raise error

@@ -10,8 +10,8 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
-from lamps_core.errors import CandidateFailed, HubFailed
-from lamps_core.pretrained import is_out_of_memory, load_model, load_tokenizer, typed_line, usable_length
+from lamps_core.errors import CandidateFailed, HubFailed, typed_line
+from lamps_core.pretrained import is_out_of_memory, load_model, load_tokenizer, usable_length
 from lamps_core.zoo import materialise
 from tests.hub_user import used_hub
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,7 +80,7 @@ def test_a_reserve_never_takes_the_last_row_of_a_class(class_rows: list[int], se
 def test_the_test_split_is_the_first_labelled_of_test_and_validation(
     splits: tuple[str, ...], labelled: set[str], expected: str | None, notice: str | None
 ) -> None:
-    chosen, told = choose_test(splits, labelled=labelled.__contains__)
+    chosen, told = choose_test(splits, lacks=lambda split: None if split in labelled else "has no labels")
     assert chosen == expected
     assert (told or "").startswith(notice or "")
     assert (told is None) == (notice is None)
@@ -91,9 +92,28 @@ def test_a_test_file_without_the_target_column_falls_back_to_validation(tmp_path
     write_json_lines(tmp_path / "test.jsonl", [{"text": "unlabelled"}])
     dataset = load(tmp_path)
     assert dataset.evaluation.texts == tuple(row["text"] for row in ROWS[:4])
-    assert dataset.notices == ("the test split has no labels: split 'dev' is used as the test split",)
+    told = "the test split has no column 'label', but text: split 'dev' is used as the test split"
+    assert dataset.notices == (told,)
     with pytest.raises(BadInput, match=r"'dev' is already the test split .*dev, test, train"):
         load(tmp_path, selection_split="validation")
+
+
+def test_a_test_file_whose_target_column_is_misspelt_is_refused(tmp_path: Path) -> None:
+    write_json_lines(tmp_path / "train.jsonl", ROWS)
+    write_json_lines(tmp_path / "test.jsonl", [{"text": row["text"], "lable": row["label"]} for row in ROWS])
+    with pytest.raises(
+        BadInput, match=r"'test' has no column 'label', but text, lable \(did you mean lable\?\)"
+    ):
+        load(tmp_path)
+
+
+def test_a_test_file_without_rows_is_named_as_such(tmp_path: Path) -> None:
+    for name, rows in (("train.csv", ROWS), ("test.csv", [])):
+        with (tmp_path / name).open("w") as file:
+            writer = csv.DictWriter(file, ("text", "label"))
+            writer.writeheader()
+            writer.writerows(rows)
+    assert load(tmp_path).notices[0].startswith("the test split has no rows: 6 of 30 training rows")
 
 
 def test_the_words_of_a_part_are_one_name() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 from typing import TYPE_CHECKING
 
@@ -106,12 +107,19 @@ def test_a_value_longer_than_a_megabyte_is_read(tmp_path: Path) -> None:
             r"a\.tsv: .*'one\\ta\\ntwo'; quote properly, or use CSV",
         ),
         ("a.tsv", b'label\ttext\na\t"one\nb\t"two\n', r"'one\\nb\\ttwo'; quote properly"),
+        (
+            "a.csv",
+            b'text,label\nx,a\n"one,a\ntwo,b\n"three,a\nfour,b\n',
+            r"a\.csv: the value that ends in line 5 goes on behind its closing quote",
+        ),
+        ("a.csv", b'text,label\nx,a\n"one,a\ntwo,b\n', "cannot be read as csv|goes on behind"),
         ("a.csv", b"text,label\nx,y,z\n", "cannot be read as csv .*Expected 2 columns, got 3"),
         ("a.csv", b"text,text,label\nx,y,z\n", "2 columns are called 'text'"),
         ("a.jsonl", b'{"text": "x"\n', "cannot be read as jsonl"),
         ("a.json", b'[{"text": "x"}, 3]', "not an object"),
         ("a.jsonl", b'{"text": "x"}\n3\n', "not an object"),
         ("a.jsonl", b'{"text": NaN}\n', "NaN is no JSON"),
+        ("a.jsonl", b'{"text": "so \\ud83d"}\n', r"half a surrogate pair \('\\ud83d' in 'so \\ud83d'\)"),
         ("a.jsonl", b'{"text": "x", "text": "y"}\n', "has a name twice"),
         ("a.jsonl", b'{"n": 1}\n{"n": 2}\n{"n": "x"}\n{"n": 3}\n', "column n, row 2, counted from 0"),
         ("a.jsonl", b'{"text": "x"}\n{"text": {"no": "text"}}\n', "cannot be read as jsonl"),
@@ -126,6 +134,16 @@ def test_a_file_that_cannot_be_read_is_refused_by_name(
     with pytest.raises(BadInput, match=message) as caught:
         load(tmp_path / file_name)
     assert "\n" not in str(caught.value)
+
+
+def test_quotes_and_line_breaks_inside_values_of_a_csv_are_read(tmp_path: Path) -> None:
+    texts = ['say "yes"\nor no', '5" wide\r\nand long', "plain", "x" * 200_000 + "\n"]
+    path = tmp_path / "a.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(
+            [("text", "label"), *((text, "ab"[row % 2]) for row, text in enumerate(texts))]
+        )
+    assert read_table(path).column("text").to_pylist() == texts
 
 
 def test_a_parquet_file_with_a_damaged_page_is_refused(tmp_path: Path) -> None:

@@ -202,7 +202,7 @@ def test_a_test_file_under_a_longer_name_without_labels_is_named(tmp_path: Path)
     write_json_lines(tmp_path / "train.jsonl", ROWS)
     write_json_lines(tmp_path / "eval_results.json", [{"eval_loss": 0.5}])
     (notice,) = load(tmp_path).notices
-    assert notice.startswith("the test split 'eval_results' has no labels: 6 of 30 training rows")
+    assert notice.startswith("the test split 'eval_results' has no column 'label', but eval_loss: 6 of 30")
 
 
 def test_metadata_is_no_split(tmp_path: Path) -> None:

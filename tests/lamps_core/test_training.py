@@ -366,6 +366,31 @@ def test_in_bf16_the_weights_and_the_loss_stay_fp32(topics_dataset: TextDataset)
     assert {parameter.dtype for parameter in tune.model.parameters()} == {torch.float32}
 
 
+@pytest.mark.parametrize("family", ["deberta", "deberta-v2"])
+def test_the_cost_of_a_token_is_counted_where_a_module_is_given_a_parameter(
+    topics_dataset: TextDataset, edited: Callable[..., Path], family: str
+) -> None:
+    folder = edited("zoo/bert-tiny", file="tokenizer_config.json")
+    config = transformers.AutoConfig.for_model(
+        family,
+        vocab_size=4096,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        type_vocab_size=0,
+        relative_attention=True,
+        position_buckets=16,
+        pos_att_type=["p2c", "c2p"],
+    )
+    transformers.AutoModel.from_config(config).save_pretrained(folder)
+    tune, split = load(folder, topics_dataset.evaluation)
+    before = evaluate(tune, split).loss
+    assert forward_flops_per_token(tune, split) > 2 * (4 * 16 * 16 + 2 * 16 * 32)
+    train_epoch(tune, split, rows_of(split), SETTINGS, step=1)
+    assert evaluate(tune, split).loss != before  # what is learned still is
+
+
 def test_the_cost_of_a_token_counts_the_matrix_products(topics_dataset: TextDataset) -> None:
     tune, split = load(materialise("zoo/bert-mini"), topics_dataset.evaluation)
     width, inner, layers, classes = 64, 256, 2, 3

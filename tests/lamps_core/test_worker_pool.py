@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
 import json
 import math
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 import pytest
+import transformers
 from safetensors.torch import load_file
 
 from lamps_core import worker
@@ -380,6 +382,21 @@ def test_a_worker_killed_between_steps_does_not_show(pool: WorkerPool, topics: T
     os.kill(pid, signal.SIGKILL)
     assert eventually(lambda: not psutil.pid_exists(pid))
     assert pool.run_step(topics.request(1, (zero["test_loss"],)))["step"] == 1
+
+
+def test_an_error_of_a_models_own_code_ends_the_candidate_and_not_only_its_process(
+    pool: WorkerPool, topics: Topics, edited: Callable[..., Path]
+) -> None:
+    few_tokens = edited("zoo/bert-tiny")
+    config = transformers.AutoConfig.from_pretrained(few_tokens)
+    config.vocab_size = 10
+    transformers.AutoModel.from_config(config).save_pretrained(few_tokens)
+    request = dataclasses.replace(topics.request(), name="few", location=str(few_tokens))
+    with pytest.raises(
+        CandidateFailed, match=r"^IndexError: index out of range in self: .*lower --max-length$"
+    ):
+        pool.run_step(request)
+    assert pool.run_step(topics.request())["step"] == 0
 
 
 def test_a_worker_that_fails_by_itself_is_told_by_the_last_line_of_its_log(
