@@ -67,7 +67,7 @@ from lamps_core.prices import GPU_HOUR_PRICE
 def evaluate(as_json: bool, policies: tuple[str, ...], bounds: tuple[str, ...], **parameters: Any) -> None:
     """Replay recorded curves: which method finds the front soonest on a dataset it has not seen?"""
     methods = parameters.pop("methods")
-    if methods is not None and not methods.strip():
+    if methods is not None and not methods.strip(" ,"):
         raise BadInput("--methods is empty: name some, untrained or all, or leave the option out")
     for path in policies:
         if "," in path or not path.strip():

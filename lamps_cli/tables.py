@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lamps_core.quantities import beside_bound, number
-from lamps_core.report_words import counted, displayable, expected_gain
+from lamps_core.report_words import counted, displayable, expected_gain, not_measured
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -147,8 +147,8 @@ def print_evaluation(result: dict[str, Any]) -> None:
         spread = ("\n".join(part for part in row[cell] if part) for cell in ("reduction", "oracle", "regret"))
         table.add_row(_text(row["name"]), *spread, *(row[cell] for cell in cells))
     console.print(table)
-    made = sorted({row["source"] for row in result["datasets"]} - {"measured"})
-    notices = [*result["notices"], *(f"curves here are {source}, not measured" for source in made)]
+    made = not_measured({row["dataset"]: row["source"] for row in result["datasets"]})
+    notices = [*result["notices"], *([made] if made else [])]
     for line in (*result["words"], *(f"note: {notice}" for notice in notices)):
         _say(console, line)
     _say(console, f"report: {result['report']}")

@@ -22,7 +22,7 @@ from lamps_core.files import write_atomically
 from lamps_core.inline_svg import standalone_svg
 from lamps_core.page import render_page
 from lamps_core.quantities import UNKNOWN, number, title
-from lamps_core.report_words import counted
+from lamps_core.report_words import counted, not_measured
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +56,7 @@ def _page(name: str, result: Row, drawn: dict[str, str]) -> str:
         folder=name,
         headline=headline(result),
         summary=_summary(result),
-        sources=sorted({row["source"] for row in result["datasets"]} - {"measured"}),
+        not_measured=not_measured({row["dataset"]: row["source"] for row in result["datasets"]}),
         words=result["words"],
         notices=result["notices"],
         failed=result["failed"],

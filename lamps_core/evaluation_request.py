@@ -10,14 +10,18 @@ from lamps_core.evaluation_unit import TrainingLimits
 from lamps_core.prices import GPU_HOUR_PRICE, check_price
 from lamps_core.settings import check_seed
 from lamps_core.storage import refuse_url
+from lamps_core.worker_pool import check_parallel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from lamps_core.evaluation_methods import Contender
     from lamps_core.objectives import Objective
     from lamps_core.task import Task
+
+
+MOST_REPEATS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +59,9 @@ def check_request(request: EvaluationRequest) -> None:
     Raises:
         BadInput: names the option and what it may be.
     """
-    for option, number in (("--repeats", request.repeats), ("--parallel", request.parallel)):
-        if number is not None and number < 1:
-            raise BadInput(f"{option} must be at least 1, not {number}")
+    if not 1 <= request.repeats <= MOST_REPEATS:
+        raise BadInput(f"--repeats must be between 1 and {MOST_REPEATS:,}, not {request.repeats}")
+    check_parallel(request.parallel)
     check_seed(request.seed)
     seconds, steps = request.limits.seconds, request.limits.steps
     if seconds is not None and not 0 < seconds < float("inf"):
@@ -88,15 +92,25 @@ def check_limits(limits: TrainingLimits, compared: Sequence[Contender]) -> None:
             )
 
 
-def check_costs(tasks: tuple[Task, ...]) -> None:
-    """Refuse curves without costs.
+def with_costs(tasks: Sequence[Task], left_out: Callable[[str], None]) -> tuple[Task, ...]:
+    """The tasks whose steps cost something: without costs nothing can be compared.
+
+    Args:
+        tasks: of a meta-dataset.
+        left_out: called with a line for each that is left out.
 
     Raises:
-        BadInput: names the dataset.
+        BadInput: no step of any costs something; names a dataset.
     """
-    for task in tasks:
-        if not task.exhaustive_seconds > 0.0:
-            raise BadInput(
-                f"dataset {task.dataset!r}, seed {task.seed}: step_seconds are all 0: without costs nothing "
-                "can be compared"
-            )
+    found = tuple(task for task in tasks if task.exhaustive_seconds > 0.0)
+    lines = [
+        f"dataset {task.dataset!r}, seed {task.seed}{{}}: its step_seconds are all 0, and without costs nothing can be "
+        "compared: record what its steps took"
+        for task in tasks
+        if not task.exhaustive_seconds > 0.0
+    ]
+    if not found:
+        raise BadInput(lines[0].format(""))
+    for line in lines:
+        left_out(line.format(" is left out"))
+    return found

@@ -17,7 +17,7 @@ from lamps_core.errors import BadInput, LampsError, StorageFailed
 from lamps_core.evaluation_methods import contenders
 from lamps_core.evaluation_record import RESULT, write_evaluation
 from lamps_core.evaluation_report import write_pages
-from lamps_core.evaluation_request import check_costs, check_limits, check_request
+from lamps_core.evaluation_request import check_limits, check_request, with_costs
 from lamps_core.evaluation_summary import KEY, ORACLE, ORACLE_SECONDS, in_words, summarise
 from lamps_core.evaluation_unit import Unit
 from lamps_core.files import write_json
@@ -50,9 +50,12 @@ class EvaluationRun:
         check_request(request)
         self.request = request
         self.notices: list[str] = []
-        self.tasks = read_tasks(request.curves, request.objectives, left_out=self.notices.append)
-        check_costs(self.tasks)
-        self.contenders, notices = contenders(request.methods, request.policies, self.tasks)
+        found = read_tasks(request.curves, request.objectives, left_out=self.notices.append)
+        self.tasks = with_costs(found, self.notices.append)
+        try:
+            self.contenders, notices = contenders(request.methods, request.policies, self.tasks)
+        except BadInput as error:  # it may be for want of a dataset that is there and was left out
+            raise BadInput("; ".join([str(error), *self.notices])) from error
         self.notices += notices
         check_limits(request.limits, self.contenders)
         self.fingerprint = curves_fingerprint(self.tasks)

@@ -127,7 +127,8 @@ class Objective:
         else:
             found = column(self.column)
         if self.aggregate == "sum":
-            found = np.cumsum(found)
+            with np.errstate(over="ignore"):  # what is too large to be summed is infinite, and seen to be
+                found = np.cumsum(found)
         elif self.aggregate == "most":
             found = np.maximum.accumulate(found)  # which hands a NaN on, as a sum does
         return 0.0 - found if self.maximise else found

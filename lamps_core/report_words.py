@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
 
 def duration(seconds: float) -> str:
     """Write a time the way a person would say it.
@@ -65,3 +70,31 @@ def displayable(name: str) -> str:
     'a\ufffd[2Jb'
     """
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
+
+
+def not_measured(sources: Mapping[str, str]) -> str | None:
+    """What a reader must know of where curves come from; None where all were measured.
+
+    Args:
+        sources: dataset -> `measured`, `simulated` or `imported`.
+
+    >>> not_measured({"a": "simulated"}), not_measured({"a": "measured", "b": "simulated", "c": "simulated"})
+    ('the curves are simulated, not measured', 'the curves of a are measured, of b and c simulated')
+    """
+    found = {
+        source: [name for name in sources if sources[name] == source] for source in sorted(sources.values())
+    }
+    if set(found) == {"measured"}:
+        return None
+    if len(found) == 1:
+        return f"the curves are {next(iter(found))}, not measured"
+    order = sorted(found, key=lambda source: source != "measured")
+    parts = [
+        f"of {_some(found[source])} {'are ' * (place == 0)}{source}" for place, source in enumerate(order)
+    ]
+    return f"the curves {', '.join(parts)}"
+
+
+def _some(names: Sequence[str], most: int = 4) -> str:
+    shown = [*names[:most], *([f"{len(names) - most} others"] if len(names) > most else [])]
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     BoolArray = npt.NDArray[np.bool_]
 
 
+TOO_LARGE = "its numbers are too large to be counted with: is one of them a placeholder, such as 1e300?"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """The curves of m candidates on one dataset, at most L rows each, with n objectives.
@@ -123,17 +126,26 @@ class Task:
         """Why there is nothing to search here, in words; None where there is."""
         if not self.complete.any():
             return "no curve is complete: at least two must have a last row that says so"
+        if not np.isfinite([*self.final[self.complete].ravel(), self.exhaustive_seconds]).all():
+            return TOO_LARGE
         if not self.on_front.any():
             return f"no complete candidate is within the bounds ({self._bounds_told}): widen them"
-        if self.hypervolume <= 0.0:
-            count = int(self.complete.sum())
-            if count == 1:
-                return "one complete candidate spans no hypervolume: complete others, or give every objective a bound"
-            return (
-                f"its {count} complete candidates span no hypervolume{self._alike}: "
-                "add candidates that differ, or give every objective a bound"
-            )
-        return None
+        return self._flat
+
+    @property
+    def _flat(self) -> str | None:
+        """Why the complete candidates span no hypervolume that can be counted, in words; None where they do."""
+        if not np.isfinite(self.hypervolume):
+            return TOO_LARGE
+        if self.hypervolume > 0.0:
+            return None
+        count = int(self.complete.sum())
+        if count == 1:
+            return "one complete candidate spans no hypervolume: complete others, or give every objective a bound"
+        return (
+            f"its {count} complete candidates span no hypervolume{self._alike}: "
+            "add candidates that differ, or give every objective a bound"
+        )
 
     @property
     def _bounds_told(self) -> str:

@@ -22,6 +22,7 @@ from lamps_core.policy_file import CARD, read_policy, write_policy
 from lamps_core.policy_training.algorithms import DEFAULT_ALGORITHM, algorithm
 from lamps_core.policy_training.training_run import CHECKPOINT, TrainingRun
 from lamps_core.progress import TrainingProgress, publish
+from lamps_core.report_words import not_measured
 from lamps_core.settings import check_seed
 
 if TYPE_CHECKING:
@@ -93,6 +94,8 @@ class Training:
         check_out(request.out)
         self.notices: list[str] = []
         self.tasks = _tasks(request, left_out=self.notices.append)
+        made = not_measured({task.dataset: task.source for task in self.tasks})
+        self.notices += [made] if made else []
         self._warm_start = read_policy(request.warm_start) if request.warm_start else None
         self.folder = request.out.absolute().parent / f".{request.out.name}.training"
         self._identity = self._facts()

@@ -401,8 +401,54 @@ def test_a_candidate_of_one_dataset_alone_is_evaluated_there_too(tmp_path: Path,
 def test_curves_that_cost_nothing_are_refused_by_name(tmp_path: Path) -> None:
     rows = [row | {"step_seconds": 0.0} for row in family_rows(1, 4)]
     curves = write_meta_dataset(tmp_path / "curves", rows)
-    with pytest.raises(BadInput, match="dataset 'dataset-0', seed 0: step_seconds are all 0"):
+    with pytest.raises(
+        BadInput, match=r"dataset 'dataset-0', seed 0: its step_seconds are all 0, .*: record what"
+    ):
         EvaluationRun(request(curves, tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    ("factors", "reason"),
+    [
+        ({"step_seconds": 0.0}, "its step_seconds are all 0"),
+        ({"train_seconds": 1e306}, "its numbers are too large"),
+        ({"test_loss": 1e200, "train_seconds": 1e200}, "its numbers are too large"),
+    ],
+)
+def test_a_dataset_that_cannot_be_counted_with_is_left_out_and_told_where_it_is_missed(
+    tmp_path: Path, factors: dict[str, float], reason: str
+) -> None:
+    rows = family_rows(2, 4)
+    for row in rows:
+        if row["dataset"] == "dataset-0":
+            row |= {name: factor * row[name] for name, factor in factors.items()}
+    curves = write_meta_dataset(tmp_path / "curves", rows)
+    run = EvaluationRun(request(curves, tmp_path / "out"))
+    assert {task.dataset for task in run.tasks} == {"dataset-1"}
+    assert [notice.partition(": ")[0] for notice in run.notices] == [
+        "dataset 'dataset-0', seed 0 is left out"
+    ]
+    assert reason in run.notices[0]
+    with pytest.raises(
+        BadInput, match=rf"--methods portfolio: .*; dataset 'dataset-0', seed 0 is left out: {reason}"
+    ):
+        EvaluationRun(request(curves, tmp_path / "other", methods=("portfolio",)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"repeats": 0}, "--repeats must be between 1 and 10,000, not 0"),
+        ({"repeats": 10**9}, "--repeats must be between 1 and 10,000"),
+        ({"parallel": 0}, "--parallel must be at least 1"),
+        ({"parallel": 10**9}, "--parallel must be at most"),
+    ],
+)
+def test_numbers_that_no_machine_can_do_are_refused(
+    curves: Path, tmp_path: Path, changes: dict[str, int], message: str
+) -> None:
+    with pytest.raises(BadInput, match=message):
+        EvaluationRun(request(curves, tmp_path / "out", **changes))
 
 
 # --- the page --------------------------------------------------------------------------------------------------------
