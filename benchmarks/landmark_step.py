@@ -121,7 +121,7 @@ def request(folder: Path, work: Path, data: TextDataset, step: int, losses: list
         work_folder=str(work),
         dataset=data.name,
         dataset_fingerprint=data.fingerprint,
-        slots_of=str(work),
+        run_id=str(work),
     )
 
 

@@ -157,7 +157,7 @@ def run_campaign(request: CampaignRequest, parameters: Mapping[str, Any]) -> dic
     """
     run = CampaignRun(request)
     names = ("engine", "scheduler", "parallel", "step_timeout", "hub_token_block")
-    engine = engine_of(slots_of=run.survey.id, **{name: parameters[name] for name in names})
+    engine = engine_of(run_id=run.survey.id, **{name: parameters[name] for name in names})
     # Closed also where it is not entered: the folder may be another's, or the disk too small.
     with contextlib.closing(engine), run.opened(engine.machine()) as plan, engine:
         crash_dead_runs(request.curves)  # the folder is ours: whoever had it is gone
@@ -178,9 +178,9 @@ def run_steps(run: CampaignRun, engine: Engine, progress: ProgressArtifact) -> N
     flying: dict[CurveKey, int] = {}
     while not run.campaign.done:
         while (started := run.ask(engine.slots())) is not None:
-            pair, request, keep = started
+            pair, request, destination = started
             flying[pair.key] = request.gpus
-            future = engine.submit(request, keep)
+            future = engine.submit(request, destination)
             future.add_done_callback(
                 lambda done, pair=pair, request=request: finished.put((pair, request, done))
             )

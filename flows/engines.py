@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from prefect.futures import PrefectFuture
 
-    from lamps_core.campaign_step import Keep
+    from lamps_core.campaign_step import StepDestination
     from lamps_core.machine import Machine
     from lamps_core.steps import StepRequest
 
@@ -72,7 +72,7 @@ class Engine(Protocol):
         """Slots that one step can be spread over, now: those of the worker that has most."""
         ...
 
-    def submit(self, request: StepRequest, keep: Keep) -> PrefectFuture[dict[str, Any]]:
+    def submit(self, request: StepRequest, destination: StepDestination) -> PrefectFuture[dict[str, Any]]:
         """Start a step."""
         ...
 
@@ -99,16 +99,16 @@ class LocalEngine:
     """This machine's GPUs, or slots that share its cores."""
 
     def __init__(
-        self, slots_of: str, *, parallel: int | None = None, step_timeout: float | None = None
+        self, run_id: str, *, parallel: int | None = None, step_timeout: float | None = None
     ) -> None:
         """Choose the slots.
 
         Args:
-            slots_of: the campaign, as its steps name it.
+            run_id: the campaign, as its steps name it.
             parallel: steps at once; None takes every GPU, or several slots of a CPU.
             step_timeout: seconds after which a step is taken for hung.
         """
-        self._slots_of = slots_of
+        self._run_id = run_id
         self._slots = campaign_slots(parallel)
         self._timeout = step_timeout
         # A thread a step, and it waits for its worker: more threads than slots do no harm.
@@ -131,11 +131,11 @@ class LocalEngine:
 
     def seconds_of_failed(self, request: StepRequest) -> float | None:
         """As the execution has metered them, without the pauses between attempts."""
-        return execution.execution_of(self._slots_of).take_seconds(request.key)
+        return execution.execution_of(self._run_id).take_seconds(request.key)
 
-    def submit(self, request: StepRequest, keep: Keep) -> PrefectFuture[dict[str, Any]]:
+    def submit(self, request: StepRequest, destination: StepDestination) -> PrefectFuture[dict[str, Any]]:
         """Start a step in a thread, which waits for a worker process."""
-        return self._runner.submit(fine_tune_step, {"request": request, "keep": keep})
+        return self._runner.submit(fine_tune_step, {"request": request, "destination": destination})
 
     def gone(self) -> LampsError:
         """Only the end of this process cancels its steps, so the run is being shut down."""
@@ -148,14 +148,14 @@ class LocalEngine:
         """Start the fork server of the workers."""
         mine = execution.Execution(self._slots, step_timeout_seconds=self._timeout)
         mine.pool.preload()
-        execution.register(self._slots_of, mine)
+        execution.register(self._run_id, mine)
         mine.pool.wait_until_ready()
         self._runner.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
         """Kill the workers, then let the threads that waited for them end."""
-        execution.shut_down(self._slots_of)
+        execution.shut_down(self._run_id)
         self._runner.__exit__(None, None, None)
 
 
@@ -242,7 +242,7 @@ class DaskEngine:
         """Not known: a failed task brings no record back from its host."""
         return None
 
-    def submit(self, request: StepRequest, keep: Keep) -> PrefectFuture[dict[str, Any]]:
+    def submit(self, request: StepRequest, destination: StepDestination) -> PrefectFuture[dict[str, Any]]:
         """Start a step on a worker with free slots, the one that is warm for its pair if it still lives."""
         import dask
 
@@ -250,8 +250,12 @@ class DaskEngine:
         warm = self._warm.get((request.work_folder, request.name))
         if warm in self._workers():
             asked |= {"workers": [warm], "allow_other_workers": True}
-        keep = dataclasses.replace(keep, step_timeout_seconds=self._timeout)
-        parameters = {"request": request, "keep": keep, "hub_token_block": self._hub_token_block}
+        destination = dataclasses.replace(destination, step_timeout_seconds=self._timeout)
+        parameters = {
+            "request": request,
+            "destination": destination,
+            "hub_token_block": self._hub_token_block,
+        }
         with dask.annotate(**asked):
             return self._runner.submit(fine_tune_step, parameters)
 
@@ -282,7 +286,7 @@ def engine_of(
     engine: str,
     *,
     scheduler: str | None,
-    slots_of: str,
+    run_id: str,
     parallel: int | None,
     step_timeout: float | None,
     hub_token_block: str | None = None,
@@ -296,7 +300,7 @@ def engine_of(
     check_engine(engine, scheduler=scheduler, parallel=parallel, step_timeout=step_timeout)
     if engine == "dask":
         return DaskEngine(str(scheduler), step_timeout=step_timeout, hub_token_block=hub_token_block)
-    return LocalEngine(slots_of, parallel=parallel, step_timeout=step_timeout)
+    return LocalEngine(run_id, parallel=parallel, step_timeout=step_timeout)
 
 
 def check_engine(

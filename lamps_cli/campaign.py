@@ -179,7 +179,7 @@ def _machine(
     from flows.engines import engine_of
 
     chosen = {name: parameters[name] for name in ENGINE_CHOICE}
-    with closing(engine_of(slots_of=survey.id, **chosen)) as engine:
+    with closing(engine_of(run_id=survey.id, **chosen)) as engine:
         return engine.machine(wait_seconds=wait_seconds)
 
 

@@ -25,7 +25,7 @@ from lamps_core.report_words import displayable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from lamps_core.availability import Answer
+    from lamps_core.availability import Availability
 
 MARKS = {True: ("ok", "green"), False: ("no", "red"), None: ("?", "yellow")}
 
@@ -126,18 +126,18 @@ def _zoo_parameters(name: str) -> int | None:
         return None
 
 
-def _checks(rows: Sequence[ModelRow]) -> dict[str, tuple[Answer, Answer]]:
+def _checks(rows: Sequence[ModelRow]) -> dict[str, tuple[Availability, Availability]]:
     """What the hub says of each model, and whether it fits here."""
-    from lamps_core.availability import Answer, ask_hub, fit_here
+    from lamps_core.availability import Availability, ask_hub, fit_here
     from lamps_core.devices import devices_here
 
     devices = devices_here()
     answers = ask_hub(row.name for row in rows if not row.zoo)
-    here = Answer(True, "zoo: needs no hub")
+    here = Availability(True, "zoo: needs no hub")
     return {row.name: (answers.get(row.name, here), fit_here(row.parameters, devices)) for row in rows}
 
 
-def _model_json(row: ModelRow, checks: dict[str, tuple[Answer, Answer]] | None) -> dict[str, Any]:
+def _model_json(row: ModelRow, checks: dict[str, tuple[Availability, Availability]] | None) -> dict[str, Any]:
     told = dataclasses.asdict(row)
     if checks is not None:
         hub, fit = checks[row.name]
@@ -154,7 +154,7 @@ def _print_models(rows: Iterable[ModelRow]) -> None:
     _print(table)
 
 
-def _print_checks(checks: dict[str, tuple[Answer, Answer]]) -> None:
+def _print_checks(checks: dict[str, tuple[Availability, Availability]]) -> None:
     table = _table("", "name", "hub", "this machine")
     for name, (hub, fit) in checks.items():
         ok = None if None in (hub.ok, fit.ok) else True

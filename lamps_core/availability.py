@@ -28,7 +28,7 @@ NOT_REACHABLE = "hub not reachable"
 
 
 @dataclass(frozen=True)
-class Answer:
+class Availability:
     """What came of asking for one model.
 
     Attributes:
@@ -40,23 +40,23 @@ class Answer:
     found: str
 
 
-_SILENT = Answer(None, NOT_REACHABLE)
+_SILENT = Availability(None, NOT_REACHABLE)
 
 
-def fit_here(parameters: int | None, devices: Devices) -> Answer:
+def fit_here(parameters: int | None, devices: Devices) -> Availability:
     """Whether a model of so many parameters can be fine-tuned on these devices."""
     if parameters is None:
-        return Answer(None, "size not known")
+        return Availability(None, "size not known")
     memory_bytes, most = devices.memory_bytes, devices.count
     try:
         needed = devices_needed(parameters, device_memory_bytes=memory_bytes, most=most)
     except DoesNotFit:
         figures = memory_figures(parameters, device_memory_bytes=memory_bytes, most=most)
-        return Answer(False, f"too big: {figures}")
-    return Answer(True, "fits" if needed == 1 else f"fits on {needed} devices")
+        return Availability(False, f"too big: {figures}")
+    return Availability(True, "fits" if needed == 1 else f"fits on {needed} devices")
 
 
-def ask_hub(names: Iterable[str], *, limit_seconds: float = LIMIT_SECONDS) -> dict[str, Answer]:
+def ask_hub(names: Iterable[str], *, limit_seconds: float = LIMIT_SECONDS) -> dict[str, Availability]:
     """Ask the hub for models.
 
     Args:
@@ -70,16 +70,19 @@ def ask_hub(names: Iterable[str], *, limit_seconds: float = LIMIT_SECONDS) -> di
 
     wanted = list(dict.fromkeys(names))
     if is_offline_mode():
-        silent, answers = Answer(None, f"{NOT_REACHABLE}: HF_HUB_OFFLINE is set"), dict[str, Answer]()
+        silent, answers = (
+            Availability(None, f"{NOT_REACHABLE}: HF_HUB_OFFLINE is set"),
+            dict[str, Availability](),
+        )
     else:
         silent, answers = _SILENT, _answers(wanted, time.monotonic() + limit_seconds)
     return {name: _or_cached(name, answers.get(name, silent)) for name in wanted}
 
 
-def _answers(names: Sequence[str], deadline: float) -> dict[str, Answer]:
+def _answers(names: Sequence[str], deadline: float) -> dict[str, Availability]:
     """What came back in time; nothing more is waited for once the first to end got no answer."""
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
-    finished: queue.SimpleQueue[tuple[str, Answer]] = queue.SimpleQueue()
+    finished: queue.SimpleQueue[tuple[str, Availability]] = queue.SimpleQueue()
     given_up = threading.Event()
     for name in names:
         waiting.put(name)
@@ -95,7 +98,7 @@ def _answers(names: Sequence[str], deadline: float) -> dict[str, Answer]:
     for number in range(min(HUB_THREADS, len(names))):
         # Daemons: one that hangs in the network must not keep the command from ending.
         threading.Thread(target=work, name=f"hub-ask-{number}", daemon=True).start()
-    answers: dict[str, Answer] = {}
+    answers: dict[str, Availability] = {}
     while len(answers) < len(names):
         try:
             name, answer = finished.get(timeout=max(0.0, deadline - time.monotonic()))
@@ -108,7 +111,7 @@ def _answers(names: Sequence[str], deadline: float) -> dict[str, Answer]:
     return answers
 
 
-def _ask(name: str) -> Answer:
+def _ask(name: str) -> Availability:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
@@ -118,22 +121,22 @@ def _ask(name: str) -> Answer:
         if info.gated:
             api.auth_check(name)
     except GatedRepoError:
-        return Answer(False, "gated: accept its licence on the hub and set HF_TOKEN")
+        return Availability(False, "gated: accept its licence on the hub and set HF_TOKEN")
     except RepositoryNotFoundError:
-        return Answer(False, "not on the hub, or private")
+        return Availability(False, "not on the hub, or private")
     except HfHubHTTPError as error:
-        return Answer(None, f"the hub answers with status {error.response.status_code}")
+        return Availability(None, f"the hub answers with status {error.response.status_code}")
     except Exception:  # whatever the client's transport raises, or a proxy's page that is no JSON
         return _SILENT
     found = "gated, open to this token" if info.gated else "reachable"
     if WEIGHT_FILES.isdisjoint(file.rfilename for file in info.siblings or []):
-        return Answer(None, f"{found}; no safetensors weights on its main branch")
-    return Answer(True, found)
+        return Availability(None, f"{found}; no safetensors weights on its main branch")
+    return Availability(True, found)
 
 
-def _or_cached(name: str, answer: Answer) -> Answer:
+def _or_cached(name: str, answer: Availability) -> Availability:
     if not answer.found.startswith(NOT_REACHABLE):
         return answer
     if cached_folder(name) is not None:
-        return Answer(True, f"{answer.found}, but the cache has it")
+        return Availability(True, f"{answer.found}, but the cache has it")
     return answer

@@ -36,7 +36,7 @@ SYMBOLS = {"complete": "\u25cf", "unfinished": "\u25d0", "failed": "\u2715", "mi
 
 
 @dataclass(frozen=True)
-class MetaDataset:
+class CurveCollection:
     """The curves of a folder, and what failed.
 
     Attributes:
@@ -71,14 +71,14 @@ class MetaDataset:
         return "unfinished" if curve is not None else "missing"
 
 
-def read_meta_dataset(folder: Path) -> MetaDataset:
+def read_meta_dataset(folder: Path) -> CurveCollection:
     """Read a folder of learning curves.
 
     Raises:
         BadInput: as `curve_reader.read_curves`.
     """
     curves, failed = read_both(folder)
-    return MetaDataset(
+    return CurveCollection(
         curves=curves_by_key(curves),
         failures={CurveKey(row["dataset"], row["model"], row["seed"]): row for row in failed.to_pylist()},
     )
@@ -119,7 +119,7 @@ def _headline(states: list[str]) -> str:
     return f"{complete} of {counted(len(states), 'learning curve')} complete, {', '.join(rest)}"
 
 
-def _summary(found: MetaDataset) -> str:
+def _summary(found: CurveCollection) -> str:
     datasets, seeds = {name for name, _ in found.tasks}, {seed for _, seed in found.tasks}
     steps = sum(len(curve.table) for curve in found.curves.values())
     of_seeds = f", {counted(len(seeds), 'seed')}" if len(seeds) > 1 else ""
@@ -129,7 +129,7 @@ def _summary(found: MetaDataset) -> str:
     )
 
 
-def _sources(found: MetaDataset) -> str | None:
+def _sources(found: CurveCollection) -> str | None:
     """A warning where the numbers are not all measured here."""
     counts: dict[str, int] = defaultdict(int)
     for curve in found.curves.values():
@@ -139,7 +139,7 @@ def _sources(found: MetaDataset) -> str | None:
     return ", ".join(f"{counted(count, 'curve')} {source}" for source, count in sorted(counts.items()))
 
 
-def _tiles(found: MetaDataset, states: list[str]) -> list[tuple[str, str]]:
+def _tiles(found: CurveCollection, states: list[str]) -> list[tuple[str, str]]:
     rows = [row for curve in found.curves.values() for row in curve.rows()]
     lost = sum(row["step_seconds"] or 0.0 for row in found.failures.values())
     gpu_seconds = sum(row["step_seconds"] * (row["gpus"] or 0) for row in rows)
@@ -154,7 +154,7 @@ def _tiles(found: MetaDataset, states: list[str]) -> list[tuple[str, str]]:
     return tiles
 
 
-def _coverage(found: MetaDataset) -> dict[str, Any]:
+def _coverage(found: CurveCollection) -> dict[str, Any]:
     """The matrix: candidates down, datasets across."""
     several = len({seed for _, seed in found.tasks}) > 1
     rows = []
@@ -181,7 +181,7 @@ def _cell_title(key: CurveKey, state: str, steps: int, why: str | None) -> str:
     return f"{key.model} on {key.dataset}: {told[state]}"
 
 
-def _failures(found: MetaDataset) -> list[dict[str, Any]]:
+def _failures(found: CurveCollection) -> list[dict[str, Any]]:
     """Failed curves by reason, the most frequent first."""
     by_reason: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for key, row in sorted(found.failures.items()):
@@ -198,7 +198,7 @@ def _failures(found: MetaDataset) -> list[dict[str, Any]]:
     ]
 
 
-def _task(found: MetaDataset, name: str, seed: int) -> dict[str, Any]:
+def _task(found: CurveCollection, name: str, seed: int) -> dict[str, Any]:
     """One dataset: its figures, its front, its cost."""
     curves = {
         key.model: curve for key, curve in found.curves.items() if (key.dataset, key.seed) == (name, seed)
@@ -293,7 +293,7 @@ def _figures(drawn: list[DrawnCandidate], reference: npt.NDArray[np.float64] | N
     return [Markup(svg) for svg in svgs]  # noqa: S704 (our own SVG, its text escaped by the XML writer)
 
 
-def _model(found: MetaDataset, model: str) -> dict[str, Any]:
+def _model(found: CurveCollection, model: str) -> dict[str, Any]:
     """One candidate: its curve on each dataset, and its cost."""
     curves = sorted(
         ((key, curve) for key, curve in found.curves.items() if key.model == model), key=lambda pair: pair[0]
@@ -316,7 +316,7 @@ def _spent(curves: Iterable[Curve]) -> list[float]:
     return [float(curve.column("step_seconds").sum()) for curve in curves]
 
 
-def _curve_row(found: MetaDataset, key: CurveKey, curve: Curve) -> dict[str, Any]:
+def _curve_row(found: CurveCollection, key: CurveKey, curve: Curve) -> dict[str, Any]:
     rows = curve.rows()
     return {
         "dataset": key.dataset,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lamps_core import __version__
 from lamps_core.campaign import Campaign, Pair
 from lamps_core.campaign_folder import write_record
-from lamps_core.campaign_step import Keep
+from lamps_core.campaign_step import StepDestination
 from lamps_core.campaign_survey import PASSING, CampaignSurvey, named
 from lamps_core.locks import locked
 from lamps_core.progress import CampaignProgress, RunningStep, listener, publish
@@ -130,14 +130,14 @@ class CampaignRun:
 
     # --- the steps -------------------------------------------------------------------------------------
 
-    def ask(self, slots: int) -> tuple[Pair, StepRequest, Keep] | None:
+    def ask(self, slots: int) -> tuple[Pair, StepRequest, StepDestination] | None:
         """The next step to start, if a slot is free for it."""
         self._slots = slots
         pair = self.campaign.ask(slots)
         if pair is None:
             return None
         self._flying[pair.key] = (pair.next_step, time.monotonic())
-        return pair, self._step(pair), Keep(curves=str(self.survey.folder), anew=pair.anew)
+        return pair, self._step(pair), StepDestination(curves=str(self.survey.folder), anew=pair.anew)
 
     def _step(self, pair: Pair) -> StepRequest:
         candidate = self.survey.candidates[pair.key.model]
@@ -151,7 +151,7 @@ class CampaignRun:
             work_folder=str(self.survey.work.folder(pair.key.dataset, pair.key.seed)),
             dataset=pair.key.dataset,
             dataset_fingerprint=self.survey.datasets[pair.key.dataset, pair.key.seed].fingerprint,
-            slots_of=self.survey.id,
+            run_id=self.survey.id,
             gpus=pair.gpus,
         )
 

@@ -35,7 +35,7 @@ SCRATCH = "LAMPS_SCRATCH"  # a host's own folder, from and to which the shared w
 
 
 @dataclass(frozen=True, kw_only=True)
-class Keep:
+class StepDestination:
     """Where a campaign's step is kept.
 
     Attributes:
@@ -50,13 +50,13 @@ class Keep:
 
 
 def run_and_keep(
-    request: StepRequest, keep: Keep, run: Callable[[StepRequest], dict[str, Any]]
+    request: StepRequest, destination: StepDestination, run: Callable[[StepRequest], dict[str, Any]]
 ) -> dict[str, Any]:
     """Run a step and append its row to the curves.
 
     Args:
         request: the step; its work folder is the shared one, a path or an fsspec URL.
-        keep: where the row goes.
+        destination: where the row goes.
         run: runs a step whose work folder lies on this host.
 
     Returns:
@@ -66,16 +66,16 @@ def run_and_keep(
         StorageFailed: the curves, the work or the scratch folder cannot be written or read.
         LampsError: as `run` does.
     """
-    with on_this_host(request, anew=keep.anew) as here:
+    with on_this_host(request, anew=destination.anew) as here:
         record = run(here)
         scratch = here.work_folder != request.work_folder
         if scratch and not record["complete"]:  # nobody asks for the weights of a complete one
             with storage_failures(f"{here.checkpoint_folder} to {request.work_folder}"), held(here.lock_file):
                 push_checkpoint(here.checkpoint_folder, _shared_checkpoints(request))
         row = record | {"dataset": request.dataset}
-        store = CurveStore(storage_path(keep.curves))
-        with storage_failures(keep.curves):
-            store.append_anew(row) if keep.anew else store.append(row)
+        store = CurveStore(storage_path(destination.curves))
+        with storage_failures(destination.curves):
+            store.append_anew(row) if destination.anew else store.append(row)
         if scratch and record["complete"]:
             shutil.rmtree(here.checkpoint_folder, ignore_errors=True)
     return record
@@ -103,7 +103,7 @@ def on_this_host(request: StepRequest, *, anew: bool = False) -> Iterator[StepRe
         _see_data(request.work_folder)
         yield request
         return
-    shared, folder = storage_path(request.work_folder), scratch / safe_name(request.slots_of)
+    shared, folder = storage_path(request.work_folder), scratch / safe_name(request.run_id)
     here = dataclasses.replace(request, work_folder=str(folder / shared.name))
     with contextlib.ExitStack() as stack:
         with storage_failures(f"{request.work_folder} to {scratch}"):

@@ -92,7 +92,7 @@ class UnitWorkers:
         for child in children:
             child.kill()
         for child in children:
-            child.bury()
+            child.wait_for_exit()
 
     def _started(self) -> _Child:
         with self._lock:
@@ -105,7 +105,7 @@ class UnitWorkers:
     def _drop(self, child: _Child | None) -> None:
         if child is not None:
             child.kill()
-            child.bury()
+            child.wait_for_exit()
             with self._lock:
                 self._children.discard(child)
 
@@ -142,7 +142,7 @@ class _Child:
         """End it; a call that waits for it raises `WorkerDied`."""
         self._process.kill()
 
-    def bury(self) -> None:
+    def wait_for_exit(self) -> None:
         """Wait for the end of one that was killed."""
         self._process.join()
 

@@ -138,29 +138,29 @@ _executions: dict[str, Execution] = {}
 _making = threading.Lock()
 
 
-def register(slots_of: str, execution: Execution) -> None:
+def register(run_id: str, execution: Execution) -> None:
     """Make an execution the one that `execution_of` finds in this process."""
-    _executions[slots_of] = execution
+    _executions[run_id] = execution
 
 
-def shut_down(slots_of: str) -> None:
+def shut_down(run_id: str) -> None:
     """Kill the workers; the entry stays, so that a late request is refused rather than given a new pool."""
-    execution = _executions.get(slots_of)
+    execution = _executions.get(run_id)
     if execution is not None:
         execution.close()
 
 
-def execution_of(slots_of: str, *, parallel: int | None = None) -> Execution:
+def execution_of(run_id: str, *, parallel: int | None = None) -> Execution:
     """This process's execution of a search or campaign; where it has none, one over this machine's devices.
 
     Args:
-        slots_of: as in the `StepRequest`.
+        run_id: as in the `StepRequest`.
         parallel: slots to make where there is no execution; see `device_slots`.
     """
     with _making:
-        if slots_of not in _executions:
+        if run_id not in _executions:
             made = Execution(device_slots(parallel))
             made.pool.preload()
             made.pool.wait_until_ready()
-            register(slots_of, made)
-        return _executions[slots_of]
+            register(run_id, made)
+        return _executions[run_id]

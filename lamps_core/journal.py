@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from lamps_core.errors import BadInput, abbreviated
 from lamps_core.files import flush
 from lamps_core.locks import lock_if_free
-from lamps_core.objectives import turned
+from lamps_core.objectives import sign_flipped
 from lamps_core.versions import version_trouble
 
 if TYPE_CHECKING:
@@ -167,4 +167,4 @@ def _difference(found: dict[str, Any], wanted: dict[str, Any], different: list[s
 def _bounds(header: dict[str, Any]) -> dict[str, float]:
     """As the user gave them."""
     named = zip(header["objectives"], header["bounds"], strict=True)
-    return {name: turned(name, bound) for name, bound in named if bound is not None}
+    return {name: sign_flipped(name, bound) for name, bound in named if bound is not None}

@@ -115,13 +115,13 @@ def _is_in(name: str, names: Collection[str] | None) -> bool:
 
 def _searchable(place: str, tasks: Sequence[Task], left_out: Callable[[str], None]) -> tuple[Task, ...]:
     """The tasks in which there is something to search; BadInput where that is none of them."""
-    found = tuple(task for task in tasks if task.trouble is None)
+    found = tuple(task for task in tasks if task.unsearchable_reason is None)
     for task in tasks:
         name = f"dataset {task.dataset!r}, seed {task.seed}"
-        if task.trouble is not None and not found:
-            raise BadInput(f"{place}: {name}: {task.trouble}")
-        if task.trouble is not None:
-            left_out(f"{name} is left out: {task.trouble}")
+        if task.unsearchable_reason is not None and not found:
+            raise BadInput(f"{place}: {name}: {task.unsearchable_reason}")
+        if task.unsearchable_reason is not None:
+            left_out(f"{name} is left out: {task.unsearchable_reason}")
     return found
 
 

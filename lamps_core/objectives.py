@@ -104,7 +104,7 @@ class Objective:
         if not found or len(known) < len(found):
             return None
         total = math.fsum(known) if self.aggregate == "sum" else max(known)
-        return _turned(total) if self.maximise else total
+        return _sign_flipped(total) if self.maximise else total
 
     def _of_row(self, row: Mapping[str, Any]) -> float | None:
         found = row.get("train_seconds" if self.gpu_hour_price is not None else self.column)
@@ -139,7 +139,7 @@ class Objective:
         >>> parse_objectives("accuracy")[0].natural(-0.91)
         0.91
         """
-        return _turned(value) if self.maximise else value
+        return _sign_flipped(value) if self.maximise else value
 
 
 def parse_objectives(
@@ -221,7 +221,7 @@ def _objective(column: str, bound: float | None, gpu_hour_price: float) -> Objec
         column,
         maximise=maximise,
         aggregate="sum" if column in SUMMED else "most" if column in PEAKS else "last",
-        bound=None if bound is None else turned(column, bound),
+        bound=None if bound is None else sign_flipped(column, bound),
         gpu_hour_price=gpu_hour_price if column == DOLLARS else None,
     )
 
@@ -255,14 +255,14 @@ def _finite(number: str, bound: str) -> float:
     return limit
 
 
-def turned(column: str, value: float) -> float:
+def sign_flipped(column: str, value: float) -> float:
     """An objective's natural value in minimised form, or back again.
 
-    >>> turned("accuracy", 0.9), turned("accuracy", -0.9), turned("test_loss", 0.9)
+    >>> sign_flipped("accuracy", 0.9), sign_flipped("accuracy", -0.9), sign_flipped("test_loss", 0.9)
     (-0.9, 0.9, 0.9)
     """
-    return _turned(value) if column in MAXIMISED else value
+    return _sign_flipped(value) if column in MAXIMISED else value
 
 
-def _turned(value: float) -> float:
+def _sign_flipped(value: float) -> float:
     return 0.0 - value  # not -value: nobody wants to read an accuracy of -0.0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lamps_core.front import hypervolume_gain
-from lamps_core.objectives import turned
+from lamps_core.objectives import sign_flipped
 
 if TYPE_CHECKING:
     from lamps_core.search_record import CandidateRecord, SearchRecord
@@ -41,7 +41,7 @@ def minimised(item: CandidateRecord, objectives: tuple[str, ...]) -> tuple[float
     """(n,) objectives of a complete candidate in minimised form; None where not complete or one is not known."""
     if any(name not in item.objectives for name in objectives):
         return None
-    return tuple(turned(name, item.objectives[name]) for name in objectives)
+    return tuple(sign_flipped(name, item.objectives[name]) for name in objectives)
 
 
 def history(search: SearchRecord) -> tuple[Moment, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.objectives import MAXIMISED, turned
+from lamps_core.objectives import MAXIMISED, sign_flipped
 from lamps_core.prices import dollars
 from lamps_core.quantities import UNKNOWN, number, parameters, title
 from lamps_core.report_words import displayable, duration
@@ -81,7 +81,7 @@ def _candidate(item: CandidateRecord, search: SearchRecord, limited: tuple[str, 
         "within": not item.beyond,
         "minimised": minimised(item, search.objectives),
         "limits": [
-            None if (value := _value(item, name)) is None else turned(name, value) for name in limited
+            None if (value := _value(item, name)) is None else sign_flipped(name, value) for name in limited
         ],
         "facts": candidate_facts(item, search),
         "why": displayable(reason(item, search)),
@@ -98,7 +98,7 @@ def _limit(name: str, search: SearchRecord) -> dict[str, Any]:
     words = "at least" if name in MAXIMISED else "at most"
     return {
         "title": f"{title(name)} {words}",
-        "values": sorted([turned(name, value), number(name, value)] for value in found),
+        "values": sorted([sign_flipped(name, value), number(name, value)] for value in found),
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from lamps_core.objectives import turned
+from lamps_core.objectives import sign_flipped
 from lamps_core.quantities import beside_bound, title
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _beyond(item: CandidateRecord, name: str, search: SearchRecord) -> str:
     bound = dict(zip(search.objectives, search.bounds, strict=True)).get(name)
     if bound is None or name not in item.so_far:
         return f"{title(name).lower()} beyond its bound"
-    return f"{title(name).lower()} {beside_bound(name, item.so_far[name], turned(name, bound))}"
+    return f"{title(name).lower()} {beside_bound(name, item.so_far[name], sign_flipped(name, bound))}"
 
 
 def _dominated(item: CandidateRecord, search: SearchRecord) -> str:
@@ -98,7 +98,7 @@ def _ahead(item: CandidateRecord, search: SearchRecord) -> list[str]:
 
 def _better(other: CandidateRecord, item: CandidateRecord) -> bool:
     gaps = [
-        turned(name, value) - turned(name, other.objectives[name])
+        sign_flipped(name, value) - sign_flipped(name, other.objectives[name])
         for name, value in item.so_far.items()
         if name in other.objectives
     ]

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from lamps_core.curve_reader import read_curves, read_failures
 from lamps_core.errors import BadInput
 from lamps_core.journal import JOURNAL
-from lamps_core.objectives import turned
+from lamps_core.objectives import sign_flipped
 from lamps_core.prices import GPU_HOUR_PRICE
-from lamps_core.search_so_far import Told, read_so_far, read_told
+from lamps_core.search_so_far import JournalContents, read_contents, read_so_far
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -107,7 +107,7 @@ class SearchRecord:
         known = list(self.result.get("reference") or [])
         known += [None] * (len(self.objectives) - len(known))
         return tuple(
-            None if value is None else turned(name, value)
+            None if value is None else sign_flipped(name, value)
             for name, value in zip(self.objectives, known, strict=True)
         )
 
@@ -144,7 +144,7 @@ def read_search(folder: Path) -> SearchRecord:
     if result is not None:
         told, rows = _journal_beside(path), _read_rows(folder / "curves")
     elif path.is_file():
-        told = read_told(path)
+        told = read_contents(path)
         result, rows = read_so_far(path, told)
     else:
         raise BadInput(f"{folder} holds no search: give what lamps search --out was given")
@@ -156,7 +156,7 @@ def read_search(folder: Path) -> SearchRecord:
         ) from error
 
 
-def _record_of(result: Row, rows: list[Row], told: Told, *, finished: bool) -> SearchRecord:
+def _record_of(result: Row, rows: list[Row], told: JournalContents, *, finished: bool) -> SearchRecord:
     objectives = tuple(str(name) for name in result["objectives"])
     front = sorted(result.get("front") or [], key=lambda row: _order(row, objectives))
     return SearchRecord(
@@ -192,12 +192,12 @@ def _read_rows(folder: Path) -> list[Row]:
     return rows + list(read_failures(folder).to_pylist())
 
 
-def _journal_beside(path: Path) -> Told:
+def _journal_beside(path: Path) -> JournalContents:
     """The journal beside a result, which tells everything but the order of things without it."""
     try:
-        return read_told(path)
+        return read_contents(path)
     except (BadInput, OSError):
-        return Told()
+        return JournalContents()
 
 
 def _by_model(rows: Iterable[Row]) -> dict[str, list[Row]]:
@@ -209,7 +209,7 @@ def _by_model(rows: Iterable[Row]) -> dict[str, list[Row]]:
     return curves
 
 
-def _spent(told: Told, rows: Iterable[Row]) -> dict[str, float]:
+def _spent(told: JournalContents, rows: Iterable[Row]) -> dict[str, float]:
     """Seconds by candidate: the journal knows of failed steps and lost attempts, which are in no curve."""
     costs = [(one.candidate, one.seconds) for one in told.outcomes] or [
         (str(row["model"]), row["step_seconds"] or 0.0) for row in rows
@@ -274,4 +274,4 @@ def _sorted_by(values: Row, objective: str) -> float:
     value = values.get(objective)
     if value is None:
         return math.inf
-    return turned(objective, float(value))
+    return sign_flipped(objective, float(value))

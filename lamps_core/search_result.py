@@ -24,7 +24,7 @@ def model_path(candidate: str) -> str:
     return f"models/{safe_name(candidate)}"
 
 
-class ResultTeller:
+class ResultBuilder:
     """Turns the state of a search over one dataset into plain rows."""
 
     def __init__(
@@ -49,7 +49,7 @@ class ResultTeller:
             asked: what the user asked for, added as it is.
         """
         states = search.candidates.values()
-        return search_told(search) | {
+        return search_facts(search) | {
             "dataset": self._dataset.name,
             "hypervolume": search.hypervolume(),
             "lost_seconds": _lost_seconds(search),
@@ -84,7 +84,7 @@ class ResultTeller:
         return row | {"path": model_path(state.name)}
 
 
-def search_told(search: Search) -> dict[str, Any]:
+def search_facts(search: Search) -> dict[str, Any]:
     """What the state of a search says by itself, whatever its data: costs, candidates, failures, reference point."""
     reference = search.reference_point()
     states = search.candidates.values()

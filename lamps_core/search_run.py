@@ -24,7 +24,7 @@ from lamps_core.progress import RunningStep, listener, publish
 from lamps_core.report_words import counted, duration
 from lamps_core.search import Action, CandidateState, Outcome, Search
 from lamps_core.search_request import check_request, policy_asked, search_identity
-from lamps_core.search_result import ResultTeller, model_path
+from lamps_core.search_result import ResultBuilder, model_path
 from lamps_core.search_so_far import outcome_of
 from lamps_core.search_standing import ended_step, standing
 from lamps_core.steps import ExportRequest, StepKey, StepRequest
@@ -82,7 +82,7 @@ class SearchRun:
         self._notices: list[str] = []
         self._budget_begun, self._spent_before = "", (0.0, 0)
         self._tracking = Tracking(request.track, request.out / "trackers", failed=self._notices.append)
-        self._teller = ResultTeller(self.dataset, self._tested, self._notices)
+        self._teller = ResultBuilder(self.dataset, self._tested, self._notices)
         self._open()
 
     # --- the folder ------------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ class SearchRun:
             work_folder=self.work_folder,
             dataset=self.dataset.name,
             dataset_fingerprint=self.dataset.fingerprint,
-            slots_of=self.work_folder,
+            run_id=self.work_folder,
         )
 
     def tell(self, outcome: Outcome) -> None:

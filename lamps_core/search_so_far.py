@@ -15,7 +15,7 @@ from lamps_core.objectives import parse_objectives
 from lamps_core.policies.loading import load_policy
 from lamps_core.prices import GPU_HOUR_PRICE
 from lamps_core.search import Outcome, Search
-from lamps_core.search_result import UNMEASURED, search_told
+from lamps_core.search_result import UNMEASURED, search_facts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Told:
+class JournalContents:
     """A journal by the kind of its lines.
 
     Attributes:
@@ -45,7 +45,7 @@ class Told:
         return float({"gpu_hour_price": GPU_HOUR_PRICE, **self.started, **self.header}["gpu_hour_price"])
 
 
-def read_told(path: Path) -> Told:
+def read_contents(path: Path) -> JournalContents:
     """Read a journal.
 
     Raises:
@@ -53,7 +53,7 @@ def read_told(path: Path) -> Told:
     """
     header, events = read_journal(path)
     try:
-        return Told(
+        return JournalContents(
             header,
             tuple(outcome_of(event) for event in events if event["event"] == "outcome"),
             {event["candidate"]: event["measured"] for event in events if event["event"] == "tested"},
@@ -63,7 +63,7 @@ def read_told(path: Path) -> Told:
         raise _no_search(path, error) from error
 
 
-def read_so_far(path: Path, told: Told) -> tuple[Row, list[Row]]:
+def read_so_far(path: Path, told: JournalContents) -> tuple[Row, list[Row]]:
     """What `result.json` would say by now, and every step done.
 
     Args:
@@ -90,7 +90,7 @@ def _no_search(path: Path, error: Exception) -> BadInput:
     return BadInput(f"{path} does not tell of a search ({error!r}): restore it")
 
 
-def _replayed(told: Told) -> Search:
+def _replayed(told: JournalContents) -> Search:
     header = told.header
     objectives = parse_objectives(",".join(header["objectives"]), gpu_hour_price=told.gpu_hour_price)
     bounded = zip(objectives, header["bounds"], strict=True)
@@ -105,8 +105,8 @@ def _replayed(told: Told) -> Search:
     return search
 
 
-def _result_so_far(journal: Told, search: Search) -> Row:
-    header, told = journal.header, search_told(search)
+def _result_so_far(journal: JournalContents, search: Search) -> Row:
+    header, told = journal.header, search_facts(search)
     candidates = {row["model"]: row for row in told["candidates"]}
     front = [state.rows[-1] | candidates[state.name] for state in search.front()]
     if header["selection"] != "test":

@@ -32,7 +32,7 @@ class StepRequest:
         work_folder: holds `data/`, `tokens/`, `logs/` and `checkpoints/`.
         dataset: its name.
         dataset_fingerprint: of the prepared data, so that a checkpoint of other data is not taken for this.
-        slots_of: the search or campaign it belongs to: its steps share one set of device slots in a process.
+        run_id: the search or campaign it belongs to: its steps share one set of device slots in a process.
         gpus: devices that it is spread over; 1 on a CPU.
     """
 
@@ -45,7 +45,7 @@ class StepRequest:
     work_folder: str
     dataset: str
     dataset_fingerprint: str
-    slots_of: str
+    run_id: str
     gpus: int = 1
 
     @property

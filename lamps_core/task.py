@@ -122,7 +122,7 @@ class Task:
         return front.hypervolume(self.final[self.complete], self.reference)
 
     @cached_property
-    def trouble(self) -> str | None:
+    def unsearchable_reason(self) -> str | None:
         """Why there is nothing to search here, in words; None where there is."""
         if not self.complete.any():
             return "no curve is complete: at least two must have a last row that says so"

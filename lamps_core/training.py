@@ -327,8 +327,9 @@ def forward_flops_per_token(tune: FineTune, split: TokenisedSplit) -> float:
     """Floating-point operations of a forward pass over one token, counted on the row of median length.
 
     Counted by torch on the real model, so that shared layers (ALBERT) and attention enter as they are;
-    attention as plain matrix products, because torch counts nothing for its fused form on a CPU. No parameter asks for
-    a gradient meanwhile: the counter hooks into those that a module is given as an input (DeBERTa), and fails.
+    attention as plain matrix products, because torch counts nothing for its fused form on a CPU. Where the model is
+    on one device, no parameter asks for a gradient meanwhile: the counter hooks into those that a module is given as an
+    input (DeBERTa), and fails. FSDP takes from a first pass which parameters learn: there they ask as ever.
     """
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
@@ -336,7 +337,8 @@ def forward_flops_per_token(tune: FineTune, split: TokenisedSplit) -> float:
     row = np.argsort(split.lengths, kind="stable")[len(split) // 2 : len(split) // 2 + 1]
     tune.model.eval()
     plain = sdpa_kernel(SDPBackend.MATH)
-    learned = [parameter for parameter in tune.model.parameters() if parameter.requires_grad]
+    alone = tune.ranks.count == 1
+    learned = [parameter for parameter in tune.model.parameters() if alone and parameter.requires_grad]
     try:
         for parameter in learned:
             parameter.requires_grad_(False)

@@ -60,7 +60,7 @@ def how_it_ended(code: int | None) -> str:
 
 
 @dataclass(frozen=True)
-class Watch:
+class RequestLimits:
     """What ends a request early, and who hears of its progress.
 
     Attributes:
@@ -75,8 +75,8 @@ class Watch:
     progress: Callable[[dict[str, Any]], None] = lambda message: None
     started: float = math.inf
 
-    def begun(self) -> Watch:
-        """The watch of a request that begins now."""
+    def begun(self) -> RequestLimits:
+        """The limits of a request that begins now."""
         return dataclasses.replace(self, started=time.monotonic())
 
     def seconds_to_wait(self) -> float:
@@ -109,7 +109,7 @@ class _Process:
                 os.killpg(self.process.pid, signal.SIGKILL)
         self.process.kill()
 
-    def bury(self, deadline: float) -> bool:
+    def wait_for_exit(self, deadline: float) -> bool:
         """Wait for the end of a worker that was killed; returns whether it came by the deadline."""
         self.process.join(max(0.0, deadline - time.monotonic()))
         self.connection.close()
@@ -172,7 +172,7 @@ class WorkerGroup:
         # An idle worker says nothing: what can be read is its end, before the fork server tells of it.
         return not any(each.connection.poll() for each in self._workers)
 
-    def ask(self, message: dict[str, Any], watch: Watch) -> dict[str, Any]:
+    def ask(self, message: dict[str, Any], limits: RequestLimits) -> dict[str, Any]:
         """Send a request to all and wait for the end of all, a deadline or the end of the budget.
 
         After any of the errors below kill the group: other workers may wait for ever.
@@ -186,7 +186,7 @@ class WorkerGroup:
             ShortOfMemory: a worker ran out of memory; fewer rows a pass may fit.
             StorageFailed: the disk is full or read-only.
             WorkerDied: a worker ended without an answer, or it took too long.
-            BudgetSpent: stopped by `watch`.
+            BudgetSpent: stopped by `limits`.
         """
         at_work = {each.connection: each for each in self._workers}
         told = self._workers[0]
@@ -196,11 +196,11 @@ class WorkerGroup:
             for told in self._workers:
                 told.connection.send_bytes(sent)
             while at_work:
-                for connection in wait(list(at_work), timeout=watch.seconds_to_wait()):
+                for connection in wait(list(at_work), timeout=limits.seconds_to_wait()):
                     told = next(each for each in at_work.values() if each.connection is connection)
                     answer = json.loads(told.connection.recv_bytes())
                     if answer["kind"] == "progress":
-                        watch.progress(answer)
+                        limits.progress(answer)
                         continue
                     _raise_failure(answer)
                     if told is self._workers[0]:
@@ -225,12 +225,12 @@ class WorkerGroup:
         for each in self._workers:
             each.kill()
 
-    def bury(self, deadline: float) -> dict[int, str]:
+    def wait_for_exit(self, deadline: float) -> dict[int, str]:
         """Wait for the end of all; returns slot -> reason of each that did not end by the deadline."""
         return {
             slot: _unkillable(self._candidate[0], each.process.pid)
             for slot, each in zip(self.slots, self._workers, strict=True)
-            if not each.bury(deadline)
+            if not each.wait_for_exit(deadline)
         }
 
 
@@ -243,7 +243,7 @@ def end(groups: Collection[WorkerGroup]) -> dict[int, str]:
     for group in groups:
         group.kill()
     deadline = time.monotonic() + END_SECONDS
-    left = [group.bury(deadline) for group in groups]
+    left = [group.wait_for_exit(deadline) for group in groups]
     return {slot: reason for told in left for slot, reason in told.items()}
 
 

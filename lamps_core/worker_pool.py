@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamps_core.devices import devices_here
 from lamps_core.errors import BadInput, CandidateFailed, HostFailed, Interrupted, ShortOfMemory, WorkerDied
-from lamps_core.worker_group import Watch, WorkerGroup, end, start_fork_server, wait_for_fork_server
+from lamps_core.worker_group import RequestLimits, WorkerGroup, end, start_fork_server, wait_for_fork_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -145,8 +145,8 @@ class WorkerPool:
             Interrupted: the pool was closed.
         """
         message = {"do": "step", "request": asdict(request)}
-        watch = Watch(remaining_seconds, timeout_seconds, progress)
-        return self._run(message, request, watch)
+        limits = RequestLimits(remaining_seconds, timeout_seconds, progress)
+        return self._run(message, request, limits)
 
     def export(self, request: ExportRequest) -> dict[str, Any]:
         """Save a complete candidate; returns what its export measured.
@@ -160,7 +160,7 @@ class WorkerPool:
             Interrupted: the pool was closed.
         """
         message = {"do": "export", "request": asdict(request)}
-        return self._run(message, request.last, Watch())
+        return self._run(message, request.last, RequestLimits())
 
     def worker_pid(self, slot: int) -> int | None:
         """Process id of a slot's worker, None where it has none."""
@@ -180,15 +180,15 @@ class WorkerPool:
             self._changed.notify_all()
         self._end(groups.values())
 
-    def _run(self, message: dict[str, Any], request: StepRequest, watch: Watch) -> dict[str, Any]:
+    def _run(self, message: dict[str, Any], request: StepRequest, limits: RequestLimits) -> dict[str, Any]:
         self._refuse_unfit(request)
         slots = self._take(request)
         message["dispatched_at"] = time.monotonic()
-        watch = watch.begun()
+        running = limits.begun()
         try:
             while True:
                 try:
-                    return self._group(slots, request).ask(message, watch)
+                    return self._group(slots, request).ask(message, running)
                 except ShortOfMemory as error:
                     self._drop(slots)
                     message = _with_smaller_passes(message, error)

@@ -7,7 +7,7 @@ from typing import Any
 
 from prefect import task
 
-from lamps_core.campaign_step import Keep, run_and_keep
+from lamps_core.campaign_step import StepDestination, run_and_keep
 from lamps_core.execution import execution_of
 from lamps_core.steps import ExportRequest, StepRequest
 from tasks.retries import RETRIED
@@ -22,13 +22,13 @@ SLOT = "GPU"  # the Dask resource that a worker has one of for each step it may 
     name="landmark-step", task_run_name="{request.name} step {request.step} on {request.dataset}", **RETRIED
 )
 def fine_tune_step(
-    request: StepRequest, keep: Keep | None = None, hub_token_block: str | None = None
+    request: StepRequest, destination: StepDestination | None = None, hub_token_block: str | None = None
 ) -> dict[str, Any]:
     """One landmark step of one candidate on one device, or on several that hold one candidate together.
 
     Args:
         request: all the worker needs.
-        keep: where a campaign keeps the row; a search keeps it itself.
+        destination: where a campaign keeps the row; a search keeps it itself.
         hub_token_block: Prefect Secret block of the hub token, for a worker that has none in its environment.
 
     Returns:
@@ -42,17 +42,17 @@ def fine_tune_step(
         WorkerDied: its process died; retried with back-off.
         BudgetSpent: it was stopped when the budget ran out; not retried.
     """
-    if keep is None:
-        return execution_of(request.slots_of).run_step(request)
+    if destination is None:
+        return execution_of(request.run_id).run_step(request)
     worker = _dask_worker()
     if worker is None:  # this is the flow's process, which has its token
-        execution = execution_of(request.slots_of)
+        execution = execution_of(request.run_id)
     else:
         use_hub_token(hub_token_block)
         slots = int(worker.state.total_resources.get(SLOT, 1))
         execution = execution_of(ANY_CAMPAIGN, parallel=slots)
-    run = partial(execution.run_step, timeout_seconds=keep.step_timeout_seconds)
-    record = run_and_keep(request, keep, run)
+    run = partial(execution.run_step, timeout_seconds=destination.step_timeout_seconds)
+    record = run_and_keep(request, destination, run)
     return record | {"worker": worker.address if worker is not None else None}
 
 
@@ -68,7 +68,7 @@ def export_model(request: ExportRequest) -> dict[str, Any]:
         HubFailed: the hub failed or gave no answer; retried with back-off.
         WorkerDied: its process died; retried with back-off.
     """
-    return execution_of(request.last.slots_of).export(request)
+    return execution_of(request.last.run_id).export(request)
 
 
 def _dask_worker() -> Any:

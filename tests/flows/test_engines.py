@@ -17,7 +17,7 @@ from flows.campaign import _waits_for, run_steps
 from flows.engines import DaskEngine, LocalEngine, engine_of
 from lamps_core.campaign_request import CampaignRequest
 from lamps_core.campaign_run import CampaignRun
-from lamps_core.campaign_step import Keep, run_and_keep
+from lamps_core.campaign_step import StepDestination, run_and_keep
 from lamps_core.dataset_requests import NamedRequest
 from lamps_core.errors import BadInput, HostFailed, LampsError
 from lamps_core.execution import Execution
@@ -64,7 +64,7 @@ ONE_CPU = Machine(1, 2**36, 1, cuda=False, name="cpu")
 def test_options_that_do_not_go_together_are_refused(options: dict[str, Any], says: str) -> None:
     given: dict[str, Any] = {"scheduler": None, "parallel": None, "step_timeout": None} | options
     with pytest.raises(BadInput, match=says):
-        engine_of(slots_of="any", **given)
+        engine_of(run_id="any", **given)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_an_address_that_dask_cannot_use_is_refused_before_a_client_is_made(
 ) -> None:
     monkeypatch.setattr(distributed, "Client", None)
     with pytest.raises(BadInput, match=rf"{re.escape(address)}($| asks for the cluster's key)"):
-        engine_of("dask", slots_of="any", scheduler=address, parallel=None, step_timeout=None)
+        engine_of("dask", run_id="any", scheduler=address, parallel=None, step_timeout=None)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_scheduler_that_does_not_answer_may_be_asked_again(
     with pytest.raises(
         LampsError, match=re.escape(f"no Dask scheduler answers at {address} (Timed out): start")
     ) as told:
-        engine_of("dask", slots_of="any", scheduler=address, parallel=None, step_timeout=None)
+        engine_of("dask", run_id="any", scheduler=address, parallel=None, step_timeout=None)
     assert not isinstance(told.value, BadInput)  # whose exit code tells a cluster not to try again
 
 
@@ -216,7 +216,7 @@ class Lost:
     def slots(self) -> int:
         return 1
 
-    def submit(self, request: StepRequest, keep: Keep) -> Future[Any]:
+    def submit(self, request: StepRequest, destination: StepDestination) -> Future[Any]:
         future: Future[Any] = Future()
         future.set_exception(HostFailed("process 7 cannot be killed"))
         return future
@@ -237,7 +237,7 @@ class Shrunken:
     def __init__(self, run: Callable[[StepRequest], dict[str, Any]]) -> None:
         self._run = run
         self._asked = 0
-        self._waiting: list[tuple[Future[Any], StepRequest, Keep]] = []
+        self._waiting: list[tuple[Future[Any], StepRequest, StepDestination]] = []
 
     def slots(self) -> int:
         return 1
@@ -249,17 +249,17 @@ class Shrunken:
         self._work()
         return 1
 
-    def submit(self, request: StepRequest, keep: Keep) -> Future[Any]:
+    def submit(self, request: StepRequest, destination: StepDestination) -> Future[Any]:
         future: Future[Any] = Future()
-        self._waiting.append((future, request, keep))
+        self._waiting.append((future, request, destination))
         if self._asked >= 2:
             self._work()
         return future
 
     def _work(self) -> None:
         while self._waiting:
-            future, request, keep = self._waiting.pop()
-            future.set_result(run_and_keep(request, keep, self._run))
+            future, request, destination = self._waiting.pop()
+            future.set_result(run_and_keep(request, destination, self._run))
 
     def note_worker(self, request: StepRequest, record: dict[str, Any]) -> None:
         pass

@@ -11,7 +11,7 @@ from prefect import flow
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.engines import DaskEngine, LocalEngine
-from lamps_core.campaign_step import Keep
+from lamps_core.campaign_step import StepDestination
 from lamps_core.prepared_data import save_prepared
 from lamps_core.settings import FineTuningSettings
 from lamps_core.steps import StepRequest
@@ -38,7 +38,7 @@ def wide_step(topics_csv: Path, tmp_path: Path) -> StepRequest:
         work_folder=str(tmp_path / "work"),
         dataset="topics",
         dataset_fingerprint=dataset.fingerprint,
-        slots_of=str(tmp_path / "curves"),
+        run_id=str(tmp_path / "curves"),
         gpus=2,
     )
 
@@ -47,14 +47,14 @@ def wide_step(topics_csv: Path, tmp_path: Path) -> StepRequest:
 def two_steps(asked: dict[str, Any], scheduler: str | None) -> list[dict[str, Any]]:
     """Two consecutive steps, and beside the second the first of a candidate of one device."""
     step = StepRequest(**{**asked, "losses": ()})
-    keep = Keep(curves=step.slots_of)
-    with DaskEngine(scheduler) if scheduler else LocalEngine(step.slots_of, parallel=2) as engine:
+    destination = StepDestination(curves=step.run_id)
+    with DaskEngine(scheduler) if scheduler else LocalEngine(step.run_id, parallel=2) as engine:
         assert engine.slots() == 2
-        zero = engine.submit(step, keep).result()
+        zero = engine.submit(step, destination).result()
         engine.note_worker(step, zero)
         after = dataclasses.replace(step, step=1, losses=(zero["test_loss"],))
         beside = dataclasses.replace(step, name="zoo/gpt2-tiny", location="zoo/gpt2-tiny", gpus=1)
-        futures = [engine.submit(request, keep) for request in (after, beside)]
+        futures = [engine.submit(request, destination) for request in (after, beside)]
         return [zero, *(future.result() for future in futures)]
 
 
@@ -70,7 +70,7 @@ def assert_kept(records: list[dict[str, Any]], step: StepRequest) -> None:
         ("zoo/gpt2-tiny", 0),
     ]
     assert [record["device"].startswith("2 x cpu") for record in records] == [True, True, False]
-    kept = {(row["model"], row["step"]): row["test_loss"] for row in rows_of(Path(step.slots_of))}
+    kept = {(row["model"], row["step"]): row["test_loss"] for row in rows_of(Path(step.run_id))}
     assert kept == {(record["model"], record["step"]): record["test_loss"] for record in records}
 
 

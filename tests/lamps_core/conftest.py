@@ -57,7 +57,7 @@ class Topics:
             work_folder=str(self.work),
             dataset=self.dataset.name,
             dataset_fingerprint=self.dataset.fingerprint,
-            slots_of=str(self.work),
+            run_id=str(self.work),
             gpus=gpus,
         )
 

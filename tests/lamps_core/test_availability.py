@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lamps_core.availability import Answer, fit_here
+from lamps_core.availability import Availability, fit_here
 from lamps_core.candidates import HUB_THREADS
 from lamps_core.devices import Devices
 from tests.local_hub import Hub, HubUser
@@ -28,14 +28,14 @@ GPUS = Devices(("0", "1", "2", "3"), 40 * GIB, "some GPU")
 @pytest.mark.parametrize(
     ("parameters", "devices", "expected"),
     [
-        (110_000_000, CPU, Answer(True, "fits")),
-        (110_000_000, GPUS, Answer(True, "fits")),
-        (7_500_000_000, GPUS, Answer(True, "fits on 4 devices")),
-        (None, GPUS, Answer(None, "size not known")),
+        (110_000_000, CPU, Availability(True, "fits")),
+        (110_000_000, GPUS, Availability(True, "fits")),
+        (7_500_000_000, GPUS, Availability(True, "fits on 4 devices")),
+        (None, GPUS, Availability(None, "size not known")),
     ],
 )
 def test_what_fits_says_on_how_many_devices(
-    parameters: int | None, devices: Devices, expected: Answer
+    parameters: int | None, devices: Devices, expected: Availability
 ) -> None:
     assert fit_here(parameters, devices) == expected
 

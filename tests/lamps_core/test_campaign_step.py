@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lamps_core.campaign_step import SCRATCH, Keep, run_and_keep, scratch_folder
+from lamps_core.campaign_step import SCRATCH, StepDestination, run_and_keep, scratch_folder
 from lamps_core.checkpoint import commit_checkpoint, newest_checkpoint
 from lamps_core.curve_store import CurveStore
 from lamps_core.curves import CurveKey
@@ -81,15 +81,15 @@ def test_a_step_killed_at_any_moment_is_kept_by_the_next_attempt_and_trained_twi
         folder.mkdir()
         monkeypatch.setenv(SCRATCH, str(folder / "scratch"))
         shutil.rmtree(request.checkpoint_folder, ignore_errors=True)
-        keep, trainer = Keep(curves=str(folder / "curves")), Trainer(folder / "log")
+        destination, trainer = StepDestination(curves=str(folder / "curves")), Trainer(folder / "log")
         store = CurveStore(folder / "curves")
         for earlier in range(step):
             store.append(row(earlier, model=MODEL) | {"dataset": request.dataset})
-        killed = killed_at(call, partial(run_and_keep, request, keep, trainer))
+        killed = killed_at(call, partial(run_and_keep, request, destination, trainer))
         committed = any((folder / "scratch").rglob("record.json"))
         committed = committed and not any((folder / "scratch").rglob(".draft-*/record.json"))
         before = len(trainer.trained)
-        record = run_and_keep(request, keep, trainer)
+        record = run_and_keep(request, destination, trainer)
         assert len(trainer.trained) - before == int(not committed)
         assert record["test_loss"] == 1.0
         assert kept(folder / "curves") == [1.0] * (step + 1)
@@ -106,7 +106,7 @@ def test_a_row_that_could_not_be_kept_is_kept_on_the_retry_without_training_agai
     topics: Topics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(SCRATCH, str(tmp_path / "scratch"))
-    curves, keep = tmp_path / "curves", Keep(curves=str(tmp_path / "curves"))
+    curves, destination = tmp_path / "curves", StepDestination(curves=str(tmp_path / "curves"))
     curves.write_text("in the way")
     records: list[dict[str, Any]] = []
 
@@ -116,9 +116,9 @@ def test_a_row_that_could_not_be_kept_is_kept_on_the_retry_without_training_agai
         return records[-1]
 
     with pytest.raises(StorageFailed, match=str(curves)):
-        run_and_keep(topics.request(), keep, run)
+        run_and_keep(topics.request(), destination, run)
     curves.unlink()
-    assert run_and_keep(topics.request(), keep, run) == records[0] == records[1]  # its times too
+    assert run_and_keep(topics.request(), destination, run) == records[0] == records[1]  # its times too
     state = CurveStore(curves).states()[CurveKey(topics.dataset.name, "zoo/bert-tiny", 7)]
     assert [told["step_seconds"] for told in state.rows] == [records[0]["step_seconds"]]
 
@@ -126,13 +126,13 @@ def test_a_row_that_could_not_be_kept_is_kept_on_the_retry_without_training_agai
 def test_a_curve_made_anew_takes_nothing_of_what_a_host_still_has(
     asked: Callable[[int], StepRequest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keep, curves = Keep(curves=str(tmp_path / "curves")), tmp_path / "curves"
+    destination, curves = StepDestination(curves=str(tmp_path / "curves")), tmp_path / "curves"
     monkeypatch.setenv(SCRATCH, str(tmp_path / "a"))
     for step in range(2):
-        run_and_keep(asked(step), keep, Trainer(tmp_path / "log"))
+        run_and_keep(asked(step), destination, Trainer(tmp_path / "log"))
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     shutil.rmtree(asked(0).checkpoint_folder)  # somebody emptied the shared work folder
-    anew = Keep(curves=keep.curves, anew=True)
+    anew = StepDestination(curves=destination.curves, anew=True)
     for step, host in enumerate(("a", "b", "a")):
         monkeypatch.setenv(SCRATCH, str(tmp_path / host))
         run_and_keep(asked(step), anew, Trainer(tmp_path / "log-anew", loss=5.0))
@@ -143,12 +143,12 @@ def test_a_curve_made_anew_takes_nothing_of_what_a_host_still_has(
 def test_a_host_drops_what_it_has_of_candidates_that_went_on_elsewhere_or_ended_unless_a_step_uses_it(
     topics: Topics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keep, trainer = Keep(curves=str(tmp_path / "curves")), Trainer(tmp_path / "log")
+    destination, trainer = StepDestination(curves=str(tmp_path / "curves")), Trainer(tmp_path / "log")
 
     def run(host: str, name: str, step: int) -> None:
         monkeypatch.setenv(SCRATCH, str(tmp_path / host))
         request = topics.request(step, candidate=name, location=topics.work)
-        run_and_keep(request, keep, trainer)
+        run_and_keep(request, destination, trainer)
 
     def left(host: str) -> set[str]:
         return {path.parents[1].name for path in (tmp_path / host).rglob("config.json")}
@@ -190,11 +190,11 @@ def test_the_place_that_cannot_be_used_is_named_and_the_step_goes_on_once_it_is_
     }[spoilt]
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text("in the way")
-    keep, trainer = Keep(curves=str(tmp_path / "curves")), Trainer(tmp_path / "log")
+    destination, trainer = StepDestination(curves=str(tmp_path / "curves")), Trainer(tmp_path / "log")
     with pytest.raises(StorageFailed, match=str(place)):
-        run_and_keep(request, keep, trainer)
+        run_and_keep(request, destination, trainer)
     place.unlink()
-    run_and_keep(request, keep, trainer)
+    run_and_keep(request, destination, trainer)
     assert kept(tmp_path / "curves") == [1.0]
     assert trainer.trained == [0]
 

@@ -96,7 +96,7 @@ STEP = StepRequest(
     work_folder="",
     dataset="topics",
     dataset_fingerprint="",
-    slots_of="made up",
+    run_id="made up",
 )
 
 

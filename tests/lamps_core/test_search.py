@@ -16,7 +16,7 @@ from lamps_core.objectives import parse_objectives
 from lamps_core.policies.loading import POLICIES, load_policy
 from lamps_core.policies.outlook import Outlook
 from lamps_core.search import Action, Outcome, Search
-from lamps_core.search_result import search_told
+from lamps_core.search_result import search_facts
 from lamps_core.stopping import parse_stop_rule
 
 if TYPE_CHECKING:
@@ -546,7 +546,7 @@ def test_what_is_beyond_a_bound_is_said_of_what_only_grows_and_of_the_complete()
 
 def test_only_what_was_given_up_before_it_was_complete_is_said_to_be_stopped() -> None:
     fates = {"left": Fate((2.0, 1.0, 0.5), seconds=9.0), "dear": Fate((2.0, 0.5), seconds=9.0)}
-    told = search_told(driven(World(fates, bounds=("train_seconds=5",))).search)
+    told = search_facts(driven(World(fates, bounds=("train_seconds=5",))).search)
     rows = {row["model"]: row for row in told["candidates"]}
     assert {name: row.get("stopped") for name, row in rows.items()} == {
         "left": "beyond a bound",

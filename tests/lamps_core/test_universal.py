@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 SMALL = {"random_tasks": 2, "simulated_seeds": 0, "members": 2, "loss_updates": 2, "cost_updates": 2}
 
 
-def turned(task: Task, order: Sequence[int]) -> Task:
+def sign_flipped(task: Task, order: Sequence[int]) -> Task:
     """The candidates in another order."""
     places = np.array(order)
     return replace(
@@ -79,7 +79,7 @@ def test_the_shipped_policy_says_what_it_is() -> None:
 def test_the_order_of_candidates_makes_no_difference() -> None:
     task = family_tasks(1, 9)[0]
     order = [4, 8, 0, 2, 6, 1, 3, 5, 7]
-    assert chosen_names(turned(task, order)) == chosen_names(task)
+    assert chosen_names(sign_flipped(task, order)) == chosen_names(task)
 
 
 @settings(max_examples=15, deadline=None)
