@@ -59,8 +59,10 @@ def check_request(request: EvaluationRequest) -> None:
     Raises:
         BadInput: names the option and what it may be.
     """
-    if not 1 <= request.repeats <= MOST_REPEATS:
-        raise BadInput(f"--repeats must be between 1 and {MOST_REPEATS:,}, not {request.repeats}")
+    if request.repeats < 1:
+        raise BadInput(f"--repeats must be at least 1, not {request.repeats}")
+    if request.repeats > MOST_REPEATS:
+        raise BadInput(f"--repeats must be at most {MOST_REPEATS}, not {request.repeats}")
     check_parallel(request.parallel)
     check_seed(request.seed)
     seconds, steps = request.limits.seconds, request.limits.steps

@@ -94,8 +94,9 @@ class Training:
         check_out(request.out)
         self.notices: list[str] = []
         self.tasks = _tasks(request, left_out=self.notices.append)
-        made = not_measured({task.dataset: task.source for task in self.tasks})
-        self.notices += [made] if made else []
+        sources = {task.dataset: task.source for task in self.tasks}
+        if len(set(sources.values())) > 1 and (mixed := not_measured(sources)):
+            self.notices.append(mixed)
         self._warm_start = read_policy(request.warm_start) if request.warm_start else None
         self.folder = request.out.absolute().parent / f".{request.out.name}.training"
         self._identity = self._facts()

@@ -97,6 +97,13 @@ def test_a_dataset_that_cannot_be_trained_on_is_left_out_aloud_unless_it_is_the_
         Training(replace(request, exclude=("began",)))
 
 
+def test_curves_of_several_sources_are_learned_from_aloud(tmp_path: Path) -> None:
+    rows = family_rows(2, 4)
+    rows = [row | {"source": "measured" if row["dataset"] == "dataset-0" else "simulated"} for row in rows]
+    request = TrainingRequest(curves=write_meta_dataset(tmp_path / "curves", rows), out=tmp_path / "policy")
+    assert trained(request)["notices"] == ["the curves of dataset-0 are measured, of dataset-1 simulated"]
+
+
 def test_where_every_candidate_failed_no_dataset_that_is_left_out_is_blamed(tmp_path: Path) -> None:
     failed = write_failures(tmp_path / "curves", ["a"])
     for exclude in ((), ("d",)):
