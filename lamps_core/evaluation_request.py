@@ -13,7 +13,7 @@ from lamps_core.storage import refuse_url
 from lamps_core.worker_pool import check_parallel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from lamps_core.evaluation_methods import Contender
@@ -94,25 +94,8 @@ def check_limits(limits: TrainingLimits, compared: Sequence[Contender]) -> None:
             )
 
 
-def with_costs(tasks: Sequence[Task], left_out: Callable[[str], None]) -> tuple[Task, ...]:
-    """The tasks whose steps cost something: without costs nothing can be compared.
-
-    Args:
-        tasks: of a meta-dataset.
-        left_out: called with a line for each that is left out.
-
-    Raises:
-        BadInput: no step of any costs something; names a dataset.
-    """
-    found = tuple(task for task in tasks if task.exhaustive_seconds > 0.0)
-    lines = [
-        f"dataset {task.dataset!r}, seed {task.seed}{{}}: its step_seconds are all 0, and without costs nothing can be "
-        "compared: record what its steps took"
-        for task in tasks
-        if not task.exhaustive_seconds > 0.0
-    ]
-    if not found:
-        raise BadInput(lines[0].format(""))
-    for line in lines:
-        left_out(line.format(" is left out"))
-    return found
+def costless(task: Task) -> str | None:
+    """Why nothing can be compared on a task whose steps cost nothing; None where they do."""
+    if task.exhaustive_seconds > 0.0:
+        return None
+    return "its step_seconds are all 0, and without costs nothing can be compared: record what its steps took"

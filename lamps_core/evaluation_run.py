@@ -17,13 +17,13 @@ from lamps_core.errors import BadInput, LampsError, StorageFailed
 from lamps_core.evaluation_methods import contenders
 from lamps_core.evaluation_record import RESULT, write_evaluation
 from lamps_core.evaluation_report import write_pages
-from lamps_core.evaluation_request import check_limits, check_request, with_costs
+from lamps_core.evaluation_request import check_limits, check_request, costless
 from lamps_core.evaluation_summary import KEY, ORACLE, ORACLE_SECONDS, in_words, summarise
 from lamps_core.evaluation_unit import Unit
 from lamps_core.files import write_json
 from lamps_core.fingerprints import curves_fingerprint, objectives_fingerprint
 from lamps_core.locks import locked
-from lamps_core.meta_dataset import read_tasks
+from lamps_core.meta_dataset import read_tasks, usable
 from lamps_core.progress import EvaluationProgress, publish
 from lamps_core.report_words import counted
 
@@ -51,7 +51,7 @@ class EvaluationRun:
         self.request = request
         self.notices: list[str] = []
         found = read_tasks(request.curves, request.objectives, left_out=self.notices.append)
-        self.tasks = with_costs(found, self.notices.append)
+        self.tasks = usable(found, costless, left_out=self.notices.append)
         try:
             self.contenders, notices = contenders(request.methods, request.policies, self.tasks)
         except BadInput as error:  # it may be for want of a dataset that is there and was left out

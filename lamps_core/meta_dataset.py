@@ -106,22 +106,39 @@ def tasks_of(
         if _is_in(key.dataset, datasets) and _is_in(key.model, candidates):
             grouped.setdefault((key.dataset, key.seed), []).append(curve)
     tasks = [_task(place, curves, tuple(objectives)) for _, curves in sorted(grouped.items())]
-    return _searchable(place, tasks, left_out)
+    return usable(tasks, lambda task: task.unsearchable_reason, left_out=left_out, place=f"{place}: ")
 
 
 def _is_in(name: str, names: Collection[str] | None) -> bool:
     return names is None or name in names
 
 
-def _searchable(place: str, tasks: Sequence[Task], left_out: Callable[[str], None]) -> tuple[Task, ...]:
-    """The tasks in which there is something to search; BadInput where that is none of them."""
-    found = tuple(task for task in tasks if task.unsearchable_reason is None)
-    for task in tasks:
+def usable(
+    tasks: Sequence[Task],
+    flaw: Callable[[Task], str | None],
+    *,
+    left_out: Callable[[str], None],
+    place: str = "",
+) -> tuple[Task, ...]:
+    """The tasks without a flaw.
+
+    Args:
+        tasks: of a meta-dataset.
+        flaw: why a task cannot be used, in words; None where it can.
+        left_out: called with a line for each that has one.
+        place: of the meta-dataset, before the error.
+
+    Raises:
+        BadInput: all have one; names the first.
+    """
+    flaws = [flaw(task) for task in tasks]
+    found = tuple(task for task, one in zip(tasks, flaws, strict=True) if one is None)
+    for task, one in zip(tasks, flaws, strict=True):
         name = f"dataset {task.dataset!r}, seed {task.seed}"
-        if task.unsearchable_reason is not None and not found:
-            raise BadInput(f"{place}: {name}: {task.unsearchable_reason}")
-        if task.unsearchable_reason is not None:
-            left_out(f"{name} is left out: {task.unsearchable_reason}")
+        if one is not None and not found:
+            raise BadInput(f"{place}{name}: {one}")
+        if one is not None:
+            left_out(f"{name} is left out: {one}")
     return found
 
 
