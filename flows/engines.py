@@ -131,7 +131,7 @@ class LocalEngine:
 
     def seconds_of_failed(self, request: StepRequest) -> float | None:
         """As the execution has metered them, without the pauses between attempts."""
-        return execution.execution_of(self._run_id).take_seconds(request.key)
+        return execution.execution_of(self._run_id).seconds_of(request.key)
 
     def submit(self, request: StepRequest, destination: StepDestination) -> PrefectFuture[dict[str, Any]]:
         """Start a step in a thread, which waits for a worker process."""

@@ -70,10 +70,8 @@ def ask_hub(names: Iterable[str], *, limit_seconds: float = LIMIT_SECONDS) -> di
 
     wanted = list(dict.fromkeys(names))
     if is_offline_mode():
-        silent, answers = (
-            Availability(None, f"{NOT_REACHABLE}: HF_HUB_OFFLINE is set"),
-            dict[str, Availability](),
-        )
+        silent = Availability(None, f"{NOT_REACHABLE}: HF_HUB_OFFLINE is set")
+        answers: dict[str, Availability] = {}
     else:
         silent, answers = _SILENT, _answers(wanted, time.monotonic() + limit_seconds)
     return {name: _or_cached(name, answers.get(name, silent)) for name in wanted}

@@ -107,11 +107,6 @@ class Execution:
         with self._lock:
             return self._ended.get(key, 0.0)
 
-    def take_seconds(self, key: StepKey) -> float:
-        """What `seconds_of` tells, for a step that is never settled; it is told once."""
-        with self._lock:
-            return self._ended.pop(key, 0.0)
-
     def _note(self, key: StepKey, state: tuple[float, dict[str, Any]]) -> None:
         with self._lock:
             self.running[key] = state

@@ -81,20 +81,23 @@ def not_measured(sources: Mapping[str, str]) -> str | None:
     >>> not_measured({"a": "simulated"}), not_measured({"a": "measured", "b": "simulated", "c": "simulated"})
     ('the curves are simulated, not measured', 'the curves of a are measured, of b and c simulated')
     """
-    found = {
-        source: [name for name in sources if sources[name] == source] for source in sorted(sources.values())
-    }
-    if set(found) == {"measured"}:
+    kinds = sorted(set(sources.values()), key=lambda source: (source != "measured", source))
+    if kinds == ["measured"]:
         return None
-    if len(found) == 1:
-        return f"the curves are {next(iter(found))}, not measured"
-    order = sorted(found, key=lambda source: source != "measured")
-    parts = [
-        f"of {_some(found[source])} {'are ' * (place == 0)}{source}" for place, source in enumerate(order)
-    ]
-    return f"the curves {', '.join(parts)}"
+    if len(kinds) == 1:
+        return f"the curves are {kinds[0]}, not measured"
+    datasets = [joined_names([name for name in sources if sources[name] == kind], most=4) for kind in kinds]
+    first, *others = (f"of {names}" for names in datasets)
+    rest = (f"{names} {kind}" for names, kind in zip(others, kinds[1:], strict=True))
+    return ", ".join([f"the curves {first} are {kinds[0]}", *rest])
 
 
-def _some(names: Sequence[str], most: int = 4) -> str:
-    shown = [*names[:most], *([f"{len(names) - most} others"] if len(names) > most else [])]
-    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+def joined_names(names: Sequence[str], most: int = 2) -> str:
+    """Names as a person lists them; of more than `most` the rest are counted.
+
+    >>> joined_names(["a"]), joined_names(["a", "b"]), joined_names(["a", "b", "c", "d"])
+    ('a', 'a and b', 'a, b and 2 more')
+    """
+    rest = [f"{len(names) - most} more"] if len(names) > most else []
+    shown = [*names[:most], *rest]
+    return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))

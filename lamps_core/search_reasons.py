@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from lamps_core.objectives import sign_flipped
 from lamps_core.quantities import beside_bound, title
+from lamps_core.report_words import joined_names
 
 if TYPE_CHECKING:
     from lamps_core.search_record import CandidateRecord, SearchRecord
 
 _LETTERS = 160  # of an error beside its candidate; the table of failures has all of it
-_NAMES = 2  # told of several candidates; the rest are counted
 
 
 def reason(item: CandidateRecord, search: SearchRecord) -> str:
@@ -41,17 +41,6 @@ def stopped_early(search: SearchRecord) -> list[tuple[int, str]]:
     """Of the candidates that were not fine-tuned to the end: how many for which reason, the most frequent first."""
     left = Counter(_kind(item, search) for item in search.candidates if not item.complete)
     return [(count, words) for words, count in left.most_common()]
-
-
-def joined_names(names: list[str]) -> str:
-    """Names as a person lists them, the first few.
-
-    >>> joined_names(["a"]), joined_names(["a", "b"]), joined_names(["a", "b", "c", "d"])
-    ('a', 'a and b', 'a, b and 2 more')
-    """
-    if len(names) > _NAMES:
-        return f"{', '.join(names[:_NAMES])} and {len(names) - _NAMES} more"
-    return " and ".join(names)
 
 
 def _kind(item: CandidateRecord, search: SearchRecord) -> str:

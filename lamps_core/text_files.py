@@ -168,23 +168,21 @@ def _refuse_merged_lines(table: pa.Table, path: Path) -> None:
 
 def _refuse_stray_quotes(table: pa.Table, path: Path) -> None:
     """A lone quote that begins a value reaches to the next one, over commas and line breaks, and text follows it."""
-    columns = [column for column in table.columns if pa.types.is_string(column.type)]
-    if not any(pc.any(pc.match_substring_regex(column, "[\r\n]")).as_py() for column in columns):
+    if not any(pc.any(pc.match_substring_regex(column, "[\r\n]")).as_py() for column in table.columns):
         return
-    usual = csv.field_size_limit(sys.maxsize)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file, strict=True)
-            try:
-                for _ in lines:
-                    pass
-            except csv.Error:
-                raise BadInput(
-                    f"{path}: the value that ends in line {lines.line_num} goes on behind its closing quote, as if a "
-                    "stray quote had merged lines; double the quotes inside values, or use JSON Lines"
-                ) from None
-    finally:
-        csv.field_size_limit(usual)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        lines = csv.reader(file, strict=True)
+        usual = csv.field_size_limit(sys.maxsize)
+        try:
+            for _ in lines:
+                pass
+        except csv.Error:
+            raise BadInput(
+                f"{path}: the value that ends in line {lines.line_num} goes on behind its closing quote, as if a "
+                "stray quote had merged lines; double the quotes inside values, or use JSON Lines"
+            ) from None
+        finally:
+            csv.field_size_limit(usual)
 
 
 def _read_parquet(path: Path) -> pa.Table:

@@ -63,14 +63,16 @@ def choose_test(
     flaw = None if test is None else lacks(test)
     if test is not None and flaw is None:
         return test, None if test == "test" else f"split {test!r} is used as the test split"
-    if test is None:
-        others = f" among the others ({', '.join(splits)})" if splits and validation is None else ""
-        why = f"there is no test split{others}"
-    else:
-        why = f"the test split {flaw}" if test == "test" else f"the test split {test!r} {flaw}"
+    why = _why_not(test, flaw, splits if validation is None else ())
     if validation is not None and lacks(validation) is None:
         return validation, f"{why}: split {validation!r} is used as the test split"
     return None, why
+
+
+def _why_not(test: str | None, flaw: str | None, others: Sequence[str]) -> str:
+    if test is None:
+        return "there is no test split" + (f" among the others ({', '.join(others)})" if others else "")
+    return f"the test split {flaw}" if test == "test" else f"the test split {test!r} {flaw}"
 
 
 @dataclass(frozen=True)
@@ -150,11 +152,14 @@ def plan_splits(request: DatasetRequest, source: SplitSource) -> SplitPlan:
     def lacks(split: str) -> str | None:
         table, target = source.read(split), request.target_column
         if target not in table.column_names:
-            names = ", ".join(table.column_names)
-            meant = did_you_mean(target, set(table.column_names) - set(source.read(train).column_names))
-            if meant:
-                raise BadInput(f"{source.name}: split {split!r} has no column {target!r}, but {names}{meant}")
-            return f"has no column {target!r}, but {names}"
+            flaw = f"has no column {target!r}, but {', '.join(table.column_names)}"
+            if did_you_mean(
+                target, table.column_names
+            ):  # only then is the training split read for its columns
+                others = set(table.column_names) - set(source.read(train).column_names)
+                if meant := did_you_mean(target, others):
+                    raise BadInput(f"{source.name}: split {split!r} {flaw}{meant}")
+            return flaw
         if table.num_rows == 0:
             return "has no rows"
         labels = read_labels(table, target, split)
