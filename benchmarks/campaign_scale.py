@@ -28,7 +28,7 @@ from benchmarks.ratios import Ratio, tell
 from lamps_cli.server import prefect_server, quieten_prefect
 
 if TYPE_CHECKING:
-    from lamps_core.steps import StepRequest
+    from lamps_core.workers.steps import StepRequest
 
 SLOTS = 8
 STEPS_OF_A_PAIR = 13  # K = 8 landmarks, and five full epochs until early stopping
@@ -116,9 +116,9 @@ def measure(seconds: float, steps: int, folder: Path) -> None:
     from flows.artifacts import ProgressArtifact
     from flows.campaign import campaign_request, run_steps
     from flows.engines import LocalEngine
-    from lamps_core import execution
-    from lamps_core.campaign_run import CampaignRun
-    from lamps_core.zoo import zoo_names
+    from lamps_core.campaign.run import CampaignRun
+    from lamps_core.models.zoo import zoo_names
+    from lamps_core.workers import execution
 
     pairs = -(-steps // STEPS_OF_A_PAIR)
     models = zoo_names()[: min(len(zoo_names()), pairs)]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lamps_core.curves import CURVE_SCHEMA
+from lamps_core.curves.schema import CURVE_SCHEMA
 from lamps_core.files import safe_name
 from lamps_core.landmarks import landmark_rows
 

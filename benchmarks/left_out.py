@@ -17,7 +17,7 @@ from lamps_core.policies.methods import METHODS
 from lamps_core.policies.trained import load_policy_file, load_trained, looks_like_a_path
 from lamps_core.policy_training.algorithms import algorithm
 from lamps_core.policy_training.training_run import TrainingRun
-from lamps_core.simulation import write_simulation
+from lamps_core.simulation.curves import write_simulation
 
 if TYPE_CHECKING:
     import argparse

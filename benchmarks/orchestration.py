@@ -20,8 +20,8 @@ from benchmarks.ratios import Ratio, tell
 from lamps_cli.server import prefect_server, quieten_prefect
 from lamps_core.docstrings import write_docstrings
 from lamps_core.progress import SearchProgress, listener
-from lamps_core.search import Outcome
-from lamps_core.search_run import SearchRun
+from lamps_core.search.algorithm import Outcome
+from lamps_core.search.run import SearchRun
 
 MODELS = "zoo/bert-tiny,zoo/distilbert-tiny,zoo/albert-tiny"
 

@@ -28,16 +28,16 @@ import torch
 from benchmarks.debian_text import DATASETS, write_dataset
 from benchmarks.real_search_figure import MOMENTS, exhaustive_told, share_figure, share_table
 from benchmarks.real_search_record import Judged, Point, read_search
-from lamps_core.budget import parse_budget
 from lamps_core.errors import CandidateFailed
-from lamps_core.evaluation import KEY_SHARE
+from lamps_core.evaluation.folds import KEY_SHARE
 from lamps_core.files import write_atomically
 from lamps_core.objectives import parse_objectives
-from lamps_core.search import Outcome
-from lamps_core.search_request import SearchRequest
-from lamps_core.search_run import SearchRun
+from lamps_core.search.algorithm import Outcome
+from lamps_core.search.budget import parse_budget
+from lamps_core.search.request import SearchRequest
+from lamps_core.search.run import SearchRun
 from lamps_core.settings import FineTuningSettings
-from lamps_core.text_data import DatasetRequest
+from lamps_core.text.dataset import DatasetRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

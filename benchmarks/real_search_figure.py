@@ -12,11 +12,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from lamps_core.evaluation import KEY_SHARE
-from lamps_core.figure_axes import style_axes, tick_text
-from lamps_core.inline_svg import INK, MUTED, inline_svg, standalone_svg
-from lamps_core.method_legend import WIDTH, draw_legend, legend_height, styles
+from lamps_core.evaluation.folds import KEY_SHARE
 from lamps_core.report_words import displayable
+from lamps_core.reports.figure_axes import style_axes, tick_text
+from lamps_core.reports.inline_svg import INK, MUTED, inline_svg, standalone_svg
+from lamps_core.reports.method_legend import WIDTH, draw_legend, legend_height, styles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from benchmarks.real_search_record import Judged
-    from lamps_core.method_legend import Style
+    from lamps_core.reports.method_legend import Style
 
 BARS = ("blind", "cheapest")
 MOMENTS = (0.05, 0.1, 0.2, 0.5)  # of the exhaustive search

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from lamps_core import front
-from lamps_core.evaluation import KEY_SHARE
-from lamps_core.journal import read_journal
+from lamps_core.evaluation.folds import KEY_SHARE
+from lamps_core.search.journal import read_journal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,14 +18,14 @@ import torch
 from benchmarks.left_out import add_options, left_out_policy, searched_tasks
 from benchmarks.ratios import Ratio, tell
 from lamps_core import front
+from lamps_core.policies.stopping import Forecaster, Prospect, parse_stop_rule, prospect_of
 from lamps_core.replay import ReplayedSearch
-from lamps_core.stopping import Forecaster, Prospect, parse_stop_rule, prospect_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lamps_core.policies.protocol import Policy
-    from lamps_core.stopping import StopRule
+    from lamps_core.policies.stopping import StopRule
     from lamps_core.task import Task
 
 

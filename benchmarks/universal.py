@@ -37,14 +37,14 @@ from lamps_core.policy_training.algorithms import algorithm
 from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.replay import replay
 from lamps_core.resources import data_path
-from lamps_core.simulation import simulated_curves
+from lamps_core.simulation.curves import simulated_curves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from benchmarks.curve_kinds import Kind, Rows
+    from lamps_core.policies.policy_file import PolicyFile
     from lamps_core.policies.protocol import Policy
-    from lamps_core.policy_file import PolicyFile
     from lamps_core.task import Task
 
 SHARE = 0.98

@@ -1,7 +1,7 @@
 """Join the folders of campaigns into the one file of recorded curves that ships.
 
 A maintainer's script, run by hand when curves are to ship. It owns what may ship: complete, measured curves, every
-candidate on every dataset, and no text but names. What makes rows a curve is said in `lamps_core.curves`.
+candidate on every dataset, and no text but names. What makes rows a curve is said in `lamps_core.curves.schema`.
 
     python data/join_curves.py runs/zoo runs/minilm --out data/curves/measured.parquet
 """
@@ -15,8 +15,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lamps_core.curve_reader import curves_by_key, read_both
-from lamps_core.curves import CURVE_SCHEMA, CurveRows
+from lamps_core.curves.reader import curves_by_key, read_both
+from lamps_core.curves.schema import CURVE_SCHEMA, CurveRows
 from lamps_core.errors import BadInput
 from lamps_core.files import write_atomically
 

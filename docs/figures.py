@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lamps_core.evaluation_figures import loss_figure, reward_figure, time_figure
-from lamps_core.figures import Axes2D, DrawnCandidate, curve_figure, front_figure
-from lamps_core.inline_svg import standalone_svg
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
+from lamps_core.reports.evaluation_figures import loss_figure, reward_figure, time_figure
+from lamps_core.reports.figures import Axes2D, DrawnCandidate, curve_figure, front_figure
+from lamps_core.reports.inline_svg import standalone_svg
 from lamps_core.resources import data_path
 
 if TYPE_CHECKING:

@@ -17,14 +17,14 @@ from flows.dead_runs import crash_dead_runs
 from flows.engines import Engine, engine_of
 from flows.form import Positive, Price
 from flows.task_states import forget_ended_tasks
-from lamps_core.campaign_request import CampaignRequest
-from lamps_core.campaign_run import CampaignRun
-from lamps_core.dataset_requests import dataset_requests
+from lamps_core.campaign.request import CampaignRequest
+from lamps_core.campaign.run import CampaignRun
 from lamps_core.errors import HostFailed, Interrupted, LampsError, StorageFailed, reason_of
-from lamps_core.hub_access import check_push
+from lamps_core.hub.access import check_push
 from lamps_core.prices import GPU_HOUR_PRICE, check_price
 from lamps_core.report_words import counted
 from lamps_core.settings import FineTuningSettings
+from lamps_core.text.requests import dataset_requests
 from lamps_core.tracking import parse_trackers
 from tasks.hub import with_push
 from tasks.retries import retries_after
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
     from prefect.futures import PrefectFuture
 
-    from lamps_core.campaign import Pair
-    from lamps_core.curves import CurveKey
-    from lamps_core.steps import StepRequest
+    from lamps_core.campaign.schedule import Pair
+    from lamps_core.curves.schema import CurveKey
+    from lamps_core.workers.steps import StepRequest
 
 WAKE_SECONDS = 5.0  # how long machines that came or went may go unnoticed while no step ends
 

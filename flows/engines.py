@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from lamps_core import execution
-from lamps_core.devices import devices_here
 from lamps_core.errors import BadInput, Interrupted, LampsError, first_line
-from lamps_core.machine import SlotsOfAHost, machine_of
-from lamps_core.worker_pool import campaign_slots, check_parallel, check_step_timeout
+from lamps_core.host.devices import devices_here
+from lamps_core.host.machine import SlotsOfAHost, machine_of
+from lamps_core.workers import execution
+from lamps_core.workers.pool import campaign_slots, check_parallel, check_step_timeout
 from tasks.landmark_step import SLOT, fine_tune_step
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from prefect.futures import PrefectFuture
 
-    from lamps_core.campaign_step import StepDestination
-    from lamps_core.machine import Machine
-    from lamps_core.steps import StepRequest
+    from lamps_core.campaign.step import StepDestination
+    from lamps_core.host.machine import Machine
+    from lamps_core.workers.steps import StepRequest
 
 LOOK_SECONDS = 2.0  # the least between two looks at which workers a Dask cluster has
 CONNECT_SECONDS = 15

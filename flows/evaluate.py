@@ -17,11 +17,11 @@ from flows.dead_runs import crash_dead_runs
 from flows.form import Positive, Price, comma_separated
 from flows.task_states import forget_ended_tasks
 from lamps_core.errors import BadInput, Interrupted, StorageFailed, reason_of
-from lamps_core.evaluation_request import EvaluationRequest
-from lamps_core.evaluation_run import EvaluationRun
-from lamps_core.evaluation_unit import TrainingLimits
-from lamps_core.evaluation_worker import UnitWorkers, register, shut_down
-from lamps_core.hub_download import curves_to_read
+from lamps_core.evaluation.request import EvaluationRequest
+from lamps_core.evaluation.run import EvaluationRun
+from lamps_core.evaluation.unit import TrainingLimits
+from lamps_core.evaluation.worker import UnitWorkers, register, shut_down
+from lamps_core.hub.download import curves_to_read
 from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from lamps_core.prices import GPU_HOUR_PRICE
 from lamps_core.quantities import UNKNOWN

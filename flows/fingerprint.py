@@ -13,9 +13,9 @@ from prefect import flow
 from flows.artifacts import show_table
 from flows.campaign import run_campaign
 from flows.form import Positive
-from lamps_core.campaign_request import CampaignRequest, of_record
-from lamps_core.candidates import resolve_candidates
+from lamps_core.campaign.request import CampaignRequest, of_record
 from lamps_core.errors import BadInput
+from lamps_core.models.candidates import resolve_candidates
 from tasks.secrets import choose_hub_token
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 
 from prefect import flow
 
-from lamps_core.hub_access import check_push
+from lamps_core.hub.access import check_push
 from tasks.hub import push_to_hub
 from tasks.secrets import choose_hub_token
 

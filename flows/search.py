@@ -17,7 +17,6 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.artifacts import ProgressArtifact, markdown_table, show_table
 from flows.dead_runs import crash_dead_runs
 from flows.form import Positive, Price, comma_separated
-from lamps_core.budget import parse_budget
 from lamps_core.errors import (
     BadInput,
     BudgetSpent,
@@ -27,16 +26,17 @@ from lamps_core.errors import (
     StorageFailed,
     reason_of,
 )
-from lamps_core.hub_access import check_push
+from lamps_core.hub.access import check_push
 from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from lamps_core.policies.loading import DEFAULT_POLICY
+from lamps_core.policies.stopping import STOP_BELOW
 from lamps_core.prices import GPU_HOUR_PRICE
-from lamps_core.search import Action, Outcome
-from lamps_core.search_request import SearchRequest
-from lamps_core.search_run import SearchRun
+from lamps_core.search.algorithm import Action, Outcome
+from lamps_core.search.budget import parse_budget
+from lamps_core.search.request import SearchRequest
+from lamps_core.search.run import SearchRun
 from lamps_core.settings import FineTuningSettings
-from lamps_core.stopping import STOP_BELOW
-from lamps_core.text_data import DatasetRequest
+from lamps_core.text.dataset import DatasetRequest
 from lamps_core.tracking import parse_trackers
 from tasks.hub import with_push
 from tasks.landmark_step import export_model, fine_tune_step

@@ -14,8 +14,8 @@ from flows.artifacts import ProgressArtifact, markdown_table, show_table
 from flows.dead_runs import crash_dead_runs
 from flows.form import Positive, Price, comma_separated
 from lamps_core.errors import BadInput
-from lamps_core.hub_access import check_push
-from lamps_core.hub_download import curves_to_read, find
+from lamps_core.hub.access import check_push
+from lamps_core.hub.download import curves_to_read, find
 from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from lamps_core.policy_training.algorithms import DEFAULT_ALGORITHM
 from lamps_core.policy_training.train import Training, TrainingRequest

@@ -21,9 +21,9 @@ from lamps_core.prices import GPU_HOUR_PRICE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lamps_core.campaign_request import CampaignRequest
-    from lamps_core.campaign_survey import CampaignSurvey
-    from lamps_core.machine import Machine
+    from lamps_core.campaign.request import CampaignRequest
+    from lamps_core.campaign.survey import CampaignSurvey
+    from lamps_core.host.machine import Machine
 
 PLAN_SECONDS = 15.0  # that --plan waits for a worker of a Dask cluster
 ENGINE_CHOICE = ("engine", "scheduler", "parallel", "step_timeout")
@@ -88,7 +88,7 @@ def campaign(as_json: bool, plan_only: bool, **parameters: Any) -> None:
     quieten_prefect()
     from flows.campaign import campaign as flow
     from flows.campaign import campaign_request
-    from lamps_core.hub_access import check_push
+    from lamps_core.hub.access import check_push
 
     read_hub_token(parameters["hub_token_block"])
     if parameters["push_to_hub"] and not plan_only:
@@ -145,7 +145,7 @@ def _run(
 
 def _print_plan(request: CampaignRequest, parameters: dict[str, Any], *, as_json: bool) -> None:
     from lamps_cli.tables import print_plan
-    from lamps_core.campaign_survey import CampaignSurvey
+    from lamps_core.campaign.survey import CampaignSurvey
 
     survey = CampaignSurvey(request, plan_only=True)
     told = survey.plan_in_full(_machine(survey, parameters, wait_seconds=PLAN_SECONDS))
@@ -157,7 +157,7 @@ def _print_plan(request: CampaignRequest, parameters: dict[str, Any], *, as_json
 
 def _check(request: CampaignRequest, parameters: dict[str, Any]) -> None:
     """Make every complaint about the input."""
-    from lamps_core.campaign_survey import CampaignSurvey
+    from lamps_core.campaign.survey import CampaignSurvey
 
     survey = CampaignSurvey(request)
     survey.refuse_in_use()

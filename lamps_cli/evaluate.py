@@ -92,7 +92,7 @@ def _run(parameters: dict[str, Any]) -> dict[str, Any]:
     quieten_prefect()
     from flows.evaluate import evaluate as flow
     from flows.evaluate import evaluation_request
-    from lamps_core.evaluation_run import EvaluationRun
+    from lamps_core.evaluation.run import EvaluationRun
 
     read_hub_token(parameters["hub_token_block"])
     request = evaluation_request(**parameters)

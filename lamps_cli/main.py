@@ -106,7 +106,7 @@ for command in (search, campaign, fingerprint, train_policy, evaluate, simulate,
 @json_option
 def report(folder: Path, as_json: bool) -> None:
     """Write the self-contained HTML report of a search, an evaluation, or the curves of a campaign."""
-    from lamps_core.report import write_report
+    from lamps_core.reports.writer import write_report
     from lamps_core.storage import refuse_url
 
     refuse_url(
@@ -122,7 +122,7 @@ def doctor(as_json: bool) -> None:
     """What works on this machine, what does not, and how to mend it."""
     from dataclasses import asdict
 
-    from lamps_core.doctor import run_checks
+    from lamps_core.host.doctor import run_checks
 
     checks = run_checks()
     if as_json:

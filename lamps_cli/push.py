@@ -23,8 +23,8 @@ def push(place: str, repository: str, public: bool, revision: str | None, as_jso
     front gets a repository of its own, ORG/NAME-MODEL. The token is read from HF_TOKEN or hf auth login.
     """
     from lamps_cli.tables import print_pushed
-    from lamps_core.hub_access import check_push
-    from lamps_core.hub_push import push_uploads, uploads_of
+    from lamps_core.hub.access import check_push
+    from lamps_core.hub.push import push_uploads, uploads_of
 
     uploads = uploads_of(place, repository)
     check_push(repository, option="ORG/NAME")

@@ -25,7 +25,7 @@ from lamps_core.report_words import displayable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from lamps_core.availability import Availability
+    from lamps_core.models.availability import Availability
 
 MARKS = {True: ("ok", "green"), False: ("no", "red"), None: ("?", "yellow")}
 
@@ -105,7 +105,7 @@ def _model_rows() -> list[ModelRow]:
 
 
 def _zoo_rows() -> list[ModelRow]:
-    from lamps_core.zoo import zoo_entry, zoo_names
+    from lamps_core.models.zoo import zoo_entry, zoo_names
 
     with Console(stderr=True).status("Building the zoo, once"):
         return [
@@ -117,8 +117,8 @@ def _zoo_rows() -> list[ModelRow]:
 
 
 def _zoo_parameters(name: str) -> int | None:
-    from lamps_core.candidate_size import folder_size
-    from lamps_core.zoo import materialise
+    from lamps_core.models.size import folder_size
+    from lamps_core.models.zoo import materialise
 
     try:
         return folder_size(materialise(name)).parameters
@@ -128,8 +128,8 @@ def _zoo_parameters(name: str) -> int | None:
 
 def _checks(rows: Sequence[ModelRow]) -> dict[str, tuple[Availability, Availability]]:
     """What the hub says of each model, and whether it fits here."""
-    from lamps_core.availability import Availability, ask_hub, fit_here
-    from lamps_core.devices import devices_here
+    from lamps_core.host.devices import devices_here
+    from lamps_core.models.availability import Availability, ask_hub, fit_here
 
     devices = devices_here()
     answers = ask_hub(row.name for row in rows if not row.zoo)

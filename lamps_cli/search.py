@@ -95,8 +95,8 @@ def _run_search(parameters: dict[str, Any]) -> dict[str, Any]:
     quieten_prefect()
     from flows.search import search as search_flow
     from flows.search import search_request
-    from lamps_core.hub_access import check_push
-    from lamps_core.search_run import SearchRun
+    from lamps_core.hub.access import check_push
+    from lamps_core.search.run import SearchRun
 
     request = search_request(**parameters)
     read_hub_token(parameters["hub_token_block"])

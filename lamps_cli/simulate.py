@@ -1,4 +1,4 @@
-"""The `lamps simulate` command: a thin way into `lamps_core.simulation`."""
+"""The `lamps simulate` command: a thin way into `lamps_core.simulation.curves`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lamps_cli.options import json_option
 @json_option
 def simulate(out: Path, seed: int, as_json: bool) -> None:
     """Write simulated curves of the paper's 70 candidates on its nine datasets; nothing in them is measured."""
-    from lamps_core.simulation import summary, write_simulation
+    from lamps_core.simulation.curves import summary, write_simulation
     from lamps_core.storage import refuse_url
 
     refuse_url(out, f"--out {out}: lamps simulate writes a folder of this host; copy it to a store then")

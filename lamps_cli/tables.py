@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from lamps_core.doctor import Check
+    from lamps_core.host.doctor import Check
 
 PLAN_COLUMNS: dict[str, Literal["left", "right"]] = {
     "model": "left", "dataset": "left", "seed": "right", "from step": "right", "GPUs": "right", "about": "right",
@@ -135,7 +135,7 @@ def _print_extension(console: Console, told: dict[str, Any]) -> None:
 
 def print_evaluation(result: dict[str, Any]) -> None:
     """What each method comes to, who wins where, and where everything lies."""
-    from lamps_core.evaluation_report import method_rows
+    from lamps_core.reports.evaluation import method_rows
 
     console = _console()
     table = Table(title="Time to 98 % of the hypervolume, means over held-out datasets and repeats")

@@ -94,7 +94,7 @@ def _run(parameters: dict[str, Any]) -> dict[str, Any]:
     quieten_prefect()
     from flows.train_policy import train_policy as flow
     from flows.train_policy import training_request
-    from lamps_core.hub_access import check_push
+    from lamps_core.hub.access import check_push
     from lamps_core.policy_training.train import Training
 
     read_hub_token(parameters["hub_token_block"])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lamps_core.curve_reader import curves_by_key, numbers_beside, read_curves, refuse_empty
+from lamps_core.curves.reader import curves_by_key, numbers_beside, read_curves, refuse_empty
 from lamps_core.errors import BadInput
 from lamps_core.objectives import beside_schema, no_objective
 from lamps_core.task import Task
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from lamps_core.curves import Curve
+    from lamps_core.curves.schema import Curve
     from lamps_core.objectives import Objective
     from lamps_core.task import FloatArray
 
@@ -65,7 +65,7 @@ def read_table(folder: Path, objectives: Sequence[Objective]) -> pa.Table:
     """The curves of a folder or file, with the columns of objectives that are not in the schema.
 
     Raises:
-        BadInput: as `curve_reader.read_curves`; no curve at all; an objective that no file has a column of.
+        BadInput: as `curves.reader.read_curves`; no curve at all; an objective that no file has a column of.
     """
     beside = beside_schema(objectives)
     table = read_curves(folder, beside=beside)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from lamps_core.curves import CURVE_SCHEMA, MEASURED_COLUMNS
+from lamps_core.curves.schema import CURVE_SCHEMA, MEASURED_COLUMNS
 from lamps_core.errors import BadInput, did_you_mean
 from lamps_core.prices import GPU_HOUR_PRICE, check_price, dollars
 

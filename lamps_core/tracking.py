@@ -18,10 +18,10 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.curves import MEASURED_COLUMNS, CurveKey, curve_stem
+from lamps_core.curves.schema import MEASURED_COLUMNS, CurveKey, curve_stem
 from lamps_core.errors import BadInput, first_line, without_credentials
 from lamps_core.files import safe_name, write_json
-from lamps_core.worker import leave_ranks
+from lamps_core.workers.worker import leave_ranks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -7,8 +7,8 @@ from typing import Any
 
 from prefect import task
 
-from lamps_core.evaluation_unit import Unit
-from lamps_core.evaluation_worker import workers_of
+from lamps_core.evaluation.unit import Unit
+from lamps_core.evaluation.worker import workers_of
 from tasks.retries import RETRIED
 
 

@@ -10,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 
 from lamps_core.errors import HubFailed, LampsError, PushFailed
-from lamps_core.hub_push import push_again, push_uploads, uploads_of
+from lamps_core.hub.push import push_again, push_uploads, uploads_of
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State, TaskRun
@@ -36,13 +36,13 @@ def worth_asking_again(_: Task[..., Any], __: TaskRun, state: State[Any]) -> boo
 def push_to_hub(
     place: str, target: str, *, public: bool = False, revision: str | None = None
 ) -> list[dict[str, Any]]:
-    """Bring what lies at a place to the hub; see `hub_push.uploads_of`.
+    """Bring what lies at a place to the hub; see `hub.push.uploads_of`.
 
     Args:
         place: the folder of a search or of curves, or a policy.
         target: the repository, `org/name`.
-        public: as `hub_upload.upload`.
-        revision: as `hub_upload.upload`.
+        public: as `hub.upload.upload`.
+        revision: as `hub.upload.upload`.
 
     Returns:
         One row a repository: its name, page, commit, and whether it is private.

@@ -7,9 +7,9 @@ from typing import Any
 
 from prefect import task
 
-from lamps_core.campaign_step import StepDestination, run_and_keep
-from lamps_core.execution import execution_of
-from lamps_core.steps import ExportRequest, StepRequest
+from lamps_core.campaign.step import StepDestination, run_and_keep
+from lamps_core.workers.execution import execution_of
+from lamps_core.workers.steps import ExportRequest, StepRequest
 from tasks.retries import RETRIED
 from tasks.secrets import use_hub_token
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import save
 
-from lamps_core.zoo import materialise
+from lamps_core.models.zoo import materialise
 from tests.meta_datasets import curve_rows
 from tests.searches import TINY, forecasting_policy, quick_request, run_to_the_end
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from lamps_core.worker_group import _Process
+    from lamps_core.workers.group import _Process
     from tests.gpu_host import GpuHost
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -69,7 +69,7 @@ def topics_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def gpu_host(monkeypatch: pytest.MonkeyPatch) -> Iterator[GpuHost]:
     """Says which GPUs this host has, as far as this process knows."""
-    from lamps_core.devices import devices_here
+    from lamps_core.host.devices import devices_here
     from tests.gpu_host import GpuHost
 
     yield GpuHost(monkeypatch)
@@ -79,8 +79,8 @@ def gpu_host(monkeypatch: pytest.MonkeyPatch) -> Iterator[GpuHost]:
 @pytest.fixture
 def unkillable(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[_Process]]:
     """Workers that are to be killed and are not, as if they hung inside the kernel; ended after the test."""
-    from lamps_core import worker_group
-    from lamps_core.worker_group import _Process
+    from lamps_core.workers import group as worker_group
+    from lamps_core.workers.group import _Process
 
     met: list[_Process] = []
     kill = _Process.kill

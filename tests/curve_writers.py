@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.dataset
 
-from lamps_core.curve_reader import read_curves
-from lamps_core.curve_store import CurveStore
-from lamps_core.prepared_data import load_prepared
-from lamps_core.shared_work import fetch_data
+from lamps_core.campaign.shared_work import fetch_data
+from lamps_core.curves.reader import read_curves
+from lamps_core.curves.store import CurveStore
+from lamps_core.text.prepared_data import load_prepared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

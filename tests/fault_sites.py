@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from safetensors import safe_open
 
-from lamps_core.curve_reader import read_curves
-from lamps_core.journal import read_journal
+from lamps_core.curves.reader import read_curves
+from lamps_core.search.journal import read_journal
 from tests.campaigns import MEASURED, campaign_arguments, key_of
 from tests.lamps_command import search_arguments
 from tests.searches import steps_on_record, without_times, workers_of

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lamps_core.devices import devices_here
+from lamps_core.host.devices import devices_here
 
 if TYPE_CHECKING:
     import pytest

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import huggingface_hub.constants
 import pytest
 
-from lamps_core.hub_push import push_uploads, uploads_of
+from lamps_core.hub.push import push_uploads, uploads_of
 from tests.hub_server import TOKEN, serve_hub_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from lamps_core.hub_upload import Pushed
+    from lamps_core.hub.upload import Pushed
     from tests.hub_server import HubServer
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
-from lamps_core.curves import CURVE_SCHEMA, write_curve
+from lamps_core.curves.schema import CURVE_SCHEMA, write_curve
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.task import Task

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lamps_core.policies.stopping import Forecaster
 from lamps_core.replay import ReplayedSearch
-from lamps_core.stopping import Forecaster
 
 if TYPE_CHECKING:
     from lamps_core.policies.protocol import Policy

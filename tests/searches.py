@@ -11,19 +11,19 @@ import numpy as np
 import psutil
 import safetensors.numpy
 
-from lamps_core.budget import parse_budget
 from lamps_core.errors import BudgetSpent, CandidateFailed
 from lamps_core.meta_dataset import read_tasks
+from lamps_core.models.zoo import materialise
 from lamps_core.objectives import parse_objectives
-from lamps_core.policy_file import write_policy
+from lamps_core.policies.policy_file import write_policy
 from lamps_core.policy_training.forecast import train
 from lamps_core.policy_training.training_run import TrainingRun
-from lamps_core.search import Outcome
-from lamps_core.search_request import SearchRequest
-from lamps_core.search_run import SearchRun
+from lamps_core.search.algorithm import Outcome
+from lamps_core.search.budget import parse_budget
+from lamps_core.search.request import SearchRequest
+from lamps_core.search.run import SearchRun
 from lamps_core.settings import FineTuningSettings
-from lamps_core.text_data import DatasetRequest
-from lamps_core.zoo import materialise
+from lamps_core.text.dataset import DatasetRequest
 from tests.meta_datasets import curve_rows, write_meta_dataset
 
 if TYPE_CHECKING:

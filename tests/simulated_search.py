@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.budget import parse_budget
-from lamps_core.journal import Journal
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies.loading import load_policy
-from lamps_core.search import Action, Outcome, Search
-from lamps_core.simulation import simulated_curves
+from lamps_core.search.algorithm import Action, Outcome, Search
+from lamps_core.search.budget import parse_budget
+from lamps_core.search.journal import Journal
+from lamps_core.simulation.curves import simulated_curves
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lamps_core.text_data import DatasetRequest, TextDataset, TextSplit, load_text_dataset
+from lamps_core.text.dataset import DatasetRequest, TextDataset, TextSplit, load_text_dataset
 
 if TYPE_CHECKING:
     from pathlib import Path

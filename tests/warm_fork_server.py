@@ -13,7 +13,7 @@ import socket
 from multiprocessing import forkserver
 from typing import Any
 
-import lamps_core.worker_preload  # noqa: F401
+import lamps_core.workers.preload  # noqa: F401
 
 
 def fork_ahead() -> None:

@@ -31,8 +31,8 @@ WARM = (
     "flows.evaluate",
     "flows.search",
     "flows.train_policy",
-    "lamps_core.campaign_run",
-    "lamps_core.search_run",
+    "lamps_core.campaign.run",
+    "lamps_core.search.run",
 )
 CHECKOUT = Path(__file__).parents[1]
 

@@ -28,7 +28,7 @@ from lamps_core.policies.expected_cost import epochs_after, expected_cost
 from lamps_core.policies.extrapolation import LEAST_LOSS, LOSS, extrapolated
 from lamps_core.policies.gains import hypervolume_gains
 from lamps_core.policies.ordered import ascending_cost
-from lamps_core.stopping import LEAST_SECONDS
+from lamps_core.policies.stopping import LEAST_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,7 +20,7 @@ from botorch.models.model import Model
 
 from lamps_core.policies.extrapolation import extrapolated
 from lamps_core.policies.gains import uncovered
-from lamps_core.stopping import LEAST_SECONDS
+from lamps_core.policies.stopping import LEAST_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

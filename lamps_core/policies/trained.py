@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from lamps_core.errors import no_such
-from lamps_core.hub_download import find
+from lamps_core.hub.download import find
 from lamps_core.objectives import parse_objectives
-from lamps_core.policy_file import read_policy
+from lamps_core.policies.policy_file import read_policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lamps_core.objectives import Objective
+    from lamps_core.policies.policy_file import PolicyFile
     from lamps_core.policies.protocol import Policy
-    from lamps_core.policy_file import PolicyFile
 
 
 class Load(Protocol):
@@ -47,7 +47,7 @@ def load_trained(place: str | Path, *, candidates: Sequence[str], objectives: Se
     """The policy that lies there, or on the hub.
 
     Args:
-        place: as `hub_download.find` takes it.
+        place: as `hub.download.find` takes it.
         candidates: of the search.
         objectives: of the search, in order.
 

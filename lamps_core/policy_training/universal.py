@@ -18,9 +18,9 @@ from lamps_core.one_thread import one_thread
 from lamps_core.policies.candidate_features import features_of
 from lamps_core.policies.forecast import followed_numbers
 from lamps_core.policies.loading import UNIVERSAL
+from lamps_core.policies.policy_file import PolicyCard, PolicyFile, part_of, prefixed
 from lamps_core.policies.universal import COST, LOSS, followed_costs
 from lamps_core.policies.universal_file import GROWS_WITH_SIZE
-from lamps_core.policy_file import PolicyCard, PolicyFile, part_of, prefixed
 from lamps_core.policy_training.network_learning import Learner, TaskCurves
 from lamps_core.policy_training.ppo_settings import MAY_BE_NONE, changed
 from lamps_core.policy_training.random_tasks import random_task
@@ -157,6 +157,6 @@ def _task_curves(task: Task, curves: Sequence[FloatArray], number: str) -> TaskC
 def _simulated(seed: int) -> Sequence[Task]:
     """The nine tasks of one seed of `lamps simulate`."""
     from lamps_core.meta_dataset import tasks_of
-    from lamps_core.simulation import simulated_curves
+    from lamps_core.simulation.curves import simulated_curves
 
     return tasks_of(simulated_curves(seed), parse_objectives())

@@ -17,18 +17,18 @@ import pytest
 
 from flows.evaluate import evaluation_request
 from flows.train_policy import training_request
-from lamps_core.curve_reader import curves_by_key, read_curves, read_failures
-from lamps_core.curves import CURVE_SCHEMA
+from lamps_core.curves.reader import curves_by_key, read_curves, read_failures
+from lamps_core.curves.schema import CURVE_SCHEMA
 from lamps_core.fingerprints import objectives_fingerprint
-from lamps_core.hub_download import curves_to_read
+from lamps_core.hub.download import curves_to_read
 from lamps_core.meta_dataset import read_tasks
+from lamps_core.models.zoo import zoo_names
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies.loading import load_policy
+from lamps_core.policies.policy_file import read_policy
 from lamps_core.policies.trained import load_trained
-from lamps_core.policy_file import read_policy
 from lamps_core.replay import replay
 from lamps_core.resources import data_path
-from lamps_core.zoo import zoo_names
 from tests.meta_datasets import curve_rows, write_meta_dataset
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import psutil
 import pyarrow.dataset
 import pytest
 
-from lamps_core.curve_reader import read_curves
+from lamps_core.curves.reader import read_curves
 from tests.campaigns import campaign_arguments, facts, key_of, rows_of, write_datasets
 from tests.dask_cluster import DaskCluster
 from tests.lamps_command import DEADLINE_SECONDS, kill_family, lamps, start_lamps

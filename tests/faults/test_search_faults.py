@@ -13,8 +13,8 @@ import psutil
 import pyarrow.dataset
 import pytest
 
-from lamps_core.curve_reader import read_curves
-from lamps_core.journal import read_journal
+from lamps_core.curves.reader import read_curves
+from lamps_core.search.journal import read_journal
 from tests.lamps_command import (
     DEADLINE_SECONDS,
     family,

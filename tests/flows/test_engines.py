@@ -15,17 +15,17 @@ import pytest
 from flows import campaign as campaign_flow
 from flows.campaign import _waits_for, run_steps
 from flows.engines import DaskEngine, LocalEngine, engine_of
-from lamps_core.campaign_request import CampaignRequest
-from lamps_core.campaign_run import CampaignRun
-from lamps_core.campaign_step import StepDestination, run_and_keep
-from lamps_core.dataset_requests import NamedRequest
+from lamps_core.campaign.request import CampaignRequest
+from lamps_core.campaign.run import CampaignRun
+from lamps_core.campaign.step import StepDestination, run_and_keep
 from lamps_core.errors import BadInput, HostFailed, LampsError
-from lamps_core.execution import Execution
-from lamps_core.host_memory import host_memory
-from lamps_core.machine import Machine
+from lamps_core.host.machine import Machine
+from lamps_core.host.memory import host_memory
 from lamps_core.progress import listener
-from lamps_core.text_data import DatasetRequest
-from lamps_core.worker_pool import DeviceSlot
+from lamps_core.text.dataset import DatasetRequest
+from lamps_core.text.requests import NamedRequest
+from lamps_core.workers.execution import Execution
+from lamps_core.workers.pool import DeviceSlot
 from tests.campaigns import campaign_arguments, rows_of, write_datasets
 from tests.dask_cluster import DaskCluster
 from tests.gpu_host import A100, CUT_UP, GIB, LARGE
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from lamps_core.steps import StepRequest
+    from lamps_core.workers.steps import StepRequest
     from tests.gpu_host import GpuHost
 
 ONE_CPU = Machine(1, 2**36, 1, cuda=False, name="cpu")

@@ -13,10 +13,10 @@ from flows.evaluate import evaluate, evaluation_request, summary_table
 from flows.search import search_request
 from flows.train_policy import training_request
 from lamps_core.errors import BadInput
-from lamps_core.evaluation_run import EvaluationRun
+from lamps_core.evaluation.run import EvaluationRun
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
-from lamps_core.policy_file import write_policy
+from lamps_core.policies.policy_file import write_policy
 from lamps_core.policy_training.train import Training
 from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.progress import EvaluationProgress, listener

@@ -12,7 +12,7 @@ from flows.search import _export_front
 from lamps_core.errors import CandidateFailed
 
 if TYPE_CHECKING:
-    from lamps_core.search_run import SearchRun
+    from lamps_core.search.run import SearchRun
 
 
 def test_what_was_saved_is_noted_though_another_model_could_not_be(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,11 +11,11 @@ from prefect import flow
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.engines import DaskEngine, LocalEngine
-from lamps_core.campaign_step import StepDestination
-from lamps_core.prepared_data import save_prepared
+from lamps_core.campaign.step import StepDestination
 from lamps_core.settings import FineTuningSettings
-from lamps_core.steps import StepRequest
-from lamps_core.text_data import DatasetRequest, load_text_dataset
+from lamps_core.text.dataset import DatasetRequest, load_text_dataset
+from lamps_core.text.prepared_data import save_prepared
+from lamps_core.workers.steps import StepRequest
 from tests.campaigns import rows_of
 from tests.dask_cluster import DaskCluster
 

@@ -15,8 +15,8 @@ from rich.live import _RefreshThread
 
 from lamps_cli.live import LiveDisplay
 from lamps_core.progress import EndedStep, RunningStep, SearchProgress, listener, listening, publish
-from lamps_core.search import Action, Outcome
-from lamps_core.search_run import SearchRun
+from lamps_core.search.algorithm import Action, Outcome
+from lamps_core.search.run import SearchRun
 from tests.searches import STEPS_EACH, quick_request, steps_on_record
 
 if TYPE_CHECKING:

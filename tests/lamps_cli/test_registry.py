@@ -7,9 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from lamps_cli.registry import ModelRow, _print_models, datasets, models
-from lamps_core.candidates import presets
+from lamps_core.models.candidates import presets
+from lamps_core.models.zoo import zoo_names
 from lamps_core.registry import registered_datasets, registered_models
-from lamps_core.zoo import zoo_names
 from tests.local_hub import Hub, HubUser, serve_hub
 
 if TYPE_CHECKING:

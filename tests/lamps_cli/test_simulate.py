@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from click.testing import CliRunner
 
 from lamps_cli.simulate import simulate
-from lamps_core.curve_reader import read_curves
+from lamps_core.curves.reader import read_curves
 from tests.lamps_command import lamps
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamps_cli.tables import print_campaign, print_checks, print_plan, print_search
-from lamps_core.doctor import Check
+from lamps_core.host.doctor import Check
 
 if TYPE_CHECKING:
     import pytest

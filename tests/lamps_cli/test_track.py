@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lamps_core.curve_reader import read_curves
+from lamps_core.curves.reader import read_curves
 from tests.campaigns import campaign_arguments, write_datasets
 from tests.lamps_command import lamps, search_arguments
 from tests.tracker_records import (

@@ -17,16 +17,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lamps_core.budget import parse_budget
-from lamps_core.campaign_folder import read_record
-from lamps_core.curve_reader import read_curves
-from lamps_core.dataset_requests import dataset_requests
+from lamps_core.campaign.folder import read_record
+from lamps_core.curves.reader import read_curves
 from lamps_core.errors import BadInput
 from lamps_core.objectives import parse_objectives
-from lamps_core.policy_file import read_policy
-from lamps_core.search_record import read_search
-from lamps_core.stopping import parse_stop_rule
-from lamps_core.text_files import read_table
+from lamps_core.policies.policy_file import read_policy
+from lamps_core.policies.stopping import parse_stop_rule
+from lamps_core.search.budget import parse_budget
+from lamps_core.search.record import read_search
+from lamps_core.text.files import read_table
+from lamps_core.text.requests import dataset_requests
 from tests.lamps_core.test_older_versions import OLD
 from tests.meta_datasets import curve_rows
 from tests.searches import forecasting_policy

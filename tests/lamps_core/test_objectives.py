@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamps_core.curves import MEASURED_COLUMNS
+from lamps_core.curves.schema import MEASURED_COLUMNS
 from lamps_core.errors import BadInput
 from lamps_core.objectives import MOST_OBJECTIVES, OBJECTIVES, Objective, beside_schema, parse_objectives
 from lamps_core.prices import GPU_HOUR_PRICE

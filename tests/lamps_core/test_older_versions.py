@@ -13,22 +13,22 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from lamps_core.budget import parse_budget
-from lamps_core.campaign_request import CampaignRequest
-from lamps_core.campaign_survey import CampaignSurvey
-from lamps_core.curve_reader import curves_by_key, read_curves
-from lamps_core.curve_store import CurveStore
-from lamps_core.curves import VERSION_KEY, write_curve
-from lamps_core.dataset_requests import dataset_requests
+from lamps_core.campaign.request import CampaignRequest
+from lamps_core.campaign.survey import CampaignSurvey
+from lamps_core.curves.reader import curves_by_key, read_curves
+from lamps_core.curves.schema import VERSION_KEY, write_curve
+from lamps_core.curves.store import CurveStore
 from lamps_core.errors import BadInput
-from lamps_core.machine import Machine
+from lamps_core.host.machine import Machine
 from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from lamps_core.policies.loading import load_policy
-from lamps_core.policy_file import read_policy
-from lamps_core.search import Outcome, Search
-from lamps_core.search_record import read_search
-from lamps_core.search_run import SearchRun
+from lamps_core.policies.policy_file import read_policy
+from lamps_core.search.algorithm import Outcome, Search
+from lamps_core.search.budget import parse_budget
+from lamps_core.search.record import read_search
+from lamps_core.search.run import SearchRun
 from lamps_core.settings import FineTuningSettings
+from lamps_core.text.requests import dataset_requests
 from tests.campaigns import write_datasets
 from tests.searches import MODELS, STEPS_EACH, quick_request
 

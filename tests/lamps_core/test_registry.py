@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from lamps_core.registry import registered_datasets, registered_models
-from lamps_core.text_columns import choose_layout
-from lamps_core.text_hub import _HUB_ID
+from lamps_core.text.columns import choose_layout
+from lamps_core.text.hub import _HUB_ID
 
 PAPER_NAMES = (
     "trec", "clickbait", "20_newsgroups", "amazon_cell_phone", "hate_speech", "mmlu", "patent", "emotion", "cola",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from accelerate import PartialState
 
-from lamps_core.curves import CurveKey
+from lamps_core.curves.schema import CurveKey
 from lamps_core.errors import BadInput
 from lamps_core.tracking import PACKAGES, Tracking, parse_trackers
 from tests.tracker_records import (

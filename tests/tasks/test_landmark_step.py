@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lamps_core.errors import CandidateFailed
-from lamps_core.search import Outcome
-from lamps_core.search_run import SearchRun
+from lamps_core.search.algorithm import Outcome
+from lamps_core.search.run import SearchRun
 from tasks.landmark_step import export_model, fine_tune_step
 from tasks.retries import worth_another_try
 from tests.searches import STEPS_EACH, TINY, quick_request, truncated_model

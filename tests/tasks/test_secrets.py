@@ -13,7 +13,7 @@ from prefect.blocks.system import Secret
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from lamps_core.errors import BadInput
-from lamps_core.zoo import materialise
+from lamps_core.models.zoo import materialise
 from tasks.secrets import choose_hub_token, use_hub_token
 from tests.campaigns import STEPS_EACH, campaign_arguments, rows_of, write_datasets
 from tests.dask_cluster import DaskCluster

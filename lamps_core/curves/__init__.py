@@ -1,0 +1,1 @@
+"""Learning curves as Parquet: the schema, the reader, and the folder that a campaign fills."""

@@ -1,0 +1,1 @@
+"""The hub of models and datasets: what is asked of it, fetched from it and published there."""

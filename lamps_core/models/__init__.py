@@ -1,0 +1,1 @@
+"""Candidates: what `--models` names, how large they are, and where they fit."""

@@ -1,0 +1,1 @@
+"""Self-contained HTML pages of searches, campaigns and evaluations, and their figures."""

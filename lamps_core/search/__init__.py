@@ -1,0 +1,1 @@
+"""The search for the front: Algorithm 1, its record on disk, and its results."""

@@ -1,0 +1,1 @@
+"""Simulated learning curves at the paper's scale."""
