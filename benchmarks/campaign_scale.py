@@ -28,7 +28,7 @@ from benchmarks.ratios import Ratio, tell
 from lamps_cli.server import prefect_server, quieten_prefect
 
 if TYPE_CHECKING:
-    from lamps_core.workers.steps import StepRequest
+    from lamps_core.fine_tuning.steps import StepRequest
 
 SLOTS = 8
 STEPS_OF_A_PAIR = 13  # K = 8 landmarks, and five full epochs until early stopping

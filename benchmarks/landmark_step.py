@@ -26,12 +26,12 @@ from benchmarks.ratios import Ratio, tell
 from lamps_core.docstrings import write_docstrings
 from lamps_core.fine_tuning import pretrained, tokens, training
 from lamps_core.fine_tuning.landmark_step import CandidateRun
+from lamps_core.fine_tuning.steps import StepRequest
 from lamps_core.models import zoo
 from lamps_core.settings import FineTuningSettings
 from lamps_core.text.dataset import DatasetRequest, TextDataset, load_text_dataset
 from lamps_core.text.prepared_data import save_prepared
 from lamps_core.workers.pool import DeviceSlot, WorkerPool
-from lamps_core.workers.steps import StepRequest
 
 ROWS = 192  # rows of the timed epoch: six updates
 SETTINGS = FineTuningSettings(learning_rate=1e-4, max_length=128)

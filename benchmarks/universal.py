@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from benchmarks.curve_kinds import Kind, Rows
-    from lamps_core.policies.policy_file import PolicyFile
     from lamps_core.policies.protocol import Policy
+    from lamps_core.policy_file import PolicyFile
     from lamps_core.task import Task
 
 SHARE = 0.98

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from lamps_core.campaign.schedule import Pair
     from lamps_core.curves.schema import CurveKey
-    from lamps_core.workers.steps import StepRequest
+    from lamps_core.fine_tuning.steps import StepRequest
 
 WAKE_SECONDS = 5.0  # how long machines that came or went may go unnoticed while no step ends
 

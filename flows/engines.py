@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from prefect.futures import PrefectFuture
 
     from lamps_core.campaign.step import StepDestination
+    from lamps_core.fine_tuning.steps import StepRequest
     from lamps_core.host.machine import Machine
-    from lamps_core.workers.steps import StepRequest
 
 LOOK_SECONDS = 2.0  # the least between two looks at which workers a Dask cluster has
 CONNECT_SECONDS = 15

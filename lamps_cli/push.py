@@ -24,7 +24,7 @@ def push(place: str, repository: str, public: bool, revision: str | None, as_jso
     """
     from lamps_cli.tables import print_pushed
     from lamps_core.hub.access import check_push
-    from lamps_core.hub.push import push_uploads, uploads_of
+    from lamps_core.publishing.push import push_uploads, uploads_of
 
     uploads = uploads_of(place, repository)
     check_push(repository, option="ORG/NAME")

@@ -10,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 
 from lamps_core.errors import HubFailed, LampsError, PushFailed
-from lamps_core.hub.push import push_again, push_uploads, uploads_of
+from lamps_core.publishing.push import push_again, push_uploads, uploads_of
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State, TaskRun
@@ -36,7 +36,7 @@ def worth_asking_again(_: Task[..., Any], __: TaskRun, state: State[Any]) -> boo
 def push_to_hub(
     place: str, target: str, *, public: bool = False, revision: str | None = None
 ) -> list[dict[str, Any]]:
-    """Bring what lies at a place to the hub; see `hub.push.uploads_of`.
+    """Bring what lies at a place to the hub; see `publishing.push.uploads_of`.
 
     Args:
         place: the folder of a search or of curves, or a policy.

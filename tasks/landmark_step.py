@@ -8,8 +8,8 @@ from typing import Any
 from prefect import task
 
 from lamps_core.campaign.step import StepDestination, run_and_keep
+from lamps_core.fine_tuning.steps import ExportRequest, StepRequest
 from lamps_core.workers.execution import execution_of
-from lamps_core.workers.steps import ExportRequest, StepRequest
 from tasks.retries import RETRIED
 from tasks.secrets import use_hub_token
 

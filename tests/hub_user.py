@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import huggingface_hub.constants
 import pytest
 
-from lamps_core.hub.push import push_uploads, uploads_of
+from lamps_core.publishing.push import push_uploads, uploads_of
 from tests.hub_server import TOKEN, serve_hub_server
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from lamps_core.errors import BudgetSpent, CandidateFailed
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.models.zoo import materialise
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies.policy_file import write_policy
+from lamps_core.policy_file import write_policy
 from lamps_core.policy_training.forecast import train
 from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.search.algorithm import Outcome

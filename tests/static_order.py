@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lamps_core.fingerprints import objectives_fingerprint
-from lamps_core.policies.policy_file import PolicyCard, PolicyFile
+from lamps_core.policy_file import PolicyCard, PolicyFile
 from lamps_core.policy_training.algorithms import Algorithm
 from lamps_core.policy_training.task_batch import candidates_of
 

@@ -19,11 +19,11 @@ from lamps_core.campaign.schedule import Campaign, Pair
 from lamps_core.campaign.shared_work import drop_checkpoint
 from lamps_core.campaign.step import StepDestination
 from lamps_core.campaign.survey import PASSING, CampaignSurvey, named
+from lamps_core.fine_tuning.steps import StepRequest
 from lamps_core.locks import locked
 from lamps_core.progress import CampaignProgress, RunningStep, listener, publish
 from lamps_core.storage import HIDDEN, is_local, storage_failures
 from lamps_core.tracking import Tracking
-from lamps_core.workers.steps import StepRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

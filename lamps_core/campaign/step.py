@@ -29,7 +29,7 @@ from lamps_core.storage import is_folder, is_local, storage_failures, storage_pa
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from lamps_core.workers.steps import StepRequest
+    from lamps_core.fine_tuning.steps import StepRequest
 
 SCRATCH = "LAMPS_SCRATCH"  # a host's own folder, from and to which the shared work folder is copied
 

@@ -127,8 +127,8 @@ def _needs_more(contender: Contender, tasks: Sequence[Task]) -> str | None:
 
 
 def _policy(path: str, tasks: Sequence[Task], taken: set[str]) -> Contender:
-    from lamps_core.policies.policy_file import read_policy
     from lamps_core.policies.trained import load_policy_file
+    from lamps_core.policy_file import read_policy
 
     found = find(path)
     file = read_policy(found.path)

@@ -139,8 +139,8 @@ def _policy(
 
 
 def _from_file(contender: Contender, task: Task) -> Policy:
-    from lamps_core.policies.policy_file import read_policy
     from lamps_core.policies.trained import load_policy_file
+    from lamps_core.policy_file import read_policy
 
     file = read_policy(Path(contender.path))
     return load_policy_file(file, name=contender.name, objectives=task.objectives)

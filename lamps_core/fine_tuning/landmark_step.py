@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
     from lamps_core.fine_tuning.checkpoint import Checkpoint
     from lamps_core.fine_tuning.ranks import Ranks
+    from lamps_core.fine_tuning.steps import ExportRequest, StepRequest
     from lamps_core.fine_tuning.tokens import TokenisedSplit
     from lamps_core.fine_tuning.training import FineTune
-    from lamps_core.workers.steps import ExportRequest, StepRequest
 
 ONE_THREAD_PARAMETERS = 10_000_000  # below, a second CPU thread costs more than it brings (docs/log.md)
 

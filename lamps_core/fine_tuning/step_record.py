@@ -14,9 +14,9 @@ import torch
 from lamps_core import __version__
 
 if TYPE_CHECKING:
+    from lamps_core.fine_tuning.steps import StepRequest
     from lamps_core.fine_tuning.training import Evaluation, FineTune
     from lamps_core.settings import FineTuningSettings
-    from lamps_core.workers.steps import StepRequest
 
 
 def measured(result: Evaluation) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""The hub of models and datasets: what is asked of it, fetched from it and published there."""
+"""The hub of models and datasets: names, access, and the passage of files either way."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lamps_core.errors import BadInput, HubFailed
 from lamps_core.hub.access import HUB_TIMEOUT_SECONDS, hub_api, hub_error, quiet_hub
 from lamps_core.hub.ids import HubId, hub_id
-from lamps_core.policies.policy_file import CARD, MOST_BYTES, WEIGHTS
+from lamps_core.policy_file import CARD, MOST_BYTES, WEIGHTS
 from lamps_core.resources import SHIPPED, data_path
 
 if TYPE_CHECKING:

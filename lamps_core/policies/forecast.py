@@ -16,14 +16,14 @@ from lamps_core.errors import BadInput
 from lamps_core.objectives import MAXIMISED
 from lamps_core.policies.curve_process import CurveProcess
 from lamps_core.policies.outlook import outlook_of
-from lamps_core.policies.policy_file import objectives_of
+from lamps_core.policy_file import objectives_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from lamps_core.policies.outlook import Outlook
-    from lamps_core.policies.policy_file import PolicyFile
     from lamps_core.policies.protocol import Observation
+    from lamps_core.policy_file import PolicyFile
     from lamps_core.task import BoolArray, FloatArray, IntArray
 
 CURVE_SECONDS = "curve_seconds"  # followed beside the objectives

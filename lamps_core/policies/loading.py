@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from lamps_core.errors import no_such
 from lamps_core.hub.download import Found, find
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies.policy_file import read_policy
 from lamps_core.policies.stopping import Forecaster
 from lamps_core.policies.trained import load_trained, looks_like_a_path
+from lamps_core.policy_file import read_policy
 from lamps_core.resources import data_path
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lamps_core.objectives import Objective
-    from lamps_core.policies.policy_file import PolicyFile
     from lamps_core.policies.protocol import Policy
     from lamps_core.policies.universal import UniversalPolicy
+    from lamps_core.policy_file import PolicyFile
 
 
 UNIVERSAL = "universal"  # ships trained, and decides where nothing else is asked for

@@ -13,9 +13,9 @@ from lamps_core.errors import BadInput
 from lamps_core.policies.pool_layout import PoolLayout
 
 if TYPE_CHECKING:
-    from lamps_core.policies.policy_file import PolicyCard, PolicyFile
     from lamps_core.policies.pool_layout import Vector
     from lamps_core.policies.protocol import Observation
+    from lamps_core.policy_file import PolicyCard, PolicyFile
     from lamps_core.task import BoolArray, IntArray
 
 NETWORK = "mlp"

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Protocol
 from lamps_core.errors import no_such
 from lamps_core.hub.download import find
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies.policy_file import read_policy
+from lamps_core.policy_file import read_policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lamps_core.objectives import Objective
-    from lamps_core.policies.policy_file import PolicyFile
     from lamps_core.policies.protocol import Policy
+    from lamps_core.policy_file import PolicyFile
 
 
 class Load(Protocol):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from lamps_core.objectives import Objective
-    from lamps_core.policies.policy_file import PolicyFile
+    from lamps_core.policy_file import PolicyFile
 
 # In training and when networks are asked: see `curve_tokens.observed`.
 GROWS_WITH_SIZE = {LOSS: False, COST: True}

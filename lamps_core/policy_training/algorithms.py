@@ -14,7 +14,7 @@ from lamps_core.errors import BadInput, no_such
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lamps_core.policies.policy_file import PolicyFile
+    from lamps_core.policy_file import PolicyFile
     from lamps_core.policy_training.training_run import TrainingRun
     from lamps_core.task import Task
 

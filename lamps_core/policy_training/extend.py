@@ -20,8 +20,8 @@ from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import beside_schema
 from lamps_core.policies.known_first import KnownFirst
 from lamps_core.policies.loading import UNIVERSAL, shipped_policy
-from lamps_core.policies.policy_file import objectives_of, read_policy, replace_policy, write_policy
 from lamps_core.policies.trained import load_policy_file
+from lamps_core.policy_file import objectives_of, read_policy, replace_policy, write_policy
 from lamps_core.policy_training.algorithms import algorithm
 from lamps_core.policy_training.train import check_out
 from lamps_core.policy_training.training_run import TrainingRun
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
-    from lamps_core.policies.policy_file import PolicyFile
     from lamps_core.policies.protocol import Policy
+    from lamps_core.policy_file import PolicyFile
     from lamps_core.task import Task
 
 STEPS = 100_000  # of the environment, by which distral and ppo go on: a twentieth of their training

@@ -23,7 +23,7 @@ from lamps_core.policies.forecast import (
     seconds_so_far,
     tracked_quantities,
 )
-from lamps_core.policies.policy_file import PolicyCard, PolicyFile, prefixed, trained_for
+from lamps_core.policy_file import PolicyCard, PolicyFile, prefixed, trained_for
 from lamps_core.policy_training.curve_learning import Curves, learn, progress_of, with_candidate
 from lamps_core.policy_training.task_batch import stack
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from lamps_core.policies.curve_network import LOOKS, NO_TOKEN, CurveNetwork
 from lamps_core.policies.curve_tokens import INPUTS, observed, padded
-from lamps_core.policies.policy_file import part_of, prefixed
+from lamps_core.policy_file import part_of, prefixed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -16,8 +16,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from lamps_core.errors import BadInput
 from lamps_core.fingerprints import objectives_fingerprint
 from lamps_core.one_thread import one_thread
-from lamps_core.policies.policy_file import PolicyCard, PolicyFile, trained_for
 from lamps_core.policies.pool import NETWORK, PoolNetwork, layer_names
+from lamps_core.policy_file import PolicyCard, PolicyFile, trained_for
 from lamps_core.policy_training.distral import Distral, DistralSettings
 from lamps_core.policy_training.environment import searchable
 from lamps_core.policy_training.observation_table import observation_table

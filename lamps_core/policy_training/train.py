@@ -18,7 +18,7 @@ from lamps_core.fingerprints import curves_fingerprint
 from lamps_core.locks import held_if_free
 from lamps_core.meta_dataset import read_table, tasks_of
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies.policy_file import CARD, read_policy, write_policy
+from lamps_core.policy_file import CARD, read_policy, write_policy
 from lamps_core.policy_training.algorithms import DEFAULT_ALGORITHM, algorithm
 from lamps_core.policy_training.training_run import CHECKPOINT, TrainingRun
 from lamps_core.progress import TrainingProgress, publish
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lamps_core.objectives import Objective
-    from lamps_core.policies.policy_file import PolicyFile
+    from lamps_core.policy_file import PolicyFile
     from lamps_core.task import Task
 
 REQUEST, LOCK = "request.json", "lock"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from lamps_core.policies.policy_file import PolicyFile
+    from lamps_core.policy_file import PolicyFile
 
 CHECKPOINT, BEST, TENSORBOARD = "checkpoint.safetensors", "best.safetensors", "tensorboard"
 # The least between two checkpoints: what a killed training loses at most, and a round.

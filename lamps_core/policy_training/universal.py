@@ -18,9 +18,9 @@ from lamps_core.one_thread import one_thread
 from lamps_core.policies.candidate_features import features_of
 from lamps_core.policies.forecast import followed_numbers
 from lamps_core.policies.loading import UNIVERSAL
-from lamps_core.policies.policy_file import PolicyCard, PolicyFile, part_of, prefixed
 from lamps_core.policies.universal import COST, LOSS, followed_costs
 from lamps_core.policies.universal_file import GROWS_WITH_SIZE
+from lamps_core.policy_file import PolicyCard, PolicyFile, part_of, prefixed
 from lamps_core.policy_training.network_learning import Learner, TaskCurves
 from lamps_core.policy_training.ppo_settings import MAY_BE_NONE, changed
 from lamps_core.policy_training.random_tasks import random_task

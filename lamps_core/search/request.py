@@ -14,7 +14,7 @@ from lamps_core.files import refuse_unwritable
 from lamps_core.hub.download import at_commit
 from lamps_core.models.folder import folder_fingerprint
 from lamps_core.policies.loading import DEFAULT_POLICY, policy_found
-from lamps_core.policies.policy_file import priced, read_policy
+from lamps_core.policy_file import priced, read_policy
 from lamps_core.prices import GPU_HOUR_PRICE
 from lamps_core.search.journal import JOURNAL, read_journal
 from lamps_core.settings import FineTuningSettings

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lamps_core.curves.schema import CURVE_SCHEMA, CurveKey, write_curve
 from lamps_core.errors import BadInput
 from lamps_core.files import drop_drafts, write_json
+from lamps_core.fine_tuning.steps import ExportRequest, StepKey, StepRequest
 from lamps_core.models.candidates import resolve_candidates
 from lamps_core.policies.loading import load_forecaster, load_policy
 from lamps_core.progress import RunningStep, listener, publish
@@ -31,7 +32,6 @@ from lamps_core.text.prepared_data import save_prepared
 from lamps_core.tracking import Tracking
 from lamps_core.workers import execution
 from lamps_core.workers.pool import device_slots
-from lamps_core.workers.steps import ExportRequest, StepKey, StepRequest
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

@@ -15,9 +15,9 @@ from lamps_core.workers.pool import WorkerPool, device_slots
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from lamps_core.fine_tuning.steps import ExportRequest, StepKey, StepRequest
     from lamps_core.search.budget import Budget
     from lamps_core.workers.pool import DeviceSlot
-    from lamps_core.workers.steps import ExportRequest, StepKey, StepRequest
 
 
 class Execution:

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.context import ForkServerProcess
 
+    from lamps_core.fine_tuning.steps import StepRequest
     from lamps_core.workers.pool import DeviceSlot
-    from lamps_core.workers.steps import StepRequest
 
 POLL_SECONDS = 0.1  # how far a budget or a deadline can be overrun
 END_SECONDS = 30.0  # a killed process takes less to end, unless it hangs inside the kernel

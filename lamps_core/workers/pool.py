@@ -22,7 +22,7 @@ from lamps_core.workers.group import RequestLimits, WorkerGroup, end, start_fork
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from lamps_core.workers.steps import ExportRequest, StepRequest
+    from lamps_core.fine_tuning.steps import ExportRequest, StepRequest
 
 MOST_SLOTS = 1024  # processes at once: no machine has room for more
 

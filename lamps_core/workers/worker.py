@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.errors import CandidateFailed, HubFailed, ShortOfMemory, typed_line
+from lamps_core.fine_tuning.steps import ExportRequest, StepRequest
 from lamps_core.locks import held
 from lamps_core.storage import unusable_storage
-from lamps_core.workers.steps import ExportRequest, StepRequest
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

@@ -25,8 +25,8 @@ from lamps_core.meta_dataset import read_tasks
 from lamps_core.models.zoo import zoo_names
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies.loading import load_policy
-from lamps_core.policies.policy_file import read_policy
 from lamps_core.policies.trained import load_trained
+from lamps_core.policy_file import read_policy
 from lamps_core.replay import replay
 from lamps_core.resources import data_path
 from tests.meta_datasets import curve_rows, write_meta_dataset

@@ -11,7 +11,7 @@ import pyarrow.dataset
 import pytest
 
 from lamps_core.curves.reader import read_curves
-from lamps_core.policies.policy_file import read_policy
+from lamps_core.policy_file import read_policy
 from tests.campaigns import campaign_arguments, facts, rows_of, write_datasets
 from tests.fault_sites import CampaignSite, SearchSite, Site
 from tests.meta_datasets import family_rows, write_meta_dataset

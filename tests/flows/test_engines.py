@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from lamps_core.workers.steps import StepRequest
+    from lamps_core.fine_tuning.steps import StepRequest
     from tests.gpu_host import GpuHost
 
 ONE_CPU = Machine(1, 2**36, 1, cuda=False, name="cpu")

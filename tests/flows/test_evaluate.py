@@ -16,7 +16,7 @@ from lamps_core.errors import BadInput
 from lamps_core.evaluation.run import EvaluationRun
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies.policy_file import write_policy
+from lamps_core.policy_file import write_policy
 from lamps_core.policy_training.train import Training
 from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.progress import EvaluationProgress, listener

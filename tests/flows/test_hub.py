@@ -15,7 +15,7 @@ from lamps_cli.train_policy import train_policy as command
 from lamps_core.errors import BadInput, PushFailed
 from lamps_core.hub.download import find
 from lamps_core.policies.loading import shipped_policy
-from lamps_core.policies.policy_file import read_policy
+from lamps_core.policy_file import read_policy
 from tests.hub_server import TOKEN, HubServer
 from tests.hub_user import push, used_hub
 from tests.meta_datasets import family_rows, write_meta_dataset

@@ -12,10 +12,10 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.engines import DaskEngine, LocalEngine
 from lamps_core.campaign.step import StepDestination
+from lamps_core.fine_tuning.steps import StepRequest
 from lamps_core.settings import FineTuningSettings
 from lamps_core.text.dataset import DatasetRequest, load_text_dataset
 from lamps_core.text.prepared_data import save_prepared
-from lamps_core.workers.steps import StepRequest
 from tests.campaigns import rows_of
 from tests.dask_cluster import DaskCluster
 

@@ -9,7 +9,7 @@ from prefect import get_client
 
 from flows.train_policy import train_policy, training_request
 from lamps_core.errors import BadInput
-from lamps_core.policies.policy_file import read_policy
+from lamps_core.policy_file import read_policy
 from lamps_core.progress import TrainingProgress, listening
 from tests.meta_datasets import family_rows, write_meta_dataset
 

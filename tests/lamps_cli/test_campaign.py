@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies.policy_file import read_policy
+from lamps_core.policy_file import read_policy
 from lamps_core.policy_training.train import Training, TrainingRequest
 from tests.campaigns import STEPS_EACH, campaign_arguments, facts, key_of, rows_of, write_datasets
 from tests.dask_cluster import DaskCluster

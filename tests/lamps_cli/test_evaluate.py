@@ -12,7 +12,7 @@ import pytest
 
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies.policy_file import write_policy
+from lamps_core.policy_file import write_policy
 from lamps_core.policy_training.training_run import TrainingRun
 from tests.lamps_command import DEADLINE_SECONDS, family, lamps, start_lamps, wait_for_end
 from tests.meta_datasets import family_rows, write_meta_dataset

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lamps_core.curves.reader import read_curves
-from lamps_core.hub.push import uploads_of
 from lamps_core.policies.loading import shipped_policy
+from lamps_core.publishing.push import uploads_of
 from lamps_core.resources import data_path
 from tests.campaigns import campaign_arguments, write_datasets
 from tests.commands import check_command

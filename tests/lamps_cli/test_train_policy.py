@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lamps_core.policies.policy_file import read_policy
+from lamps_core.policy_file import read_policy
 from lamps_core.policy_training.training_run import CHECKPOINT
 from tests.lamps_command import kill_family, lamps, start_lamps
 from tests.meta_datasets import curve_rows, family_rows, write_meta_dataset

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import transformers
 
+from lamps_core.fine_tuning.steps import StepRequest
 from lamps_core.models.zoo import materialise
 from lamps_core.settings import FineTuningSettings
 from lamps_core.text.dataset import DatasetRequest, TextDataset, load_text_dataset
 from lamps_core.text.prepared_data import save_prepared
 from lamps_core.workers.pool import DeviceSlot, WorkerPool
-from lamps_core.workers.steps import StepRequest
 from tests.dask_cluster import free_port
 from tests.local_hub import Hub, serve_hub
 

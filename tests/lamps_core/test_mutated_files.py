@@ -21,8 +21,8 @@ from lamps_core.campaign.folder import read_record
 from lamps_core.curves.reader import read_curves
 from lamps_core.errors import BadInput
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies.policy_file import read_policy
 from lamps_core.policies.stopping import parse_stop_rule
+from lamps_core.policy_file import read_policy
 from lamps_core.search.budget import parse_budget
 from lamps_core.search.record import read_search
 from lamps_core.text.files import read_table

@@ -22,7 +22,7 @@ from lamps_core.errors import BadInput
 from lamps_core.host.machine import Machine
 from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from lamps_core.policies.loading import load_policy
-from lamps_core.policies.policy_file import read_policy
+from lamps_core.policy_file import read_policy
 from lamps_core.search.algorithm import Outcome, Search
 from lamps_core.search.budget import parse_budget
 from lamps_core.search.record import read_search

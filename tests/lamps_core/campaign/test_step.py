@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from lamps_core.workers.steps import StepRequest
+    from lamps_core.fine_tuning.steps import StepRequest
     from tests.lamps_core.conftest import Topics
 
 MODEL = "org/model"

@@ -19,8 +19,8 @@ from lamps_core.evaluation.unit import TrainingLimits, run_unit
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies.loading import UNIVERSAL
-from lamps_core.policies.policy_file import objectives_of, read_policy, write_policy
 from lamps_core.policies.trained import LOADERS
+from lamps_core.policy_file import objectives_of, read_policy, write_policy
 from lamps_core.policy_training import algorithms
 from lamps_core.policy_training.train import Training, TrainingRequest
 from lamps_core.policy_training.training_run import TENSORBOARD, TrainingRun
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from lamps_core.policies.policy_file import PolicyFile
+    from lamps_core.policy_file import PolicyFile
     from lamps_core.task import Task
 
 OBJECTIVES = parse_objectives()

@@ -17,9 +17,9 @@ from lamps_core.fine_tuning import pretrained, training
 from lamps_core.fine_tuning.checkpoint import newest_checkpoint
 from lamps_core.fine_tuning.landmark_step import CandidateRun
 from lamps_core.fine_tuning.optimizer_state import OPTIMIZER
+from lamps_core.fine_tuning.steps import ExportRequest
 from lamps_core.settings import FineTuningSettings
 from lamps_core.text.dataset import DatasetRequest, load_text_dataset
-from lamps_core.workers.steps import ExportRequest
 from tests.flushes import Flushes
 from tests.lamps_core.conftest import Topics
 

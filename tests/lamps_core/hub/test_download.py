@@ -16,7 +16,7 @@ from lamps_core.errors import BadInput
 from lamps_core.hub.download import POLICY as POLICY_WANTED
 from lamps_core.hub.download import curves_to_read, find
 from lamps_core.policies.loading import load_policy, shipped_policy
-from lamps_core.policies.policy_file import read_policy, write_policy
+from lamps_core.policy_file import read_policy, write_policy
 from tests.hub_user import push, used_hub
 from tests.meta_datasets import family_rows, write_meta_dataset
 

@@ -11,7 +11,7 @@ import pytest
 
 from lamps_core.errors import BadInput
 from lamps_core.policies.loading import shipped_policy
-from lamps_core.policies.policy_file import read_policy, write_policy
+from lamps_core.policy_file import read_policy, write_policy
 from lamps_core.search.run import SearchRun
 from tests.hub_user import push, used_hub
 from tests.searches import quick_request, run_steps

@@ -11,9 +11,9 @@ from lamps_core.policies.candidate_features import Features, features_of
 from lamps_core.policies.curve_network import LOOKS, CurveForecaster, CurveNetwork
 from lamps_core.policies.curve_tokens import GRID, INPUTS, expected_length, observed, place_of
 from lamps_core.policies.loading import UNIVERSAL, shipped_policy
-from lamps_core.policies.policy_file import read_policy
 from lamps_core.policies.universal import COST, LOSS
 from lamps_core.policies.universal_file import networks_of
+from lamps_core.policy_file import read_policy
 
 if TYPE_CHECKING:
     from lamps_core.task import FloatArray

@@ -15,7 +15,6 @@ from lamps_core.objectives import parse_objectives
 from lamps_core.policies.curve_network import FACTORS, Forecast
 from lamps_core.policies.loading import UNIVERSAL, load_policy, load_universal, shipped_policy
 from lamps_core.policies.ordered import Cheapest
-from lamps_core.policies.policy_file import PolicyFile, read_policy, write_policy
 from lamps_core.policies.scenario_draws import (
     BY_CHANCE,
     MOST_DOUBTED,
@@ -27,6 +26,7 @@ from lamps_core.policies.scenario_draws import (
 from lamps_core.policies.scenarios import needed
 from lamps_core.policies.trained import load_policy_file
 from lamps_core.policies.universal import _best_plan, _Prospects
+from lamps_core.policy_file import PolicyFile, read_policy, write_policy
 from lamps_core.policy_training import training_run
 from lamps_core.policy_training.algorithms import algorithm
 from lamps_core.policy_training.training_run import TrainingRun

@@ -23,7 +23,7 @@ from tests.meta_datasets import curve_rows, family_tasks, write_meta_dataset
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lamps_core.policies.policy_file import PolicyFile
+    from lamps_core.policy_file import PolicyFile
     from lamps_core.policy_training.algorithms import Train
     from lamps_core.task import Task
 

@@ -15,9 +15,9 @@ from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies.known_first import KnownFirst
 from lamps_core.policies.loading import UNIVERSAL, shipped_policy
-from lamps_core.policies.policy_file import PolicyFile, objectives_of, read_policy, write_policy
 from lamps_core.policies.pool import PoolPolicy
 from lamps_core.policies.trained import load_policy_file
+from lamps_core.policy_file import PolicyFile, objectives_of, read_policy, write_policy
 from lamps_core.policy_training.algorithms import algorithm
 from lamps_core.policy_training.extend import Extension, ExtensionRequest
 from lamps_core.policy_training.forecast import extend, when_complete

@@ -12,7 +12,7 @@ from lamps_core.objectives import parse_objectives
 from lamps_core.policies.curve_process import CurveProcess
 from lamps_core.policies.forecast import ForecastPolicy, TrackedQuantity, load
 from lamps_core.policies.loading import load_policy
-from lamps_core.policies.policy_file import PolicyFile, read_policy, write_policy
+from lamps_core.policy_file import PolicyFile, read_policy, write_policy
 from lamps_core.policy_training.forecast import train
 from lamps_core.policy_training.training_run import TrainingRun
 from lamps_core.replay import ReplayedSearch, replay

@@ -14,8 +14,8 @@ import pytest
 from lamps_core.errors import BadInput
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies.policy_file import PolicyFile, read_policy, write_policy
 from lamps_core.policies.trained import LOADERS, load_policy_file
+from lamps_core.policy_file import PolicyFile, read_policy, write_policy
 from lamps_core.policy_training import training_run
 from lamps_core.policy_training.algorithms import algorithms
 from lamps_core.policy_training.train import REQUEST, Training, TrainingRequest
@@ -139,7 +139,7 @@ def test_deciding_needs_no_torch(policy: PolicyFile, curves: Path, tmp_path: Pat
 import sys
 from pathlib import Path
 from lamps_core.policies.trained import load_policy_file
-from lamps_core.policies.policy_file import read_policy
+from lamps_core.policy_file import read_policy
 load_policy_file(read_policy(Path({str(tmp_path / "policy")!r})), name="mine")
 sys.exit("torch" in sys.modules)
 """

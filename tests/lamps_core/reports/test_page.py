@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from selenium.webdriver.common.keys import Keys
-from tests.lamps_core.reports.test_writer import search_folder
 
 from lamps_core.evaluation.request import EvaluationRequest
 from lamps_core.evaluation.run import EvaluationRun
@@ -22,6 +21,7 @@ from lamps_core.reports.writer import write_report
 from lamps_core.search.record import read_search
 from tests.chromium import needs_chromium
 from tests.dask_cluster import free_port
+from tests.lamps_core.reports.test_writer import search_folder
 from tests.meta_datasets import family_rows, write_meta_dataset
 from tests.pages import INERT
 from tests.report_browser import ReportBrowser

@@ -16,12 +16,12 @@ import torch
 from lamps_cli.tables import print_search
 from lamps_core.curves.reader import curves_by_key, read_curves
 from lamps_core.errors import BadInput, StorageFailed
-from lamps_core.hub.front_card import model_card
 from lamps_core.models.zoo import materialise
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies.policy_file import read_policy, write_policy
 from lamps_core.policies.stopping import STOP_BELOW
+from lamps_core.policy_file import read_policy, write_policy
 from lamps_core.progress import SearchProgress, listener
+from lamps_core.publishing.front_card import model_card
 from lamps_core.reports.writer import write_report
 from lamps_core.search.algorithm import Outcome
 from lamps_core.search.budget import parse_budget

@@ -11,12 +11,12 @@ import psutil
 import pytest
 
 from lamps_core.errors import BudgetSpent, CandidateFailed, Interrupted, WorkerDied
+from lamps_core.fine_tuning.steps import StepRequest
 from lamps_core.search.budget import parse_budget
 from lamps_core.search.run import SearchRun
 from lamps_core.workers import execution
 from lamps_core.workers.execution import Execution, execution_of
 from lamps_core.workers.pool import DeviceSlot
-from lamps_core.workers.steps import StepRequest
 from tests.searches import TINY, eventually, quick_request, truncated_model, workers_of
 
 if TYPE_CHECKING:

@@ -25,11 +25,11 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from lamps_core.errors import BudgetSpent, CandidateFailed, Interrupted, WorkerDied
 from lamps_core.fine_tuning.checkpoint import newest_checkpoint
 from lamps_core.fine_tuning.optimizer_state import OPTIMIZER
+from lamps_core.fine_tuning.steps import ExportRequest
 from lamps_core.models.zoo import materialise
 from lamps_core.text.dataset import TextDataset, TextSplit
 from lamps_core.workers.group import environments
 from lamps_core.workers.pool import DeviceSlot, WorkerPool
-from lamps_core.workers.steps import ExportRequest
 from tests.hub_server import serve_hub_server
 from tests.lamps_core.conftest import CPU
 from tests.searches import eventually, nan_model
@@ -38,14 +38,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lamps_core.fine_tuning.checkpoint import Checkpoint
-    from lamps_core.workers.steps import StepRequest
+    from lamps_core.fine_tuning.steps import StepRequest
     from tests.lamps_core.conftest import Topics
 
 TINY = "zoo/bert-tiny"
 REPOSITORY = Path(__file__).parents[3]
 A_STEP = """
 import json, sys
-from lamps_core.workers.steps import StepRequest
+from lamps_core.fine_tuning.steps import StepRequest
 from lamps_core.workers.pool import DeviceSlot, WorkerPool
 
 pool = WorkerPool([DeviceSlot(None, threads=1)])
@@ -57,7 +57,7 @@ import json, os, signal, sys
 from multiprocessing import forkserver
 from pathlib import Path
 from lamps_core.workers import group as worker_group
-from lamps_core.workers.steps import StepRequest
+from lamps_core.fine_tuning.steps import StepRequest
 from lamps_core.workers.pool import DeviceSlot
 
 worker_group.PRELOAD = []  # nothing is asked of its workers

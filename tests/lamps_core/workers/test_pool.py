@@ -27,11 +27,11 @@ from safetensors.torch import load_file
 from lamps_core.errors import BudgetSpent, CandidateFailed, HostFailed, Interrupted, WorkerDied
 from lamps_core.fine_tuning.checkpoint import newest_checkpoint
 from lamps_core.fine_tuning.landmark_step import CandidateRun
+from lamps_core.fine_tuning.steps import ExportRequest
 from lamps_core.models.zoo import materialise
 from lamps_core.text.dataset import TextDataset, TextSplit
 from lamps_core.workers import worker
 from lamps_core.workers.pool import DeviceSlot, WorkerPool, device_slots
-from lamps_core.workers.steps import ExportRequest
 from tests.gpu_build import GUARD, compile_guard
 from tests.gpu_host import A100, H100
 from tests.lamps_core.conftest import CPU
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).parents[3]
 A_STEP_OF_A_POOL = """
 import json, os, signal, sys
-from lamps_core.workers.steps import StepRequest
+from lamps_core.fine_tuning.steps import StepRequest
 from lamps_core.workers.pool import DeviceSlot, WorkerPool
 
 pool = WorkerPool([DeviceSlot(None, threads=1)])
@@ -62,7 +62,7 @@ pool.run_step(StepRequest(**json.loads(sys.argv[1])), progress=halt)
 STEPS_WHERE_TORCH_KNOWS_A_GPU = """
 import json, sys
 from lamps_core.workers import group as worker_group
-from lamps_core.workers.steps import StepRequest
+from lamps_core.fine_tuning.steps import StepRequest
 from lamps_core.workers.pool import DeviceSlot, WorkerPool
 
 worker_group.PRELOAD.insert(0, "tests.gpu_build")

@@ -17,14 +17,14 @@ import pyarrow as pa
 from lamps_core.curves.reader import read_curves, refuse_empty
 from lamps_core.curves.schema import curves_parquet
 from lamps_core.errors import BadInput
-from lamps_core.hub.curves_card import CURVES_FILE, CURVES_TAG, curves_card
-from lamps_core.hub.front_card import MODEL_TAG, model_card
 from lamps_core.hub.ids import front_repositories, hub_id
-from lamps_core.hub.policy_card import POLICY_TAG, policy_card
 from lamps_core.hub.upload import README, Pushed, Upload, upload
 from lamps_core.models.folder import model_flaw
 from lamps_core.models.zoo import PREFIX
-from lamps_core.policies.policy_file import CARD, policy_parts, read_policy
+from lamps_core.policy_file import CARD, policy_parts, read_policy
+from lamps_core.publishing.curves_card import CURVES_FILE, CURVES_TAG, curves_card
+from lamps_core.publishing.front_card import MODEL_TAG, model_card
+from lamps_core.publishing.policy_card import POLICY_TAG, policy_card
 from lamps_core.resources import SHIPPED, data_path
 from lamps_core.search.journal import JOURNAL, read_journal
 from lamps_core.search.record import is_search, read_search

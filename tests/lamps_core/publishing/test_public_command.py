@@ -5,7 +5,7 @@ import shlex
 import pytest
 
 from lamps_cli.search import search
-from lamps_core.hub.public_command import _ALONE, public_command
+from lamps_core.publishing.public_command import _ALONE, public_command
 from tests.commands import check_command
 
 CANDIDATES = ["zoo/bert-tiny", "my-model"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamps_core.curves.reader import curves_by_key
 from lamps_core.curves.schema import CURVE_SCHEMA
-from lamps_core.hub.cards import TAG, card, code, facts, made_by, names, table
+from lamps_core.publishing.cards import TAG, card, code, facts, made_by, names, table
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.hub.cards import TAG, card, code, facts, made_by, names, table
-from lamps_core.hub.public_command import public_command
+from lamps_core.publishing.cards import TAG, card, code, facts, made_by, names, table
+from lamps_core.publishing.public_command import public_command
 from lamps_core.quantities import number, title
 from lamps_core.report_words import counted, duration
 

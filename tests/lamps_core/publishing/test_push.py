@@ -17,10 +17,10 @@ from lamps_core.curves.reader import read_curves
 from lamps_core.errors import BadInput
 from lamps_core.fine_tuning.pretrained import load_model, load_tokenizer
 from lamps_core.hub.download import curves_to_read, find
-from lamps_core.hub.push import uploads_of
 from lamps_core.models.candidates import resolve_candidates
 from lamps_core.policies.loading import load_policy, shipped_policy
-from lamps_core.policies.policy_file import read_policy, write_policy
+from lamps_core.policy_file import read_policy, write_policy
+from lamps_core.publishing.push import uploads_of
 from lamps_core.settings import FineTuningSettings
 from tests.hub_server import TOKEN
 from tests.hub_user import push, used_hub

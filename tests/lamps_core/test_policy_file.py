@@ -10,7 +10,7 @@ import pytest
 
 from lamps_core.errors import BadInput
 from lamps_core.objectives import parse_objectives
-from lamps_core.policies.policy_file import (
+from lamps_core.policy_file import (
     PolicyCard,
     PolicyFile,
     priced,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lamps_core.hub.cards import TAG, card, code, facts, made_by, names
+from lamps_core.publishing.cards import TAG, card, code, facts, made_by, names
 
 if TYPE_CHECKING:
-    from lamps_core.policies.policy_file import PolicyCard
+    from lamps_core.policy_file import PolicyCard
 
 POLICY_TAG = "lamps-policy"
 _FITS = {
