@@ -6,6 +6,7 @@ The flow's parameters are the form a person fills in in the Prefect UI, so they 
 from __future__ import annotations
 
 import contextlib
+import math
 from concurrent.futures import CancelledError
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,8 +18,10 @@ from flows.dead_runs import crash_dead_runs
 from flows.engines import Engine, engine_of
 from flows.form import Positive, Price
 from flows.task_states import forget_ended_tasks
+from lamps_core.campaign.plan_words import NAME_COLUMNS, PLAN_COLUMNS, plan_rows, plan_words
 from lamps_core.campaign.request import CampaignRequest
 from lamps_core.campaign.run import CampaignRun
+from lamps_core.campaign.survey import CampaignSurvey
 from lamps_core.errors import HostFailed, Interrupted, LampsError, StorageFailed, reason_of
 from lamps_core.hub.access import check_push
 from lamps_core.prices import GPU_HOUR_PRICE, check_price
@@ -38,7 +41,10 @@ if TYPE_CHECKING:
     from lamps_core.campaign.schedule import Pair
     from lamps_core.curves.schema import CurveKey
     from lamps_core.fine_tuning.steps import StepRequest
+    from lamps_core.host.machine import Machine
 
+ENGINE_CHOICE = ("engine", "scheduler", "parallel", "step_timeout")
+PLAN_SECONDS = 15.0  # that a plan waits for a worker of a Dask cluster
 WAKE_SECONDS = 5.0  # how long machines that came or went may go unnoticed while no step ends
 
 
@@ -68,6 +74,7 @@ def campaign(
     hub_token_block: str | None = None,
     push_to_hub: str | None = None,
     track: str | None = None,
+    plan: bool = False,
 ) -> dict[str, Any]:
     """Fine-tune every model on every dataset, landmark step by landmark step, and record the learning curves.
 
@@ -96,9 +103,10 @@ def campaign(
         hub_token_block: Name of the Prefect Secret block with the hub token, for gated models; None for hf-token.
         push_to_hub: Where on the hub (org/name) the curves are pushed; private where new; None for nowhere.
         track: Experiment trackers to tell the curves, with commas: tensorboard, mlflow, wandb.
+        plan: Only say what would run and what it costs, in a table; run nothing.
 
     Returns:
-        How many curves are complete, what failed and why, and what was spent.
+        How many curves are complete, what failed and why, and what was spent; the plan where that was asked for.
 
     Raises:
         BadInput: an argument cannot be used; nothing was run.
@@ -107,6 +115,8 @@ def campaign(
     """
     hub_token_block = choose_hub_token(hub_token_block or None)
     parameters = locals()
+    if plan:
+        return planned(campaign_request(**parameters), parameters)
     if push_to_hub:
         check_push(push_to_hub)
     result = run_campaign(campaign_request(**parameters), parameters)
@@ -141,6 +151,52 @@ def campaign_request(*, datasets: str, models: str, curves: str, **rest: Any) ->
     )
 
 
+def planned(request: CampaignRequest, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The plan of a campaign, shown beside the flow run; runs nothing.
+
+    Args:
+        request: the campaign.
+        parameters: of the flow.
+
+    Returns:
+        As `CampaignSurvey.plan_in_full`.
+
+    Raises:
+        BadInput: something that was asked for cannot be used.
+    """
+    told = plan_of(request, parameters)
+    show_table(plan_table(told), key="lamps-plan", description="What the campaign would run, and its cost")
+    return told
+
+
+def plan_of(request: CampaignRequest, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """As `planned`, without a server."""
+    survey = CampaignSurvey(request, plan_only=True)
+    # A run may stand before a worker of a Dask cluster in a queue; a plan is wanted now.
+    return survey.plan_in_full(machine_of(survey, parameters, wait_seconds=PLAN_SECONDS))
+
+
+def machine_of(
+    survey: CampaignSurvey, parameters: Mapping[str, Any], *, wait_seconds: float = math.inf
+) -> Machine:
+    """What the engine that was asked for runs on.
+
+    Args:
+        survey: of the campaign.
+        parameters: of the flow.
+        wait_seconds: for a worker of a Dask cluster.
+    """
+    chosen = {name: parameters[name] for name in ENGINE_CHOICE}
+    with contextlib.closing(engine_of(run_id=survey.id, **chosen)) as engine:
+        return engine.machine(wait_seconds=wait_seconds)
+
+
+def plan_table(plan: dict[str, Any]) -> str:
+    """A plan as Markdown."""
+    table = markdown_table(PLAN_COLUMNS, plan_rows(plan), numbers=len(PLAN_COLUMNS) - NAME_COLUMNS)
+    return "\n".join([*(f"- {line}" for line in plan_words(plan)), "", table])
+
+
 def run_campaign(request: CampaignRequest, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Run what is missing of a campaign, inside a flow.
 
@@ -156,8 +212,8 @@ def run_campaign(request: CampaignRequest, parameters: Mapping[str, Any]) -> dic
         LampsError: every pair failed, or the engine or a disk is gone.
     """
     run = CampaignRun(request)
-    names = ("engine", "scheduler", "parallel", "step_timeout", "hub_token_block")
-    engine = engine_of(run_id=run.survey.id, **{name: parameters[name] for name in names})
+    chosen = {name: parameters[name] for name in (*ENGINE_CHOICE, "hub_token_block")}
+    engine = engine_of(run_id=run.survey.id, **chosen)
     # Closed also where it is not entered: the folder may be another's, or the disk too small.
     with contextlib.closing(engine), run.opened(engine.machine()) as plan, engine:
         crash_dead_runs(request.curves)  # the folder is ours: whoever had it is gone

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from prefect import flow
 
 from flows.artifacts import show_table
-from flows.campaign import run_campaign
+from flows.campaign import planned, run_campaign
 from flows.form import Positive
 from lamps_core.campaign.request import CampaignRequest, of_record
 from lamps_core.errors import BadInput
@@ -37,6 +37,7 @@ def fingerprint(
     out: str | None = None,
     steps: Positive | None = None,
     full: bool = False,
+    plan: bool = False,
 ) -> dict[str, Any]:
     """Fine-tune one model on every dataset of a meta-dataset, with the settings of its campaign; extend a policy by it.
 
@@ -54,9 +55,11 @@ def fingerprint(
         out: Where the extended policy is written, an absolute path; None for the place of the old one.
         steps: Environment steps by which a policy of distral or ppo goes on; None for 100,000.
         full: Retrain a policy of distral or ppo in full as well, to compare; forecast, in seconds, always is.
+        plan: Only say what would run and what it costs, in a table; run nothing.
 
     Returns:
-        How many of its curves are complete, what failed and why, and what was spent; what became of the policy.
+        How many of its curves are complete, what failed and why, and what was spent; what became of the policy. The
+        plan where that was asked for.
 
     Raises:
         BadInput: an argument cannot be used, the folder does not say how its curves were made, or the policy was not
@@ -66,6 +69,8 @@ def fingerprint(
     hub_token_block = choose_hub_token(hub_token_block or None)
     parameters = locals()
     extension = extension_of(**parameters)
+    if plan:
+        return planned(fingerprint_request(**parameters), parameters)
     result = run_campaign(fingerprint_request(**parameters), parameters)
     if extension is None:
         return result

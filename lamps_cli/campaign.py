@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,11 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lamps_core.campaign.request import CampaignRequest
-    from lamps_core.campaign.survey import CampaignSurvey
-    from lamps_core.host.machine import Machine
 
-PLAN_SECONDS = 15.0  # that --plan waits for a worker of a Dask cluster
-ENGINE_CHOICE = ("engine", "scheduler", "parallel", "step_timeout")
 ENGINE_OPTIONS = (
     click.option(
         "--engine",
@@ -46,9 +41,7 @@ ENGINE_OPTIONS = (
         "--retry-failed", is_flag=True, help="Try pairs again that failed for a lasting reason, too."
     ),
     hub_token_option,
-    click.option(
-        "--plan", "plan_only", is_flag=True, help="Print what would run and what it costs; run nothing."
-    ),
+    click.option("--plan", is_flag=True, help="Print what would run and what it costs; run nothing."),
 )
 
 
@@ -81,7 +74,7 @@ def engine_options(command: Any) -> Any:
 @track_option
 @fine_tuning_options
 @json_option
-def campaign(as_json: bool, plan_only: bool, **parameters: Any) -> None:
+def campaign(as_json: bool, plan: bool, **parameters: Any) -> None:
     """Record the learning curves of every model on every dataset."""
     from lamps_cli.server import quieten_prefect, read_hub_token
 
@@ -91,9 +84,9 @@ def campaign(as_json: bool, plan_only: bool, **parameters: Any) -> None:
     from lamps_core.hub.access import check_push
 
     read_hub_token(parameters["hub_token_block"])
-    if parameters["push_to_hub"] and not plan_only:
+    if parameters["push_to_hub"] and not plan:
         check_push(parameters["push_to_hub"], needs_token=False)  # which a temporary server may have
-    _run(flow, campaign_request(**parameters), parameters, plan_only=plan_only, as_json=as_json)
+    _run(flow, campaign_request(**parameters), parameters, plan=plan, as_json=as_json)
 
 
 @click.command(epilog="Example: lamps fingerprint --model zoo/bert-small --curves runs/curves")
@@ -106,7 +99,7 @@ def campaign(as_json: bool, plan_only: bool, **parameters: Any) -> None:
 @click.option("--steps", type=int, help="By which a policy of distral or ppo goes on.  [default: 100000]")
 @click.option("--full", is_flag=True, help="Retrain a policy of distral or ppo in full as well, to compare.")
 @json_option
-def fingerprint(as_json: bool, plan_only: bool, **parameters: Any) -> None:
+def fingerprint(as_json: bool, plan: bool, **parameters: Any) -> None:
     """Add one model to every dataset of a meta-dataset, and to a policy trained on it."""
     from lamps_cli.server import quieten_prefect, read_hub_token
 
@@ -116,7 +109,7 @@ def fingerprint(as_json: bool, plan_only: bool, **parameters: Any) -> None:
 
     read_hub_token(parameters["hub_token_block"])
     extension_of(**parameters)  # a policy that does not fit is refused before anything runs
-    _run(flow, fingerprint_request(**parameters), parameters, plan_only=plan_only, as_json=as_json)
+    _run(flow, fingerprint_request(**parameters), parameters, plan=plan, as_json=as_json)
 
 
 def _run(
@@ -124,13 +117,13 @@ def _run(
     request: CampaignRequest,
     parameters: dict[str, Any],
     *,
-    plan_only: bool,
+    plan: bool,
     as_json: bool,
 ) -> None:
     """Print the plan, or run the flow and print what it came to."""
     from lamps_cli.tables import print_campaign
 
-    if plan_only:
+    if plan:
         _print_plan(request, parameters, as_json=as_json)
         return
 
@@ -144,11 +137,10 @@ def _run(
 
 
 def _print_plan(request: CampaignRequest, parameters: dict[str, Any], *, as_json: bool) -> None:
+    from flows.campaign import plan_of
     from lamps_cli.tables import print_plan
-    from lamps_core.campaign.survey import CampaignSurvey
 
-    survey = CampaignSurvey(request, plan_only=True)
-    told = survey.plan_in_full(_machine(survey, parameters, wait_seconds=PLAN_SECONDS))
+    told = plan_of(request, parameters)
     if as_json:
         print(json.dumps(told, indent=2))
     else:
@@ -157,35 +149,18 @@ def _print_plan(request: CampaignRequest, parameters: dict[str, Any], *, as_json
 
 def _check(request: CampaignRequest, parameters: dict[str, Any]) -> None:
     """Make every complaint about the input."""
+    from flows.campaign import machine_of
     from lamps_core.campaign.survey import CampaignSurvey
 
     survey = CampaignSurvey(request)
     survey.refuse_in_use()
-    survey.plan(_machine(survey, parameters)).check_disk(survey.work.local())
-
-
-def _machine(
-    survey: CampaignSurvey, parameters: dict[str, Any], *, wait_seconds: float = math.inf
-) -> Machine:
-    """What the engine that was asked for runs on.
-
-    Args:
-        survey: of the campaign.
-        parameters: as given on the command line.
-        wait_seconds: for a worker of a Dask cluster: a run may stand before it in a queue, a plan is wanted now.
-    """
-    from contextlib import closing
-
-    from flows.engines import engine_of
-
-    chosen = {name: parameters[name] for name in ENGINE_CHOICE}
-    with closing(engine_of(run_id=survey.id, **chosen)) as engine:
-        return engine.machine(wait_seconds=wait_seconds)
+    survey.plan(machine_of(survey, parameters)).check_disk(survey.work.local())
 
 
 def _run_flow(
     flow: Callable[..., dict[str, Any]], request: CampaignRequest, parameters: dict[str, Any]
 ) -> dict[str, Any]:
+    from flows.campaign import ENGINE_CHOICE
     from flows.engines import check_engine
     from lamps_cli.campaign_live import campaign_display
     from lamps_cli.server import prefect_server

@@ -107,11 +107,7 @@ for command in (search, campaign, fingerprint, train_policy, evaluate, simulate,
 def report(folder: Path, as_json: bool) -> None:
     """Write the self-contained HTML report of a search, an evaluation, or the curves of a campaign."""
     from lamps_core.reports.writer import write_report
-    from lamps_core.storage import refuse_url
 
-    refuse_url(
-        folder, "lamps report reads a folder of this host: copy it here first, such as with aws s3 sync"
-    )
     path = write_report(folder)
     print(json.dumps({"report": str(path)}) if as_json else path)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -19,11 +18,9 @@ from lamps_cli.options import json_option
 @json_option
 def simulate(out: Path, seed: int, as_json: bool) -> None:
     """Write simulated curves of the paper's 70 candidates on its nine datasets; nothing in them is measured."""
-    from lamps_core.simulation.curves import summary, write_simulation
-    from lamps_core.storage import refuse_url
+    from lamps_core.simulation import curves
 
-    refuse_url(out, f"--out {out}: lamps simulate writes a folder of this host; copy it to a store then")
-    told: dict[str, Any] = {"curves": str(out), "seed": seed, **summary(write_simulation(out, seed=seed))}
+    told = curves.simulate(out, seed=seed)
     if as_json:
         print(json.dumps(told, indent=2))
         return

@@ -5,12 +5,13 @@ Names are hostile: markup in them is not read, control characters in them do not
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lamps_core.campaign.plan_words import NAME_COLUMNS, PLAN_COLUMNS, plan_rows, plan_words
 from lamps_core.quantities import beside_bound, number
 from lamps_core.report_words import counted, displayable, expected_gain, not_measured
 
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
     from lamps_core.host.doctor import Check
 
-PLAN_COLUMNS: dict[str, Literal["left", "right"]] = {
-    "model": "left", "dataset": "left", "seed": "right", "from step": "right", "GPUs": "right", "about": "right",
-}  # fmt: skip
 MARKS = {True: "[green]ok[/]", False: "[red]fails[/]", None: "[yellow]note[/]"}
 
 
@@ -182,51 +180,15 @@ def print_pushed(rows: Iterable[dict[str, Any]]) -> None:
 def print_plan(plan: dict[str, Any]) -> None:
     """What a campaign would run, and what it is expected to cost."""
     console = Console(soft_wrap=True)
-    table = Table(title="To run, the longest first")
-    for column, justify in PLAN_COLUMNS.items():
-        table.add_column(column, justify=justify)
-    for row in plan["to_run"]:
-        cells = (row["model"], row["dataset"], str(row["seed"]), str(row["next_step"]), str(row["gpus"]))
-        table.add_row(*map(_text, cells), _hours(row["hours"]))
     if plan["to_run"]:
+        table = Table(title="To run, the longest first")
+        for place, column in enumerate(PLAN_COLUMNS):
+            table.add_column(column, justify="left" if place < NAME_COLUMNS else "right")
+        for cells in plan_rows(plan):
+            table.add_row(*map(_text, cells))
         console.print(table)
-    for row in plan["does_not_fit"]:
-        line = f"not run: {row['model']} on {row['dataset']}: {row['reason']}"
+    for line in plan_words(plan):
         _say(console, line)
-    for line in _plan_lines(plan):
-        _say(console, line)
-
-
-def _plan_lines(plan: dict[str, Any]) -> list[str]:
-    disk = plan["disk_bytes"]
-    lines = [
-        f"{plan['asked']} curves asked for: {plan['done']} done or failed before, {len(plan['to_run'])} to run, "
-        f"{len(plan['does_not_fit'])} that fit nowhere",
-        f"on {plan['slots']} x {plan['device']}: about {_hours(plan['wall_hours'])} from start to end, {_price(plan)}",
-        f"disk: {disk['downloads'] / 1e9:,.1f} GB of downloads, {disk['checkpoints'] / 1e9:,.1f} GB of checkpoints",
-    ]
-    rented = plan["rented"]
-    if rented is not None:
-        unfit = f", {len(rented['does_not_fit'])} that fit nowhere" if rented["does_not_fit"] else ""
-        lines.insert(2, f"on rented GPUs ({rented['device']}) instead: about {_price(rented)}{unfit}")
-    if plan["disk_shortage"] is not None:
-        lines.append(f"no room: {plan['disk_shortage']}")
-    return lines
-
-
-def _price(cost: dict[str, Any]) -> str:
-    """GPU or CPU hours, dollars, and how much to believe of them."""
-    steps = cost["speed_from_steps"]
-    assumed = "from an assumed speed; may be off by several times"
-    source = f"from the speed of {steps} recorded steps" if steps else assumed
-    if cost["dollars"] is None:
-        return f"{_hours(cost['device_hours'])} of the CPU ({source})"
-    price = f"${cost['dollars']:,.2f} at ${cost['gpu_hour_price']:,.2f} an hour"
-    return f"{_hours(cost['gpu_hours'])} of GPUs, {price} ({source})"
-
-
-def _hours(hours: float) -> str:
-    return f"{hours:,.1f} h" if hours >= 1 else f"{60 * hours:.1f} min"
 
 
 def print_checks(checks: Sequence[Check]) -> None:

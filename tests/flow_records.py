@@ -46,7 +46,7 @@ def recorded(flow_run_id: UUID, tasks: int) -> FlowRecord:
             final = [run for run in found if run.state is not None and run.state.is_final()]
             return final if len(final) >= tasks else None
 
-        task_runs = eventually(ended, what=f"the record of {tasks} task runs")
+        task_runs = eventually(ended, what=f"the record of {tasks} task runs") if tasks else []
         flow_run = client.read_flow_run(flow_run_id)
         by_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]))
         artifacts = client.read_artifacts(artifact_filter=by_run)

@@ -14,7 +14,7 @@ from lamps_core.reports.campaign import render_campaign
 from lamps_core.reports.evaluation import write_pages
 from lamps_core.reports.search import render_search
 from lamps_core.search.record import is_search, read_search
-from lamps_core.storage import HIDDEN
+from lamps_core.storage import HIDDEN, refuse_url
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,8 +33,11 @@ def write_report(folder: Path) -> Path:
         whose name, and whose folder's, does not begin with a dot.
 
     Raises:
-        BadInput: the folder holds none of these, or cannot be written.
+        BadInput: the folder holds none of these, cannot be written, or is of an object store.
     """
+    refuse_url(
+        folder, "lamps report reads a folder of this host: copy it here first, such as with aws s3 sync"
+    )
     if is_evaluation(folder):
         return _write_evaluation(folder)
     if is_search(folder):

@@ -25,7 +25,7 @@ from lamps_core.settings import FineTuningSettings
 from lamps_core.simulation.cost import BATCH_ROWS, DEVICE, step_cost
 from lamps_core.simulation.facts import DATASETS, body_of
 from lamps_core.simulation.loss import accuracy_of, generator, loss_law, noise_sd, slow_candidate
-from lamps_core.storage import HIDDEN, storage_failures
+from lamps_core.storage import HIDDEN, refuse_url, storage_failures
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,6 +89,26 @@ def write_simulation(folder: Path, *, seed: int = 0) -> pa.Table:
     with storage_failures(folder):
         write_atomically(folder / FILE, bytes(sink.getvalue().to_pybytes()))
     return table
+
+
+def simulate(folder: Path, *, seed: int = 0) -> dict[str, Any]:
+    """Write simulated curves, and count them.
+
+    Args:
+        folder: as in `write_simulation`.
+        seed: as in `simulated_curves`.
+
+    Returns:
+        Where they are, and what they come to: counts, and the GPU hours of an exhaustive search.
+
+    Raises:
+        BadInput: as `write_simulation`; or the folder is of an object store.
+        StorageFailed: it cannot be written.
+    """
+    refuse_url(
+        folder, f"--out {folder}: lamps simulate writes a folder of this host; copy it to a store then"
+    )
+    return {"curves": str(folder), "seed": seed, **summary(write_simulation(folder, seed=seed))}
 
 
 def summary(table: pa.Table) -> dict[str, Any]:

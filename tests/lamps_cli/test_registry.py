@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from lamps_cli.registry import ModelRow, _print_models, datasets, models
+from lamps_cli.registry import _print_models, datasets, models
 from lamps_core.models.candidates import presets
+from lamps_core.models.listing import ModelRow
 from lamps_core.models.zoo import zoo_names
 from lamps_core.registry import registered_datasets, registered_models
 from tests.local_hub import Hub, HubUser, serve_hub

@@ -1,0 +1,27 @@
+"""The datasets flow: the datasets that have names, as `lamps datasets` lists them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from prefect import flow
+
+from flows.artifacts import markdown_table, show_table
+from lamps_core.registry import registered_datasets
+
+
+@flow(name="datasets", flow_run_name="datasets", persist_result=False)
+def datasets() -> list[dict[str, Any]]:
+    """List the datasets of the registry: names for a campaign that bring their columns.
+
+    Returns:
+        A row a dataset.
+    """
+    listed = list(registered_datasets().values())
+    rows = [
+        (one.name, one.dataset, ", ".join(one.input_columns), one.target_column, one.about) for one in listed
+    ]
+    table = markdown_table(("name", "hub id", "text", "label", "about"), rows)
+    show_table(table, key="lamps-datasets", description="The datasets of the registry")
+    return [dataclasses.asdict(one) for one in listed]
