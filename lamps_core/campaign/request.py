@@ -3,13 +3,9 @@
 Does not know what is done already, what it costs, nor how it is run.
 """
 
-# os.path says no where pathlib raises: a name too long for a file.
-# ruff: noqa: PTH110
-
 from __future__ import annotations
 
 import dataclasses
-import os.path
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +17,10 @@ from lamps_core.prices import GPU_HOUR_PRICE
 from lamps_core.search.journal import JOURNAL
 from lamps_core.settings import FineTuningSettings
 from lamps_core.storage import HIDDEN, check_store, is_local, storage_path
-from lamps_core.text.dataset import load_text_dataset
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lamps_core.text.dataset import TextDataset
     from lamps_core.text.requests import NamedRequest
 
 
@@ -71,22 +65,6 @@ def of_record(request: CampaignRequest) -> CampaignRequest:
         )
     settings = FineTuningSettings(**record.settings)
     return dataclasses.replace(request, settings=settings, work=request.work or record.work)
-
-
-def loaded(named: NamedRequest) -> TextDataset:
-    """A dataset that was asked for.
-
-    Raises:
-        BadInput: it cannot be used; names it.
-    """
-    try:
-        dataset = load_text_dataset(named.request)
-    except BadInput as error:
-        name, told = named.name or named.request.dataset, str(error)
-        if named.name is not None and os.path.exists(name):
-            told += f"; for the file or folder of that name, write ./{name}"
-        raise BadInput(told if told.startswith(f"{name}: ") else f"{name}: {told}") from error
-    return dataset if named.name is None else dataclasses.replace(dataset, name=named.name)
 
 
 def checked_folder(curves: str) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamps_core.campaign.folder import CampaignRecord, joined, read_record
 from lamps_core.campaign.plan import CampaignPlan, Scope, make_plan
-from lamps_core.campaign.request import check_work, checked_folder, loaded
+from lamps_core.campaign.request import check_work, checked_folder
 from lamps_core.campaign.shared_work import newest_shared_step
 from lamps_core.campaign.work import CampaignWork
 from lamps_core.curves.schema import CurveKey
@@ -23,6 +23,7 @@ from lamps_core.models.candidates import resolve_candidates
 from lamps_core.report_words import counted
 from lamps_core.storage import HIDDEN, is_local, storage_failures, storage_path
 from lamps_core.text.dataset import load_text_dataset
+from lamps_core.text.requests import load_named
 
 if TYPE_CHECKING:
     from lamps_core.campaign.request import CampaignRequest
@@ -99,7 +100,7 @@ class CampaignSurvey:
                 for (name, seed), recorded in self._known.datasets.items()
             ]
         else:
-            asked = [(named.request, loaded(named)) for named in self.request.datasets]
+            asked = [(named.request, load_named(named)) for named in self.request.datasets]
         by_key: dict[tuple[str, int], TextDataset] = {}
         for request, dataset in asked:
             if (dataset.name, request.seed) in by_key:

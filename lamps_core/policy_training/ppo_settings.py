@@ -82,7 +82,9 @@ def changed(defaults: Settings, changes: Mapping[str, Any]) -> Settings:
     """
     known = {one.name: one for one in fields(defaults)}  # type: ignore[arg-type]
     if unknown := sorted(set(changes) - set(known)):
-        raise BadInput(f"there is no setting {unknown[0]} (there are {', '.join(sorted(known))})")
+        raise BadInput(
+            f"--set {unknown[0]}=...: there is no such setting (there are {', '.join(sorted(known))})"
+        )
     given = {
         name: _setting(name, value, getattr(defaults, name), may_be_none=MAY_BE_NONE in known[name].metadata)
         for name, value in changes.items()
@@ -94,7 +96,7 @@ def _setting(name: str, value: Any, default: Any, *, may_be_none: bool) -> Any:
     """A value as the default is one."""
     if isinstance(default, str):
         if str(value) not in get_args(Equation):
-            raise BadInput(f"setting {name}={value}: is none of {', '.join(get_args(Equation))}")
+            raise BadInput(f"--set {name}={value}: is none of {', '.join(get_args(Equation))}")
         return str(value)
     try:
         if isinstance(default, tuple):
@@ -104,8 +106,8 @@ def _setting(name: str, value: Any, default: Any, *, may_be_none: bool) -> Any:
             parsed = type(default)(value)
     except (ValueError, TypeError):
         example = "128x128" if isinstance(default, tuple) else default
-        raise BadInput(f"setting {name}={value}: write it like {name}={example}") from None
+        raise BadInput(f"--set {name}={value}: write it like {name}={example}") from None
     least = min(parsed, default=0) if isinstance(parsed, tuple) else parsed
     if not 0 <= least < math.inf or (isinstance(default, int | tuple) and least == 0 and not may_be_none):
-        raise BadInput(f"setting {name}={value}: must be a finite number above 0")
+        raise BadInput(f"--set {name}={value}: must be a finite number above 0")
     return parsed

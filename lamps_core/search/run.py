@@ -27,8 +27,8 @@ from lamps_core.search.result import ResultBuilder, model_path
 from lamps_core.search.so_far import outcome_of
 from lamps_core.search.standing import ended_step, standing
 from lamps_core.storage import storage_failures
-from lamps_core.text.dataset import load_text_dataset
 from lamps_core.text.prepared_data import save_prepared
+from lamps_core.text.requests import NamedRequest, load_named
 from lamps_core.tracking import Tracking
 from lamps_core.workers import execution
 from lamps_core.workers.pool import device_slots
@@ -64,7 +64,7 @@ class SearchRun:
             objectives=request.objectives,
             candidates=tuple(self.candidates),
         )
-        self.dataset = load_text_dataset(request.data)
+        self.dataset = load_named(NamedRequest(None, request.data))
         self.search = Search(
             list(self.candidates),
             policy=policy,

@@ -1,4 +1,4 @@
-"""What `--datasets` means: a text becomes the datasets to load, each with its columns.
+"""What `--datasets` means: a text becomes the datasets to load, each with its columns; and loading them by name.
 
 Owns the spelling: registered names, hub ids, files and folders, a YAML file of one's own in the registry's form. Asks
 neither the hub nor a dataset: what only reading can show is a failure there.
@@ -9,6 +9,7 @@ neither the hub nor a dataset: what only reading can show is a failure there.
 
 from __future__ import annotations
 
+import dataclasses
 import os.path
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,12 @@ from typing import TYPE_CHECKING
 
 from lamps_core.errors import BadInput, abbreviated, did_you_mean
 from lamps_core.registry import RegisteredDataset, read_datasets, registered_datasets
+from lamps_core.text.dataset import DatasetRequest, load_text_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lamps_core.text.dataset import DatasetRequest
+    from lamps_core.text.dataset import TextDataset
 
 YAML_KINDS = (".yaml", ".yml")
 
@@ -130,8 +132,6 @@ def _known_names() -> str:
 
 
 def _request(dataset: RegisteredDataset, max_train_rows: int | None, seed: int) -> DatasetRequest:
-    from lamps_core.text.dataset import DatasetRequest
-
     return DatasetRequest(
         dataset=dataset.dataset,
         input_columns=dataset.input_columns,
@@ -142,3 +142,19 @@ def _request(dataset: RegisteredDataset, max_train_rows: int | None, seed: int) 
         train_split=dataset.train_split,
         test_split=dataset.test_split,
     )
+
+
+def load_named(named: NamedRequest) -> TextDataset:
+    """A dataset that was asked for.
+
+    Raises:
+        BadInput: it cannot be used; names it, unless it is an option that cannot.
+    """
+    try:
+        dataset = load_text_dataset(named.request)
+    except BadInput as error:
+        name, told = named.name or named.request.dataset, str(error)
+        if named.name is not None and os.path.exists(name):
+            told += f"; for the file or folder of that name, write ./{name}"
+        raise BadInput(told if told.startswith((f"{name}: ", "--")) else f"{name}: {told}") from error
+    return dataset if named.name is None else dataclasses.replace(dataset, name=named.name)

@@ -60,7 +60,7 @@ def test_a_policy_is_trained_and_the_result_is_json(curves: Path, tmp_path: Path
             ["--objectives", "test_loss,watts"],
             "'watts' cannot be an objective: choose from test_loss, train_sec",
         ),
-        (["--set", "epoch=3"], "there is no setting epoch"),
+        (["--set", "epoch=3"], "--set epoch=...: there is no such setting"),
         (["--set", "epochs"], "--set epochs: write it like"),
         (
             ["--algorithm", "universal", "--seconds", "0.01"],

@@ -91,7 +91,7 @@ def test_the_defaults_are_those_of_the_paper() -> None:
 
 
 def test_an_unknown_setting_is_refused() -> None:
-    with pytest.raises(BadInput, match="no setting learning_rat "):
+    with pytest.raises(BadInput, match="--set learning_rat=...: there is no such setting"):
         changed(PPOSettings(), {"learning_rat": 1.0})
     assert changed(PPOSettings(), {"widths": [8]}).widths == (8,)
 
@@ -106,8 +106,8 @@ def test_settings_are_taken_as_a_user_writes_them() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"epoch": "3"}, "there is no setting epoch"),
-        ({"epochs": "many"}, "setting epochs=many: write it like epochs=15"),
+        ({"epoch": "3"}, "--set epoch=...: there is no such setting"),
+        ({"epochs": "many"}, "--set epochs=many: write it like epochs=15"),
         ({"epochs": "0"}, "must be a finite number above 0"),
         ({"learning_rate": "nan"}, "must be a finite number"),
         ({"widths": "64,64"}, "write it like widths=128x128"),
