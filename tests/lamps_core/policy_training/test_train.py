@@ -174,7 +174,7 @@ def test_weights_of_another_network_are_refused(
         ({"seconds": float("nan")}, "--seconds must be more than zero"),
         ({"seconds": 0.0}, "--seconds must be more than zero"),
         ({"seed": -1}, "--seed must be between 0 and 2147483647, not -1"),
-        ({"settings": {"gamma": 1.0}}, "no setting gamma"),
+        ({"settings": {"gamma": 1.0}}, "--set gamma=...: there is no such setting"),
         ({"objectives": parse_objectives("accuracy")}, "accuracy is null"),
     ],
 )
