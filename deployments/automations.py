@@ -11,11 +11,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
+import httpx
 from prefect import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState, SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
+from prefect.settings import PREFECT_API_URL
 
 from lamps_core.errors import BadInput
 
@@ -154,16 +156,23 @@ def notification_block(client: SyncPrefectClient, name: str) -> UUID:
 )
 def main(notify_block: str | None, silent_seconds: float) -> None:
     """Make the automations for the lamps deployments on the server at PREFECT_API_URL, or bring them up to date."""
-    with get_client(sync_client=True) as client:
-        wanted = [zombie_automation(silent_seconds)]
-        try:
+    try:
+        with get_client(sync_client=True) as client:
+            wanted = [zombie_automation(silent_seconds)]
             if notify_block is not None:
                 wanted.append(failure_automation(notification_block(client, notify_block)))
-        except BadInput as error:
-            print(error, file=sys.stderr)
-            sys.exit(2)
-        for automation in wanted:
-            print(f"{put(client, automation)}: {automation.name}")
+            for automation in wanted:
+                print(f"{put(client, automation)}: {automation.name}")
+    except BadInput as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except httpx.TransportError as error:
+        url = PREFECT_API_URL.value()
+        print(
+            f"no Prefect server answers at {url} ({error}): start it, or correct PREFECT_API_URL",
+            file=sys.stderr,
+        )
+        sys.exit(1)
     if notify_block is None:
         print(f"left alone: {FAILURES}; it needs --notify-block NAME")
 

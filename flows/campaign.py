@@ -144,7 +144,7 @@ def campaign_request(*, datasets: str, models: str, curves: str, **rest: Any) ->
         datasets=tuple(found),
         models=models,
         settings=FineTuningSettings(seed=seed, **{name: rest[name] for name in names if name in rest}),
-        work=rest.get("work") or None,
+        work=(rest.get("work") or "").strip() or None,
         retry_failed=rest.get("retry_failed", False),
         gpu_hour_price=rest.get("gpu_hour_price", GPU_HOUR_PRICE),
         track=parse_trackers(rest.get("track")),

@@ -5,7 +5,6 @@ The flow's parameters are the form a person fills in in the Prefect UI, so they 
 
 from __future__ import annotations
 
-from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,7 +15,7 @@ from flows.artifacts import ProgressArtifact, markdown_table, show_table
 from flows.dead_runs import crash_dead_runs
 from flows.form import Positive, Price, comma_separated
 from flows.task_states import forget_ended_tasks
-from lamps_core.errors import BadInput, Interrupted, StorageFailed, reason_of
+from lamps_core.errors import Interrupted, StorageFailed, reason_of
 from lamps_core.evaluation.request import EvaluationRequest
 from lamps_core.evaluation.run import EvaluationRun
 from lamps_core.evaluation.unit import TrainingLimits
@@ -25,6 +24,7 @@ from lamps_core.hub.download import curves_to_read
 from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from lamps_core.prices import GPU_HOUR_PRICE
 from lamps_core.quantities import UNKNOWN
+from lamps_core.storage import given_path
 from tasks.evaluation import evaluate_unit
 from tasks.secrets import choose_hub_token
 
@@ -62,7 +62,8 @@ def evaluate(
     Args:
         curves: Folder of curves, an absolute path; org/name of the hub; or shipped, those that come with LAMPS.
         out: Folder of the results, an absolute path; one that holds this evaluation is resumed.
-        methods: Names with commas, or untrained or all; empty for every untrained one and the default algorithm.
+        methods: Names with commas, or untrained or all; empty for every untrained one,
+            the default algorithm and the universal policy that ships.
         policies: Folders, zips or hub ids of trained policies, with commas.
         folds: Which datasets are held out: loo, each one in its turn.
         repeats: Of each fold; each has a seed of its own.
@@ -103,14 +104,10 @@ def evaluation_request(*, curves: str, out: str, **rest: Any) -> EvaluationReque
     Raises:
         BadInput: one that cannot be parsed.
     """
-    if not out.strip():  # as a path it would be the current folder
-        raise BadInput("--out names no folder: give one, such as runs/evaluation")
-    if not curves.strip():
-        raise BadInput("--curves names no folder: give what lamps campaign --curves was given")
     names = ("repeats", "seed", "gpu_hour_price", "parallel")
     return EvaluationRequest(
         curves=curves_to_read(curves),
-        out=Path(out),
+        out=given_path(out, "--out", "runs/evaluation"),
         objectives=parse_objectives(
             rest.get("objectives", DEFAULT_OBJECTIVES),
             bounds=comma_separated(rest.get("bounds")),

@@ -5,7 +5,6 @@ The flow's parameters are the form a person fills in in the Prefect UI, so they 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from prefect import flow
@@ -16,6 +15,7 @@ from flows.form import Positive
 from lamps_core.campaign.request import CampaignRequest, of_record
 from lamps_core.errors import BadInput
 from lamps_core.models.candidates import resolve_candidates
+from lamps_core.storage import given_path
 from tasks.secrets import choose_hub_token
 
 if TYPE_CHECKING:
@@ -96,10 +96,10 @@ def extension_of(
 
     return Extension(
         ExtensionRequest(
-            policy=Path(policy),
-            curves=Path(curves),
+            policy=given_path(policy, "--policy", "runs/policy.zip"),
+            curves=given_path(curves, "--curves", "runs/curves"),
             candidates=tuple(candidate.name for candidate in resolve_candidates(model)),
-            out=Path(out) if out else None,
+            out=given_path(out, "--out", "runs/policy.zip") if out else None,
             steps=rest.get("steps"),
             full=rest.get("full", False),
         )
@@ -124,7 +124,7 @@ def fingerprint_request(*, model: str, curves: str, **rest: Any) -> CampaignRequ
             curves=curves,
             datasets=None,
             models=model,
-            work=rest.get("work") or None,
+            work=(rest.get("work") or "").strip() or None,
             retry_failed=rest.get("retry_failed", False),
         )
     )

@@ -5,11 +5,10 @@ The flow's parameters are the form a person fills in in the Prefect UI, so they 
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from prefect import flow
 
 from lamps_core.reports.writer import write_report
+from lamps_core.storage import given_path
 
 
 @flow(name="report", flow_run_name="report {folder}", persist_result=False)
@@ -25,4 +24,4 @@ def report(folder: str) -> dict[str, str]:
     Raises:
         BadInput: the folder holds none of these, or cannot be written.
     """
-    return {"report": str(write_report(Path(folder)))}
+    return {"report": str(write_report(given_path(folder, "folder", "runs/first")))}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 import shlex
-from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +17,6 @@ from flows.artifacts import ProgressArtifact, markdown_table, show_table
 from flows.dead_runs import crash_dead_runs
 from flows.form import Positive, Price, comma_separated
 from lamps_core.errors import (
-    BadInput,
     BudgetSpent,
     HostFailed,
     Interrupted,
@@ -31,11 +29,14 @@ from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from lamps_core.policies.loading import DEFAULT_POLICY
 from lamps_core.policies.stopping import STOP_BELOW
 from lamps_core.prices import GPU_HOUR_PRICE
+from lamps_core.report_words import counted
 from lamps_core.search.algorithm import Action, Outcome
 from lamps_core.search.budget import parse_budget
 from lamps_core.search.request import SearchRequest
 from lamps_core.search.run import SearchRun
+from lamps_core.search.standing import why_no_front
 from lamps_core.settings import FineTuningSettings
+from lamps_core.storage import given_path
 from lamps_core.text.dataset import DatasetRequest
 from lamps_core.tracking import parse_trackers
 from tasks.hub import with_push
@@ -87,6 +88,7 @@ def search(
     hub_token_block: str | None = None,
     push_to_hub: str | None = None,
     track: str | None = None,
+    retry_failed: bool = False,
     command: str | None = None,
 ) -> dict[str, Any]:
     """Find the fine-tuned models that nobody beats on every objective (Algorithm 1 of the paper).
@@ -121,6 +123,7 @@ def search(
         hub_token_block: Name of the Prefect Secret block with the hub token, for gated models; None for hf-token.
         push_to_hub: Where on the hub (org/name) the front's models are pushed; private where new; None for nowhere.
         track: Experiment trackers to tell the curves, with commas: tensorboard, mlflow, wandb.
+        retry_failed: Try candidates again that failed for a lasting reason, too.
         command: How this was started, for the report; leave it out.
 
     Returns:
@@ -143,7 +146,7 @@ def search(
         _export_front(run)
         result = run.finish()
         progress.finish(description=_expected(run.progress()))
-        show_table(front_table(result), key="lamps-front", description="Front of the search")
+        show_table(outcome_table(result), key="lamps-front", description="What the search came to")
     if len(result["failed"]) == len(result["candidates"]):
         raise LampsError(f"every candidate failed; the first: {result['failed'][0]['error']}")
     if not result["front"]:  # `pushed` says that nothing was
@@ -165,8 +168,6 @@ def search_request(
     Raises:
         BadInput: one that cannot be parsed.
     """
-    if not out.strip():  # as a path it would be the current folder
-        raise BadInput("--out names no folder: give one, such as runs/first")
     seed = rest.get("seed", 0)
     names = ("learning_rate", "batch_size", "landmarks", "patience", "max_epochs", "max_length", "precision")
     bounds = comma_separated(rest.get("bounds"))
@@ -189,7 +190,7 @@ def search_request(
             gpu_hour_price=gpu_hour_price,
             stop_below=rest.get("stop_below") or STOP_BELOW,
         ),
-        out=Path(out),
+        out=given_path(out, "--out", "runs/first"),
         gpu_hour_price=gpu_hour_price,
         policy=rest.get("policy", DEFAULT_POLICY),
         settings=FineTuningSettings(seed=seed, **{name: rest[name] for name in names if name in rest}),
@@ -197,6 +198,7 @@ def search_request(
         step_timeout_seconds=rest.get("step_timeout"),
         command=rest.get("command"),
         track=parse_trackers(rest.get("track")),
+        retry_failed=rest.get("retry_failed", False),
     )
 
 
@@ -281,8 +283,22 @@ def _export_front(run: SearchRun) -> None:
         raise failures[0]
 
 
-def front_table(result: dict[str, Any]) -> str:
-    """The front as a Markdown table."""
+def outcome_table(result: dict[str, Any]) -> str:
+    """What a search came to, as Markdown: the front, and what failed."""
+    complete = sum(row["complete"] for row in result["candidates"])
+    lines = [
+        f"{complete} of {len(result['candidates'])} candidates complete, {len(result['failed'])} failed; "
+        f"{counted(result['steps'], 'step')}, {result['spent_seconds']:.0f} s spent.",
+        "",
+        _front_table(result) if result["front"] else why_no_front(result),
+    ]
+    if result["failed"]:
+        rows = [[str(row[name]) for name in ("model", "step", "error")] for row in result["failed"]]
+        lines += ["", markdown_table(("failed", "step", "why"), rows)]
+    return "\n".join(lines)
+
+
+def _front_table(result: dict[str, Any]) -> str:
     columns = ["model", *dict.fromkeys([*result["objectives"], "test_loss", "accuracy", "path"])]
     rows = [[row[column] for column in columns] for row in result["front"]]
     shown = [[f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in cells] for cells in rows]

@@ -5,12 +5,12 @@ The flow's parameters are the form a person fills in in the Prefect UI, so they 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from prefect import flow
 
 from lamps_core.simulation import curves
+from lamps_core.storage import given_path
 
 
 @flow(name="simulate", flow_run_name="simulate {out}", persist_result=False)
@@ -28,4 +28,4 @@ def simulate(out: str, seed: int = 0) -> dict[str, Any]:
         BadInput: the folder holds something or cannot be made, or the seed is none.
         StorageFailed: it cannot be written.
     """
-    return curves.simulate(Path(out), seed=seed)
+    return curves.simulate(given_path(out, "--out", "runs/simulated"), seed=seed)

@@ -5,7 +5,6 @@ The flow's parameters are the form a person fills in in the Prefect UI, so they 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
 from prefect import flow
@@ -21,6 +20,7 @@ from lamps_core.policy_training.algorithms import DEFAULT_ALGORITHM
 from lamps_core.policy_training.train import Training, TrainingRequest
 from lamps_core.prices import GPU_HOUR_PRICE
 from lamps_core.progress import TrainingProgress, listener, listening
+from lamps_core.storage import given_path
 from tasks.hub import with_push
 from tasks.secrets import choose_hub_token
 
@@ -97,11 +97,9 @@ def training_request(*, curves: str, out: str, **rest: Any) -> TrainingRequest:
     Raises:
         BadInput: one that cannot be parsed.
     """
-    if not out.strip():  # as a path it would be the current folder
-        raise BadInput("--out names no place: give one, such as runs/policy")
     return TrainingRequest(
         curves=curves_to_read(curves),
-        out=Path(out),
+        out=given_path(out, "--out", "runs/policy.zip"),
         algorithm=rest.get("algorithm", DEFAULT_ALGORITHM),
         exclude=comma_separated(rest.get("exclude_datasets")),
         steps=rest.get("steps"),

@@ -31,7 +31,7 @@ from lamps_core.prices import GPU_HOUR_PRICE
 )
 @click.option(
     "--methods",
-    help="Names with commas, or untrained or all.  [default: every untrained one and the default algorithm]",
+    help="Names with commas, or untrained or all.  [default: every untrained one, forecast and universal]",
 )
 @click.option(
     "--folds",

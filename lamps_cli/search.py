@@ -68,6 +68,9 @@ from lamps_core.prices import GPU_HOUR_PRICE
 @click.option("--max-train-rows", type=int, help="Stratified cap on the training rows.")
 @click.option("--template", help="How several columns make one text: '{question}\\n{choices}'.")
 @click.option("--parallel", type=int, help="Steps at once.  [default: one a GPU, or one on a CPU]")
+@click.option(
+    "--retry-failed", is_flag=True, help="Try candidates again that failed for a lasting reason, too."
+)
 @hub_token_option
 @push_option
 @track_option

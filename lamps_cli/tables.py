@@ -14,6 +14,7 @@ from rich.text import Text
 from lamps_core.campaign.plan_words import NAME_COLUMNS, PLAN_COLUMNS, plan_rows, plan_words
 from lamps_core.quantities import beside_bound, number
 from lamps_core.report_words import counted, displayable, expected_gain, not_measured
+from lamps_core.search.standing import why_no_front
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -46,7 +47,7 @@ def print_search(result: dict[str, Any], out: Path) -> None:
     if result["front"]:
         console.print(_front(result))
     else:
-        _say(console, _why_no_front(result))
+        _say(console, why_no_front(result))
     _say(console, f"report: {out / 'report.html'}")
     if result.get("pushed") == []:
         _say(console, "hub: nothing to push: there is no front")
@@ -76,17 +77,6 @@ def _still_expected(result: dict[str, Any]) -> str:
     if result.get("stopped"):
         told += f"; stopped: {result['stopped']} (a smaller --stop-below or another --budget goes on)"
     return told
-
-
-def _why_no_front(result: dict[str, Any]) -> str:
-    failed = {row["model"] for row in result["failed"]}
-    if all(row.get("stopped") or row["complete"] or row["model"] in failed for row in result["candidates"]):
-        return (
-            "No front: every candidate is beyond a bound, or failed. Loosen --bound, or try other --models."
-        )
-    if any(row["complete"] for row in result["candidates"]):
-        return "No complete candidate is within the bounds: loosen --bound, or go on with a larger --budget."
-    return "No candidate is complete yet: run again with a larger --budget to go on."
 
 
 def _front(result: dict[str, Any]) -> Table:

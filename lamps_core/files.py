@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import time
 import uuid
 from pathlib import Path
@@ -38,6 +39,14 @@ def write_atomically(path: Path, content: bytes) -> None:
         draft.unlink(missing_ok=True)
         raise
     flush(path.parent)
+
+
+def readable_like(file: Path) -> None:
+    """Give all files of a folder the mode of one: safetensors makes files that nobody but their owner reads."""
+    mode = stat.S_IMODE(file.stat().st_mode)
+    for path in file.parent.iterdir():
+        if path.is_file():
+            path.chmod(mode)
 
 
 def drop_drafts(folder: Path, *, older_than_seconds: float = 0.0) -> None:

@@ -38,7 +38,7 @@ def storage_path(text: str | Path) -> Any:
     if isinstance(text, str) and text.startswith(HERE):
         text = text.partition("://")[2]
     if not isinstance(text, str) or "://" not in text:
-        return _local(text) if isinstance(text, (str, Path)) else text
+        return _expanded(text).absolute() if isinstance(text, (str, Path)) else text
     from fsspec import get_filesystem_class
     from upath import UPath
 
@@ -62,6 +62,22 @@ def storage_path(text: str | Path) -> Any:
     return UPath(text, use_listings_cache=False)
 
 
+def given_path(text: str, option: str, example: str) -> Path:
+    """A path of this host as somebody wrote it, who may have had no shell to expand `~`.
+
+    Args:
+        text: as it was written.
+        option: what it was written for.
+        example: of such a path.
+
+    Raises:
+        BadInput: nothing but blanks, which as a path would be the current folder; or `~` of nobody here.
+    """
+    if not text.strip():
+        raise BadInput(f"{option} is empty: give one, such as {example}")
+    return _expanded(text)
+
+
 def refuse_url(path: Path, message: str) -> None:
     """Refuse a URL that was taken for a path.
 
@@ -72,9 +88,9 @@ def refuse_url(path: Path, message: str) -> None:
         raise BadInput(message)
 
 
-def _local(text: str | Path) -> Path:
+def _expanded(text: str | Path) -> Path:
     try:
-        return Path(text).expanduser().absolute()
+        return Path(text).expanduser()
     except RuntimeError as error:  # ~name of nobody here
         raise BadInput(f"{text} cannot be used: {error}") from None
 

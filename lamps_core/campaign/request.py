@@ -16,7 +16,7 @@ from lamps_core.files import refuse_unwritable
 from lamps_core.prices import GPU_HOUR_PRICE
 from lamps_core.search.journal import JOURNAL
 from lamps_core.settings import FineTuningSettings
-from lamps_core.storage import HIDDEN, check_store, is_local, storage_path
+from lamps_core.storage import HIDDEN, check_store, given_path, is_local, is_there, storage_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,12 +53,15 @@ def of_record(request: CampaignRequest) -> CampaignRequest:
     """The request with settings and work folder from the record, for one more candidate of a meta-dataset.
 
     Raises:
-        BadInput: the folder cannot be used, or does not say how its curves were made.
+        BadInput: the folder cannot be used, is not there, or does not say how its curves were made.
     """
-    check_store(storage_path(request.curves), "--curves")
+    folder = asked_folder(request.curves)
+    check_store(folder, "--curves")
+    if not is_there(folder):
+        raise BadInput(f"--curves {request.curves}: there is no such folder")
     record = read_record(request.curves)
     if record is None:
-        _refuse_those_of_a_search(storage_path(request.curves), request.curves)
+        _refuse_those_of_a_search(folder, request.curves)
         raise BadInput(
             f"{request.curves} does not say how its curves were made: "
             f"add the model with lamps campaign --datasets ... --curves {request.curves}"
@@ -67,15 +70,24 @@ def of_record(request: CampaignRequest) -> CampaignRequest:
     return dataclasses.replace(request, settings=settings, work=request.work or record.work)
 
 
+def asked_folder(curves: str) -> Any:
+    """What `--curves` names: a folder of this host, absolute, or one of an object store.
+
+    Raises:
+        BadInput: it names nothing, or no storage that is known.
+    """
+    return (
+        storage_path(curves) if "://" in curves else given_path(curves, "--curves", "runs/curves").absolute()
+    )
+
+
 def checked_folder(curves: str) -> Any:
     """The curves folder, if it can be one.
 
     Raises:
         BadInput: it is a file, cannot be written, or holds something else.
     """
-    if not curves.strip():  # as a path it would be the current folder
-        raise BadInput("--curves names no folder: give one, such as runs/curves")
-    folder = storage_path(curves)
+    folder = asked_folder(curves)
     if not is_local(folder):
         check_store(folder, "--curves")
         return folder
@@ -94,8 +106,9 @@ def _refuse_other_things(folder: Path, curves: str) -> None:
     """Refuse a folder that no campaign began, if it holds more than curves, or those of a search that may go on."""
     _refuse_those_of_a_search(folder, curves)
     shown = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
-    strange = [path for path in shown if path.is_file() and path.suffix.lower() != ".parquet"]
-    if strange or (shown and not curve_files(folder)):
+    found = curve_files(folder)
+    strange = [path for path in shown if path.is_file() and path not in found]
+    if strange or (shown and not found):
         raise BadInput(
             f"--curves {curves} is not empty and holds more than curves ({(strange or shown)[0].name}): "
             "name a new folder"

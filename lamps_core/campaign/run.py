@@ -247,8 +247,11 @@ class CampaignRun:
 
     @property
     def percent_done(self) -> float:
-        """Curves that are complete or cannot go on, of all that were asked for; 0 to 100."""
-        return 100 * (1 - self.campaign.left / len(self.survey.asked))
+        """Steps of all curves that were asked for, of the most that they may have; one that ended has all; 0 to 100."""
+        settings = self.survey.request.settings
+        most = settings.landmarks + settings.max_epochs
+        left = sum(1 - len(pair.losses) / most for pair in self.campaign.pairs if not pair.ended)
+        return 100 * (1 - left / len(self.survey.asked))
 
     def finish(self) -> dict[str, Any]:
         """Write the report; returns the result with its path."""

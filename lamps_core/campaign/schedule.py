@@ -48,14 +48,15 @@ class Campaign:
     """Pairs that wait, pairs under way, and which of them goes on.
 
     Attributes:
+        pairs: all of them, the longest expected first.
         running: steps in flight.
     """
 
     def __init__(self, pairs: Iterable[Pair]) -> None:
         """Take the pairs to run, in any order; those already complete are not among them."""
-        by_length = sorted(pairs, key=lambda pair: (-pair.expected_seconds, pair.key))
+        self.pairs = tuple(sorted(pairs, key=lambda pair: (-pair.expected_seconds, pair.key)))
         self.running = 0
-        self._waiting = deque(by_length)
+        self._waiting = deque(self.pairs)
         self._ready: deque[Pair] = deque()
         self._taken = 0
 

@@ -11,7 +11,7 @@ import contextlib
 import os
 import stat
 from itertools import pairwise
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -39,6 +39,8 @@ from lamps_core.versions import version_trouble
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping, Sequence
 
+PARQUET_SUFFIXES = (".parquet", ".pq", ".parq")
+PARQUET_MAGIC = b"PAR1"
 LOOKS = 20  # at a folder whose files move while they are read; each look reads only what is new
 _REQUIRED_COLUMNS = tuple(field.name for field in CURVE_SCHEMA if not field.nullable)
 
@@ -184,18 +186,23 @@ def _came_too_late(name: str, found: Container[str]) -> bool:
 
 def _parquet_files(folder: Any) -> Iterator[Any]:
     """Every Parquet file that is not hidden, at any depth, and those that a compaction is about to show."""
-    if is_local(folder):
-        for place, folders, names in os.walk(folder, onerror=_raise):
-            folders[:] = [name for name in folders if not name.startswith((".", "_"))]
-            top = place == str(folder)
-            for name in names:
-                if _is_parquet(name) and (_is_shown(name) or (top and name.startswith(COMPACTING))):
-                    yield Path(place) / name
-        return
-    for path in _files_of_a_store(folder):
-        top = path.parent == folder
-        if _is_parquet(path.name) and (_is_shown(path.name) or (top and path.name.startswith(COMPACTING))):
+    for path in _files_of_a_disk(folder) if is_local(folder) else _files_of_a_store(folder):
+        about_to_be_shown = path.parent == folder and path.name.startswith(COMPACTING)
+        if (_is_shown(path.name) or about_to_be_shown) and _is_parquet(path):
             yield path
+
+
+def _files_of_a_disk(folder: Path) -> Iterator[Path]:
+    """Every file; links are followed, but none into a folder that was entered before."""
+    entered: set[str] = set()
+    for place, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
+        entered.add(os.path.realpath(place))
+        folders[:] = [
+            name
+            for name in folders
+            if _is_shown(name) and os.path.realpath(Path(place) / name) not in entered
+        ]
+        yield from (Path(place) / name for name in names)
 
 
 def _files_of_a_store(folder: Any) -> Iterator[Any]:
@@ -207,8 +214,14 @@ def _files_of_a_store(folder: Any) -> Iterator[Any]:
     yield from (path for path, is_one in (entries(folder) if shown else found) if not is_one)
 
 
-def _is_parquet(name: str) -> bool:
-    return PurePath(name).suffix.lower() == ".parquet"
+def _is_parquet(path: Any) -> bool:
+    """By its name, else by its first bytes: other writers call their files as they like."""
+    if path.suffix.lower() in PARQUET_SUFFIXES:
+        return True
+    if is_local(path) and not path.is_file():  # a pipe would never be read to its end
+        return False
+    with path.open("rb") as file:
+        return bool(file.read(len(PARQUET_MAGIC)) == PARQUET_MAGIC)
 
 
 def _is_shown(name: str) -> bool:

@@ -52,7 +52,8 @@ def contenders(
     """What is compared.
 
     Args:
-        methods: names, `untrained`, `all`; none for every untrained one and the default algorithm.
+        methods: names, `untrained`, `all`; none for every untrained one, the default algorithm and
+            the universal policy that ships.
         policies: paths, or `org/name[@revision]` of the hub.
         tasks: of the meta-dataset.
 

@@ -32,7 +32,8 @@ class EvaluationRequest:
         curves: folder of the meta-dataset.
         out: folder of the results.
         objectives: what is minimised.
-        methods: names, `untrained`, `all`; none for every untrained one and the default algorithm.
+        methods: names, `untrained`, `all`; none for every untrained one, the default algorithm and
+            the universal policy that ships.
         policies: paths of trained policies.
         repeats: of each fold.
         seed: of repeat 0; repeat r has `seed + r`.

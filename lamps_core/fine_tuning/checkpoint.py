@@ -14,7 +14,7 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.files import flush, flush_folder
+from lamps_core.files import flush, flush_folder, readable_like
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,6 +88,7 @@ def commit_checkpoint(
         told = record()
         (draft / RECORD).write_text(json.dumps(told, allow_nan=False), encoding="utf-8")
         flush(draft / RECORD)
+        readable_like(draft / RECORD)
         flush(draft)
         _show(draft, checkpoint_after(folder, step).folder)
     except Exception:

@@ -18,7 +18,7 @@ import torch
 
 from lamps_core import landmarks
 from lamps_core.errors import CandidateFailed, ShortOfMemory, typed_line
-from lamps_core.files import flush, flush_folder
+from lamps_core.files import flush, flush_folder, readable_like
 from lamps_core.fine_tuning import checkpoint, optimizer_state, pretrained, sharding, tokens, training
 from lamps_core.fine_tuning.checkpoint import checkpoint_after, newest_checkpoint
 from lamps_core.fine_tuning.memory import micro_batch_for
@@ -293,6 +293,7 @@ class CandidateRun:
             result = training.evaluate(tune, self._splits["test"], progress=self._evaluating)
             told = measured(result)
         if self._ranks.first:
+            readable_like(draft / "config.json")
             flush_folder(draft)
             shutil.rmtree(target, ignore_errors=True)
             draft.rename(target)

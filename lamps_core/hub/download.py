@@ -18,6 +18,7 @@ from lamps_core.hub.access import HUB_TIMEOUT_SECONDS, hub_api, hub_error, quiet
 from lamps_core.hub.ids import HubId, hub_id
 from lamps_core.policy_file import CARD, MOST_BYTES, WEIGHTS
 from lamps_core.resources import SHIPPED, data_path
+from lamps_core.storage import given_path
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -32,6 +33,7 @@ class Wanted:
     Attributes:
         option: that named it.
         noun: what it should be.
+        example: of a path to one.
         repo_type: of the hub.
         patterns: of the files.
         most_bytes: of all of them together.
@@ -39,13 +41,16 @@ class Wanted:
 
     option: str
     noun: str
+    example: str
     repo_type: Literal["model", "dataset"]
     patterns: tuple[str, ...]
     most_bytes: int
 
 
-CURVES = Wanted("--curves", "file or folder of curves", "dataset", ("*.parquet",), MOST_CURVES_BYTES)
-POLICY = Wanted("--policy", "policy", "model", (CARD, WEIGHTS), sum(MOST_BYTES.values()))
+CURVES = Wanted(
+    "--curves", "file or folder of curves", "runs/curves", "dataset", ("*.parquet",), MOST_CURVES_BYTES
+)
+POLICY = Wanted("--policy", "policy", "runs/policy.zip", "model", (CARD, WEIGHTS), sum(MOST_BYTES.values()))
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ def curves_to_read(name: str) -> Path:
 
     Raises:
         FileNotFoundError: as `data_path`.
-        BadInput: the hub does not give it, and it is not in the cache.
+        BadInput: nothing is named, or the hub does not give it, and it is not in the cache.
     """
     return data_path("curves") if name.strip() == SHIPPED else find(name, CURVES).path
 
@@ -83,7 +88,7 @@ def find(name: str, wanted: Wanted = POLICY) -> Found:
     """
     asked = hub_id(name)
     if asked is None:
-        path = Path(name)
+        path = given_path(name, wanted.option, wanted.example)
         return Found(path, path.resolve().stem, None)
     _refuse_misspelt_path(asked, wanted)
     folder = _snapshot(asked, wanted)

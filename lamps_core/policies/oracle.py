@@ -1,7 +1,8 @@
 """`oracle`: knows the task, so it fine-tunes the Pareto-optimal candidates alone (paper, Section 6.1).
 
 The paper leaves the order of the front open; here the greatest gain in hypervolume per second comes first,
-which is what its figures reward. An upper bound on what any policy can do, not a method to use.
+which is what its figures reward. A yardstick, not a method to use; greedy, so that a luckier order can reach a
+share of the hypervolume sooner.
 """
 
 from __future__ import annotations

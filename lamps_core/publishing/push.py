@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from lamps_core.curves.reader import read_curves, refuse_empty
+from lamps_core.curves.reader import curve_files, read_curves, refuse_empty
 from lamps_core.curves.schema import curves_parquet
 from lamps_core.errors import BadInput
 from lamps_core.hub.ids import front_repositories, hub_id
@@ -81,7 +81,7 @@ def uploads_of(place: str, target: str) -> list[Upload]:
             return _front(path, target)
         if (path / "config.json").is_file():
             return [_one_of_a_front(path, target)]
-        if path.is_dir() and not any(path.rglob("*.parquet")):
+        if path.is_dir() and not curve_files(path):
             raise BadInput(
                 f"{place} holds nothing that can be pushed: give the --out of a search or a policy, the --curves of a "
                 "campaign, or a folder in the models/ of a search"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lamps_core.curves.reader import curve_files
 from lamps_core.errors import BadInput
 from lamps_core.evaluation.record import is_evaluation, read_evaluation
 from lamps_core.files import write_atomically
@@ -42,7 +43,7 @@ def write_report(folder: Path) -> Path:
         return _write_evaluation(folder)
     if is_search(folder):
         page, path = render_search(read_search(folder)), folder / "report.html"
-    elif folder.is_dir() and any(folder.rglob("*.parquet")):
+    elif curve_files(folder):
         page, path = render_campaign(folder), folder / HIDDEN / "report.html"
     else:
         raise BadInput(

@@ -92,10 +92,9 @@ class CandidateState:
         """The first step it has no record of."""
         return len(self.rows)
 
-    def forget_passing_failure(self) -> None:
-        """Clear a failure whose reason may have passed; the seconds it took stay spent."""
-        if self.passing:
-            self.error, self.failed_step, self.failed_seconds, self.passing = None, None, 0.0, False
+    def forget_failure(self) -> None:
+        """It is tried again; the seconds that the failure took stay spent."""
+        self.error, self.failed_step, self.failed_seconds, self.passing = None, None, 0.0, False
 
     @property
     def losses(self) -> tuple[float, ...]:
@@ -165,16 +164,16 @@ class Search:
             ValueError: it cannot be the candidate's next step.
         """
         candidate = self.candidates[action.candidate]
-        candidate.forget_passing_failure()
-        if action.step != candidate.next_step or candidate.complete or candidate.error is not None:
+        if action.step != candidate.next_step or candidate.complete:
             raise ValueError(f"step {action.step} of {action.candidate} cannot have begun")
+        candidate.forget_failure()
         candidate.running = True
 
     def tell(self, outcome: Outcome) -> None:
         """Take in what came of an action, asked for in this run or in one before it."""
         candidate = self.candidates[outcome.candidate]
         candidate.running = False
-        candidate.forget_passing_failure()
+        candidate.forget_failure()
         self.spent_seconds += outcome.seconds
         if outcome.kind == "cut":
             self._cut = True
@@ -188,15 +187,19 @@ class Search:
             candidate.error, candidate.failed_step = outcome.error, outcome.step
             candidate.failed_seconds, candidate.passing = outcome.seconds, outcome.passing
 
-    def resume(self) -> None:
+    def resume(self, *, retry_failed: bool = False) -> None:
         """Go on after earlier runs, whose budget does not end this one.
 
         Steps that they left in flight are asked for again before the policy decides, since it needs their outcomes.
         Candidates that failed for a passing reason may run again.
+
+        Args:
+            retry_failed: those that failed for another reason may, too.
         """
         self._cut = False
         for state in self.candidates.values():
-            state.forget_passing_failure()
+            if state.passing or retry_failed:
+                state.forget_failure()
             if state.running:
                 self._interrupted.append(state.name)
                 state.running = False

@@ -6,6 +6,7 @@ The first line says what search this is. Each line after it is one event; `event
   consecutive runs that are alike.
 - `begun`: a step was started, of `candidate` and `step`.
 - `outcome`: what came of it, the fields of `search.algorithm.Outcome`.
+- `replaced`: the new `model_files` of candidates of which no step had succeeded; they are tried again.
 - `tested`: `candidate`, a model of the front, was saved and `measured` on the held-out test split, once.
 
 A line cut short by a crash never happened: it is dropped at the next start. One process at a time: the file is locked
@@ -32,7 +33,6 @@ JOURNAL = "journal.jsonl"  # in the folder of a search
 VERSION = 1
 _DIGESTS = {
     "dataset_fingerprint": "the rows of its dataset are others: changed, or more or fewer of them",
-    "model_files": "the files of a model are others",
     "policy_weights": "the weights of its policy are others",
 }
 _LATER_KEYS = frozenset({"model_files"})  # the first journals of version 1 do not tell
@@ -67,13 +67,27 @@ class Journal:
             lines = list(_whole_lines(path, self._file))
             self.events = lines[1:]
             if lines:
-                _same_search(path.parent, lines[0], self.header)
+                self._take_up(lines[0])
             else:
                 self._write(self.header)
                 flush(path.parent)
         except BaseException:
             os.close(self._file)
             raise
+
+    def _take_up(self, found: dict[str, Any]) -> None:
+        """Go on with the search that the first line tells of.
+
+        Raises:
+            BadInput: it is another one than the header says.
+        """
+        found = _with_files_of_now(found, self.events)
+        replaced = _replaced(found, self.header, self.events)
+        if replaced:
+            found["model_files"] = found["model_files"] | replaced
+        _same_search(self._path.parent, found, self.header)
+        if replaced:
+            self.append({"event": "replaced", "model_files": replaced})
 
     def append(self, event: dict[str, Any]) -> None:
         """Add an event; it is on disk when this returns."""
@@ -143,6 +157,26 @@ def _same_search(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) ->
         raise BadInput(f"{folder} holds another search ({told}): choose another --out")
 
 
+def _with_files_of_now(header: dict[str, Any], events: list[dict[str, Any]]) -> dict[str, Any]:
+    """The header with the model files that took the place of others since."""
+    files = header.get("model_files")
+    if not isinstance(files, dict):
+        return header
+    for event in events:
+        if event.get("event") == "replaced" and isinstance(event.get("model_files"), dict):
+            files = files | event["model_files"]
+    return header | {"model_files": files}
+
+
+def _replaced(found: dict[str, Any], wanted: dict[str, Any], events: list[dict[str, Any]]) -> dict[str, str]:
+    """Model files that are others now, of candidates of which nothing was measured."""
+    measured = {event.get("candidate") for event in events if event.get("record") is not None}
+    was, now = found.get("model_files"), wanted.get("model_files")
+    if not isinstance(was, dict) or not isinstance(now, dict):
+        return {}
+    return {name: now[name] for name in was.keys() & now.keys() - measured if was[name] != now[name]}
+
+
 def _same(was: Any, now: Any) -> bool:
     """Whether two values say the same; what a journal of another version lacks was not set."""
     if isinstance(was, dict) and isinstance(now, dict):
@@ -152,15 +186,17 @@ def _same(was: Any, now: Any) -> bool:
 
 def _difference(found: dict[str, Any], wanted: dict[str, Any], different: list[str]) -> str:
     """What tells the two apart, in words: what a person gave before what follows from it."""
-    key = min(different, key=lambda name: name in _DIGESTS)  # of several, the first
+    key = min(different, key=lambda name: name in {*_DIGESTS, "model_files"})  # of several, the first
     was, now = found.get(key), wanted[key]
     if key in _DIGESTS:
         return _DIGESTS[key]
     if key == "bounds":
         was, now = _bounds(found), _bounds(wanted)
     elif isinstance(was, dict) and isinstance(now, dict):
-        key = next(name for name in {**was, **now} if was.get(name) != now.get(name))
-        was, now = was.get(key), now.get(key)
+        name = next(name for name in {**was, **now} if was.get(name) != now.get(name))
+        if key == "model_files":
+            return f"the files of the model {name} are others"
+        key, was, now = name, was.get(name), now.get(name)
     return f"{key} was {abbreviated(json.dumps(was), 100)}, now {abbreviated(json.dumps(now), 100)}"
 
 

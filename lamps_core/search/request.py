@@ -46,6 +46,7 @@ class SearchRequest:
         step_timeout_seconds: after which a step is taken for hung.
         command: how the search was started, for the report.
         track: names of experiment trackers that are told the curves.
+        retry_failed: try candidates again that failed for a lasting reason.
     """
 
     data: DatasetRequest
@@ -60,6 +61,7 @@ class SearchRequest:
     step_timeout_seconds: float | None = None
     command: str | None = None
     track: tuple[str, ...] = ()
+    retry_failed: bool = False
 
 
 def check_request(request: SearchRequest) -> None:

@@ -120,7 +120,7 @@ class SearchRun:
                     f"{self.request.out / JOURNAL}, line {number} is damaged ({error!r}): "
                     "restore it, or start with another --out"
                 ) from error
-        self.search.resume()
+        self.search.resume(retry_failed=self.request.retry_failed)
         drop_drafts(self.request.out)
         work = Path(self.work_folder)
         for folder in (work / "tokens", work / "checkpoints", work / "logs", self.request.out / "curves"):
@@ -136,6 +136,9 @@ class SearchRun:
             self._tested[event["candidate"]] = event["measured"]
         elif event["event"] == "started":
             self._begin_under(event["budget"])
+        elif event["event"] == "replaced":
+            for name in event["model_files"]:
+                self.search.candidates[name].forget_failure()
         elif event["event"] == "begun":
             self.search.begin(Action(event["candidate"], event["step"]))
         elif event["event"] == "outcome":

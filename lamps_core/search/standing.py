@@ -8,7 +8,7 @@ from lamps_core.progress import EndedStep, SearchProgress
 from lamps_core.report_words import expected_gain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from lamps_core.search.algorithm import Outcome, Search
 
@@ -56,3 +56,15 @@ def describe(outcome: Outcome) -> str:
         return f"{what} stopped: the budget is spent"
     done = " (complete)" if outcome.record["complete"] else ""
     return f"{what}: loss {outcome.record['test_loss']:.4f} after {outcome.seconds:.1f} s{done}"
+
+
+def why_no_front(result: Mapping[str, Any]) -> str:
+    """Why a search that ended has no front, and how to get one, from what `result.json` holds."""
+    failed = {row["model"] for row in result["failed"]}
+    if all(row.get("stopped") or row["complete"] or row["model"] in failed for row in result["candidates"]):
+        return (
+            "No front: every candidate is beyond a bound, or failed. Loosen --bound, or try other --models."
+        )
+    if any(row["complete"] for row in result["candidates"]):
+        return "No complete candidate is within the bounds: loosen --bound, or go on with a larger --budget."
+    return "No candidate is complete yet: run again with a larger --budget to go on."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flows.search import front_table, search, search_request
+from flows.search import outcome_table, search, search_request
 from lamps_core.errors import BadInput, HostFailed, LampsError
 from lamps_core.progress import SearchProgress, listener
 from tests.flow_records import recorded
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 
 pytestmark = pytest.mark.usefixtures("on_the_server")
+ENDED: dict[str, Any] = {"objectives": ["test_loss"], "failed": [], "steps": 3, "spent_seconds": 5.0}
 
 
 def parameters(csv: Path, out: Path, **changes: Any) -> dict[str, Any]:
@@ -71,7 +72,7 @@ def test_a_search_is_a_completed_flow_run_with_a_named_task_a_step_and_its_front
     artifacts = {artifact.type: artifact for artifact in record.artifacts}
     assert set(artifacts) == {"markdown", "progress"}
     assert artifacts["markdown"].key == "lamps-front"
-    assert artifacts["markdown"].data == front_table(plain | {"front": state.result()["front"]})
+    assert artifacts["markdown"].data == outcome_table(state.result())
     assert artifacts["progress"].data == 100.0
 
 
@@ -230,6 +231,18 @@ def test_what_is_left_out_is_what_the_core_takes_by_default(topics_csv: Path, tm
 
 def test_a_name_with_a_bar_in_it_cannot_break_the_table() -> None:
     row = {"model": "a|b", "test_loss": 0.123456, "accuracy": None, "path": "models/a_b"}
-    table = front_table({"objectives": ["test_loss"], "front": [row]}).splitlines()
-    assert table[0] == "| model | test_loss | accuracy | path |"
-    assert table[2] == "| a\\|b | 0.1235 | None | models/a_b |"
+    table = outcome_table(
+        ENDED | {"front": [row], "candidates": [{"model": "a|b", "complete": True}]}
+    ).splitlines()
+    assert table[0] == "1 of 1 candidates complete, 0 failed; 3 steps, 5 s spent."
+    assert table[2] == "| model | test_loss | accuracy | path |"
+    assert table[4] == "| a\\|b | 0.1235 | None | models/a_b |"
+
+
+def test_what_failed_and_why_there_is_no_front_is_said_beside_the_run() -> None:
+    failed = {"model": "cut", "step": 0, "error": "cannot be loaded"}
+    rows = [{"model": "cut", "complete": False}, {"model": "b", "complete": False}]
+    told = outcome_table(ENDED | {"front": [], "candidates": rows, "failed": [failed]})
+    assert "0 of 2 candidates complete, 1 failed" in told
+    assert "No candidate is complete yet: run again with a larger --budget to go on." in told
+    assert "| cut | 0 | cannot be loaded |" in told

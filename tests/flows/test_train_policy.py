@@ -51,7 +51,7 @@ def test_a_flow_trains_tells_and_leaves_a_table(curves: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"out": " "}, "--out names no place"),
+        ({"out": " "}, "--out is empty"),
         ({"bounds": "test_loss"}, "write it like"),
     ],
 )

@@ -287,6 +287,9 @@ def test_a_fingerprint_takes_settings_and_datasets_from_the_record(topics_csv: P
     added = of_record(asked)
     assert added.settings.landmarks == QUICK.landmarks
     assert run_steps(added).steps == STEPS_EACH
+    with pytest.raises(BadInput, match=r"--curves .*/other: there is no such folder"):
+        of_record(CampaignRequest(curves=str(tmp_path / "other"), datasets=None, models=BETTER))
+    (tmp_path / "other").mkdir()
     with pytest.raises(BadInput, match="does not say how its curves were made"):
         of_record(CampaignRequest(curves=str(tmp_path / "other"), datasets=None, models=BETTER))
 

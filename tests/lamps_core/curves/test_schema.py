@@ -254,6 +254,17 @@ def test_files_are_found_in_nested_folders_but_not_in_hidden_ones(tmp_path: Path
     assert len(read_curves(tmp_path)) == 8
 
 
+def test_parquet_files_of_any_name_and_behind_links_are_read_as_pyarrow_reads_them(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "curves", tmp_path / "elsewhere"
+    for place, dataset in ((folder / "a.pq", "a"), (folder / "part-0", "b"), (elsewhere / "c.parquet", "c")):
+        save(place, curve(CurveKey(dataset, "m", 0)))
+    (folder / "more").symlink_to(elsewhere)
+    (elsewhere / "round").symlink_to(folder)
+    assert {key.dataset for key in curves_by_key(read_curves(folder))} == {"a", "b", "c"}
+    (elsewhere / "round").unlink()
+    assert pyarrow.dataset.dataset(folder).count_rows() == len(read_curves(folder))
+
+
 def test_partitions_as_pyarrow_writes_them_are_read(tmp_path: Path) -> None:
     keys = [CurveKey("trec", "org/a b=c", 0), CurveKey("cola", "org/m%", 3)]
     table = pa.Table.from_pylist([row for key in keys for row in curve(key)])

@@ -387,12 +387,28 @@ def test_a_step_that_cannot_have_begun_is_refused_and_one_that_was_told_is_not_a
     for action in (Action("a", 0), Action("a", 1), Action("b", 0), Action("c", 0)):
         search.begin(action)
         search.tell(fates[action.candidate].outcome(action))
-    for action in (Action("a", 2), Action("b", 0), Action("c", 0), Action("c", 2)):
+    for action in (Action("a", 2), Action("b", 1), Action("c", 0), Action("c", 2)):
         with pytest.raises(ValueError, match=f"step {action.step} of {action.candidate} cannot have begun"):
             search.begin(action)
     search.resume()
     assert search.ask() == Action("c", 1)
     assert search.ask() is None
+
+
+def test_what_failed_for_good_is_tried_anew_where_that_is_asked_for_and_then_by_later_runs_too() -> None:
+    fates = {"a": Fate((2.0, 1.0)), "b": Fate((2.0, 1.0))}
+    lasting = Outcome(kind="failed", candidate="b", step=0, seconds=1.0, error="not loadable")
+    search = World(fates).search()
+    assert [search.ask(), search.ask()] == [Action("a", 0), Action("b", 0)]
+    for outcome in (fates["a"].outcome(Action("a", 0)), lasting):
+        search.tell(outcome)
+    search.resume()
+    assert search.candidates["b"].error == "not loadable"
+    search.resume(retry_failed=True)
+    assert search.ask() == Action("b", 0)
+    search.resume()  # a run that was killed in the middle of the step
+    assert search.candidates["b"].error is None
+    assert search.ask() == Action("b", 0)
 
 
 def test_what_failed_for_a_passing_reason_is_tried_anew_by_the_next_run_and_only_by_it() -> None:

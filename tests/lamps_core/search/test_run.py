@@ -541,6 +541,37 @@ def test_a_folder_of_another_search_is_refused_and_left_as_it_was(
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
 
 
+def test_a_damaged_model_that_was_mended_is_tried_again_and_a_measured_one_stays_as_it_was(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    broken = nan_model(tmp_path / "broken")
+    request = quick_request(topics_csv, tmp_path / "out", models=f"{TINY},{broken}")
+    assert [row["model"] for row in run_to_the_end(request)["failed"]] == ["broken"]
+    shutil.rmtree(broken)
+    shutil.copytree(materialise("zoo/gpt2-tiny"), broken)
+    result = run_to_the_end(request)
+    assert result["failed"] == []
+    assert all(row["complete"] for row in result["candidates"])
+    assert run_to_the_end(request) == result
+    shutil.rmtree(broken)
+    shutil.copytree(materialise(TINY), broken)
+    with pytest.raises(BadInput, match="the files of the model broken are others"):
+        SearchRun(request)
+
+
+def test_a_candidate_that_failed_for_good_is_tried_again_where_that_is_asked_for(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    request = quick_request(topics_csv, tmp_path / "out", models=TINY)
+    with SearchRun(request) as run:
+        action, _ = run.ask() or pytest.fail("nothing to do")
+        run.tell(Outcome(kind="failed", candidate=TINY, step=action.step, seconds=2.5, error="out of memory"))
+    assert run_to_the_end(request)["failed"][0]["error"] == "out of memory"
+    result = run_to_the_end(dataclasses.replace(request, retry_failed=True))
+    assert (result["failed"], result["lost_seconds"]) == ([], 2.5)
+    assert run_to_the_end(request) == result
+
+
 def test_dollars_at_another_price_are_another_search(topics_csv: Path, tmp_path: Path) -> None:
     def request(price: float) -> SearchRequest:
         dollars = parse_objectives("test_loss,dollars", gpu_hour_price=price)
@@ -559,7 +590,7 @@ def test_another_model_in_a_folder_of_the_same_name_is_refused(topics_csv: Path,
     with SearchRun(first) as run:
         run_steps(run, 1)
     swapped = quick_request(topics_csv, tmp_path / "out", models=str(tmp_path / "two" / "mine"))
-    with pytest.raises(BadInput, match=r"holds another search .the files of a model are others"):
+    with pytest.raises(BadInput, match=r"holds another search .the files of the model mine are others"):
         SearchRun(swapped)
     (tmp_path / "one").rename(tmp_path / "moved")
     moved = quick_request(topics_csv, tmp_path / "out", models=str(tmp_path / "moved" / "mine"))
