@@ -65,6 +65,18 @@ def test_a_missing_token_block_is_named(site: PrefectSite, tmp_path: Path) -> No
     assert "there is no Prefect Secret block nosuch-block" in run["state"]["message"]
 
 
+def test_a_run_goes_on_where_its_worker_alone_was_killed(site: PrefectSite, tmp_path: Path) -> None:
+    datasets, curves = write_datasets(tmp_path, ("first",), rows=1500), tmp_path / "curves"
+    run = submitted(site, "campaign", **quick(datasets, curves, models=TINY, landmarks=6))
+    eventually(lambda: len(list(curves.rglob("step-*.parquet"))) > 1, seconds=180, what="two rows")
+    worker = site.workers.pop()
+    worker.kill()
+    worker.wait()
+    site.wait_for(run, "COMPLETED")
+    assert rows_of(curves)[-1]["complete"]
+    site.start_worker()
+
+
 @pytest.mark.parametrize("how", ["cancelled", "killed"])
 def test_a_campaign_that_was_stopped_leaves_no_process_and_goes_on_when_run_again(
     site: PrefectSite, tmp_path: Path, how: str
