@@ -293,6 +293,8 @@ def outcome_table(result: dict[str, Any]) -> str:
         f"{result['complete']} of {result['pairs']} curves complete, {len(result['failed'])} failed; "
         f"{counted(result['steps'], 'step')} run, {result['spent_seconds']:.0f} s spent.",
     ]
+    if result["notices"]:
+        lines += ["", *(f"- note: {notice}" for notice in result["notices"])]
     if result["failed"]:
         rows = [
             [str(row[name]) for name in ("dataset", "model", "step", "error")] for row in result["failed"]

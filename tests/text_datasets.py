@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROWS = [{"text": f"text {row}", "label": "ham" if row % 3 else "spam"} for row in range(30)]
+NEW_ROWS = [
+    {"text": f"new {row['text']}", "label": row["label"]} for row in ROWS
+]  # to test on what is not trained on
 
 
 def write_json_lines(path: Path, rows: list[dict[str, Any]]) -> Path:

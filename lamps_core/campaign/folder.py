@@ -1,7 +1,7 @@
 """The record, in a curves folder, of how its curves were made, so that all further ones are made alike.
 
-`CURVES/.lamps/campaign.json` holds the settings, how each dataset was asked for and which rows that gave, and
-which files each model has. Does not read curves and runs nothing.
+`CURVES/.lamps/campaign.json` holds the settings, how each dataset was asked for, which rows that gave and
+what was said of them, and which files each model has. Does not read curves and runs nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lamps_core.text.dataset import DatasetRequest
 from lamps_core.versions import version_trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from lamps_core.models.candidates import Candidate
     from lamps_core.text.dataset import TextDataset
@@ -37,10 +37,12 @@ class RecordedDataset:
     Attributes:
         request: how it was asked for, with its seed.
         fingerprint: of the rows that this gave.
+        notices: what was said of them.
     """
 
     request: DatasetRequest
     fingerprint: str
+    notices: tuple[str, ...] = ()
 
 
 @dataclass
@@ -97,6 +99,7 @@ def read_record(curves: str) -> CampaignRecord | None:
                     **{**entry["request"], "input_columns": tuple(entry["request"]["input_columns"])}
                 ),
                 entry["fingerprint"],
+                tuple(map(str, entry.get("notices", ()))),
             )
             for entry in told["datasets"]
         }
@@ -114,8 +117,7 @@ def write_record(curves: str, record: CampaignRecord) -> None:
         "settings": record.settings,
         "work": record.work,
         "datasets": [
-            {"name": name, "request": asdict(dataset.request), "fingerprint": dataset.fingerprint}
-            for (name, _), dataset in sorted(record.datasets.items())
+            {"name": name, **asdict(dataset)} for (name, _), dataset in sorted(record.datasets.items())
         ],
         "models": record.models,
         "again": sorted(record.again),
@@ -159,7 +161,7 @@ def joined(
                 f"dataset {dataset.name} has other rows than when the curves folder was begun (its files, columns "
                 "or --max-train-rows changed): restore them, or choose another --curves"
             )
-        result.datasets[key] = RecordedDataset(_from_anywhere(request), dataset.fingerprint)
+        result.datasets[key] = RecordedDataset(_from_anywhere(request), dataset.fingerprint, dataset.notices)
     for candidate in candidates:
         files = folder_fingerprint(Path(candidate.location)) if candidate.kind != "hub" else None
         if candidate.name in record.models and record.models[candidate.name] != files:
@@ -169,6 +171,15 @@ def joined(
             )
         result.models[candidate.name] = files
     return result
+
+
+def dataset_notices(datasets: Iterable[tuple[str, Sequence[str]]]) -> list[str]:
+    """What was said of datasets as they were read, under their names.
+
+    Args:
+        datasets: name and notices of each; one that was read with several seeds may stand there more than once.
+    """
+    return list(dict.fromkeys(f"{name}: {notice}" for name, notices in datasets for notice in notices))
 
 
 def _from_anywhere(request: DatasetRequest) -> DatasetRequest:

@@ -27,9 +27,10 @@ def plan_rows(plan: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def plan_words(plan: dict[str, Any]) -> list[str]:
-    """What fits nowhere, how many curves there are, and what they cost: a line each."""
+    """What is to be known of the datasets, what fits nowhere, how many curves there are, and what they cost."""
     disk = plan["disk_bytes"]
     lines = [
+        *(f"note: {notice}" for notice in plan["notices"]),
         *(f"not run: {row['model']} on {row['dataset']}: {row['reason']}" for row in plan["does_not_fit"]),
         f"{plan['asked']} curves asked for: {plan['done']} done or failed before, {len(plan['to_run'])} to run, "
         f"{len(plan['does_not_fit'])} that fit nowhere",

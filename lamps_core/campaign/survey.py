@@ -9,7 +9,7 @@ import dataclasses
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.campaign.folder import CampaignRecord, joined, read_record
+from lamps_core.campaign.folder import CampaignRecord, dataset_notices, joined, read_record
 from lamps_core.campaign.plan import CampaignPlan, Scope, make_plan
 from lamps_core.campaign.request import check_work, checked_folder
 from lamps_core.campaign.shared_work import newest_shared_step
@@ -47,7 +47,7 @@ class CampaignSurvey:
         asked: every curve of the campaign.
         record: of the folder, with what this run adds to it.
         states: of the curves that are there.
-        notices: of curves that others made, for the user to read.
+        notices: of the datasets and of curves that others made, for the user to read.
     """
 
     def __init__(self, request: CampaignRequest, *, plan_only: bool = False) -> None:
@@ -80,7 +80,8 @@ class CampaignSurvey:
         self.record = self._joined(self._known)
         self.states: dict[CurveKey, CurveState] = self.store.states()
         others = self.store.of_others(self.states) if record else set(self.states)
-        self.notices = self._notices_of(others)
+        read = ((name, dataset.notices) for (name, _), dataset in self.datasets.items())
+        self.notices = [*dataset_notices(read), *self._notices_of(others)]
         self._refuse_other_work()
 
     @property
@@ -230,12 +231,16 @@ class CampaignSurvey:
             machine: what the campaign would run on.
 
         Returns:
-            `CampaignPlan.as_dict`, and `disk_shortage` (a sentence, or None) and `rented`: where the machine has no
-            GPU, what the same would cost on the paper's (else None).
+            `CampaignPlan.as_dict`, `notices`, `disk_shortage` (a sentence, or None) and `rented`: where the machine
+            has no GPU, what the same would cost on the paper's (else None).
         """
         plan = self.plan(machine)
         rented = None if machine.cuda else self.plan(RENTED_GPU).cost()
-        return plan.as_dict() | {"disk_shortage": plan.disk_shortage(self.work.local()), "rented": rented}
+        return plan.as_dict() | {
+            "notices": self.notices,
+            "disk_shortage": plan.disk_shortage(self.work.local()),
+            "rented": rented,
+        }
 
     def left_in_words(self, plan: CampaignPlan) -> str:
         """How many curves a plan has left to run, and how many of them are made again."""

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
+from lamps_core.campaign.folder import dataset_notices, read_record
 from lamps_core.curves.reader import curves_by_key, read_both
 from lamps_core.curves.schema import Curve, CurveKey
+from lamps_core.errors import LampsError
 from lamps_core.front import hypervolume, non_dominated, reference_point
 from lamps_core.objectives import DEFAULT_OBJECTIVES
 from lamps_core.prices import GPU_HOUR_PRICE
@@ -102,6 +104,7 @@ def render_campaign(folder: Path) -> str:
         tasks=tasks,
         coverage=_coverage(found),
         failures=_failures(found),
+        notices=_notices(folder, found),
         models=[_model(found, name) for name in found.models],
         titles=[title(name) for name in OBJECTIVES],
     )
@@ -137,6 +140,16 @@ def _sources(found: CurveCollection) -> str | None:
     if set(counts) <= {"measured"}:
         return None
     return ", ".join(f"{counted(count, 'curve')} {source}" for source, count in sorted(counts.items()))
+
+
+def _notices(folder: Path, found: CurveCollection) -> list[str]:
+    """What was said of the datasets as a campaign of the folder read them."""
+    try:
+        record = read_record(str(folder))
+    except LampsError:  # what a campaign says when it goes on; the curves can be shown without
+        return []
+    recorded = record.datasets if record else {}
+    return dataset_notices((task[0], recorded[task].notices) for task in found.tasks if task in recorded)
 
 
 def _tiles(found: CurveCollection, states: list[str]) -> list[tuple[str, str]]:

@@ -17,13 +17,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lamps_core.errors import BadInput
-from lamps_core.text.files import class_names
+from lamps_core.text.delimited import separator_hint
+from lamps_core.text.files import class_names, column_trouble
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lamps_core.landmarks import IntArray
 
+# Words that programs write for what is missing; a class may be called so too.
+_MISSING = frozenset({"nan", "none", "na", "n/a", "null", "<na>"})
+_MOST_NAMED = 4  # labels, in a notice
 _TEMPLATE_PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
@@ -130,12 +134,12 @@ def read_rows(table: pa.Table, layout: Layout, *, origin: str) -> tuple[Rows, tu
 def _column(table: pa.Table, name: str, origin: str) -> pa.ChunkedArray:
     found = table.column_names.count(name)
     if found == 0:
-        hint = ""
-        if table.num_columns == 1 and ";" in table.column_names[0]:
-            hint = "; the separator seems to be ';': save the file with commas, or as .tsv with tabs"
-        raise BadInput(f"{origin}: no column {name!r}; the columns are {', '.join(table.column_names)}{hint}")
+        there = f"the columns are {', '.join(table.column_names)}{separator_hint(table.column_names)}"
+        raise BadInput(f"{origin}: no column {name!r}; {there}")
     if found > 1:
         raise BadInput(f"{origin}: {found} columns are called {name!r}; rename all but one")
+    if trouble := column_trouble(table.schema, name):
+        raise BadInput(f"{origin}: column {name!r} {trouble}")
     column = table.column(name)
     return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
@@ -263,6 +267,33 @@ def name_labels(rows: Rows, declared: tuple[str, ...] | None) -> tuple[str, ...]
     if all(re.fullmatch(r"-?\d+", label) for label in distinct):
         return tuple(sorted(distinct, key=lambda label: (int(label), label)))
     return tuple(sorted(distinct))
+
+
+def doubtful_labels(names: Sequence[str]) -> str | None:
+    """Labels that were perhaps not meant as classes of their own, as a notice; None where there are none.
+
+    >>> doubtful_labels(["Pos", "neg", "pos"])
+    "labels are taken as they are written: are 'Pos', 'pos' one class, written in several ways?"
+    """
+    spellings: dict[str, list[str]] = {}
+    for name in names:
+        spellings.setdefault(name.strip().casefold(), []).append(name)
+    alike = [name for written in spellings.values() if len(written) > 1 for name in written]
+    missing = [name for word, written in spellings.items() if word in _MISSING for name in written]
+    asked = []
+    if alike:
+        several = any(len(alike) > len(written) > 1 for written in spellings.values())
+        asked.append(
+            f"are {_some(alike)} {'fewer classes' if several else 'one class'}, written in several ways?"
+        )
+    if missing:
+        asked.append(f"{'does' if len(missing) == 1 else 'do'} {_some(missing)} stand for a missing label?")
+    return f"labels are taken as they are written: {' '.join(asked)}" if asked else None
+
+
+def _some(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - _MOST_NAMED} more" if len(labels) > _MOST_NAMED else ""
+    return ", ".join(map(repr, labels[:_MOST_NAMED])) + more
 
 
 def encode_labels(rows: Rows, names: tuple[str, ...], *, seen: pa.Array) -> IntArray:

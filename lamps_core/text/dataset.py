@@ -23,6 +23,7 @@ from lamps_core.text.columns import (
     are_whole_numbers,
     as_whole_numbers,
     choose_layout,
+    doubtful_labels,
     encode_labels,
     name_labels,
     read_rows,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from lamps_core.landmarks import IntArray
     from lamps_core.text.columns import Layout, Rows
 
+MOST_TRAINED = 0.01  # of the rows that are measured on: real datasets repeat a few texts
 ON_TEST = "test"  # the selection that is the test split
 
 
@@ -166,6 +168,7 @@ def load_text_dataset(request: DatasetRequest) -> TextDataset:
     train, evaluation, words = _part_evaluation(request, plan, selection, train, reading)
     train = _capped(request, train, reading)
     _note_single_classes(evaluation, test, reading)
+    _note_trained_texts(train, evaluation, test, reading)
     dataset = TextDataset(
         name=source.name,
         label_names=reading.label_names,
@@ -192,7 +195,9 @@ def _read_train(request: DatasetRequest, plan: SplitPlan) -> tuple[TextSplit, _R
     whole_numbers = are_whole_numbers(rows, declared, target=layout.target)
     rows = as_whole_numbers(rows) if whole_numbers else rows
     names = name_labels(rows, declared)
-    reading = _Reading(layout, whole_numbers, names, pc.unique(rows.labels), [*dropped])
+    doubts = None if names == declared else doubtful_labels(names)
+    notices = [*dropped, *([doubts] if doubts else [])]
+    reading = _Reading(layout, whole_numbers, names, pc.unique(rows.labels), notices)
     return reading.encode(rows), reading
 
 
@@ -255,12 +260,30 @@ def _capped(request: DatasetRequest, train: TextSplit, reading: _Reading) -> Tex
 
 
 def _note_single_classes(evaluation: TextSplit | None, test: TextSplit, reading: _Reading) -> None:
-    parts = {"evaluation": test} if evaluation is None else {"evaluation": evaluation, "test": test}
     reading.notices.extend(
         f"the {part} split holds one class only: its accuracy says little"
-        for part, split in parts.items()
+        for part, split in _measured_on(evaluation, test).items()
         if len(np.unique(split.labels)) == 1
     )
+
+
+def _note_trained_texts(
+    train: TextSplit, evaluation: TextSplit | None, test: TextSplit, reading: _Reading
+) -> None:
+    """Count the rows that are measured on and whose text is trained on, where they are more than a few."""
+    trained = set(train.texts)
+    for part, split in _measured_on(evaluation, test).items():
+        count = sum(text in trained for text in split.texts)
+        if count > MOST_TRAINED * len(split):
+            reading.notices.append(
+                f"the text of {count} of {len(split)} rows of the {part} split is that of a training row too: what is "
+                "measured there says too little of new texts"
+            )
+
+
+def _measured_on(evaluation: TextSplit | None, test: TextSplit) -> dict[str, TextSplit]:
+    """The splits that are not trained on, by what their notices call them."""
+    return {"evaluation": test} if evaluation is None else {"evaluation": evaluation, "test": test}
 
 
 def _fingerprint(dataset: TextDataset) -> str:

@@ -1,18 +1,17 @@
 """Local files as tables: CSV, TSV, JSON Lines and Parquet.
 
-Owns how bytes become columns and what Hugging Face metadata a table carries. Knows nothing of folders
-(`folders`), of which column is text or label, nor of how splits are used.
+Owns how bytes become columns, what Hugging Face metadata a table carries, and which columns cannot be used. Knows
+nothing of separators and quotes (`delimited`), of folders (`folders`), of which column is text or label, nor of how
+splits are used.
 """
 
 from __future__ import annotations
 
 import codecs
-import csv
 import itertools
 import json
 import mmap
 import re
-import sys
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -20,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet
 
 from lamps_core.errors import BadInput, first_line
+from lamps_core.text.delimited import read_delimited
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,13 +30,12 @@ if TYPE_CHECKING:
 
 FILE_KINDS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
 
-# One value of a CSV must fit a block; the library's own 1 MiB is less than a long document.
-_BLOCK_BYTES = 64 * 2**20
 # Readers of JSON call themselves for each level: some thousands of them are too many.
 _MOST_NESTED = 200
 _JSON_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _JSON_SPACE = re.compile(r"[ \t\n\r]*")
 _BLOCK_RECORDS = 65536  # that are held as Python objects at once
+_TROUBLE = b"lamps:trouble"  # metadata of a column that cannot be used: why
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
@@ -63,10 +61,12 @@ class SplitSource:
 def read_table(path: Path) -> pa.Table:
     """Read one file whole. Every CSV and TSV column is read as strings: "1", "NA" and "None" stay text.
 
+    A column of JSON whose values are of several types is there without values: see `column_trouble`.
+
     Raises:
         BadInput: missing, empty, not UTF-8, or not what its suffix says.
     """
-    readers = {".csv": _read_delimited, ".tsv": _read_delimited, ".parquet": _read_parquet}
+    readers = {".csv": read_delimited, ".tsv": read_delimited, ".parquet": _read_parquet}
     reader = readers.get(path.suffix.lower(), _read_json)
     try:
         if path.stat().st_size == 0:
@@ -85,20 +85,44 @@ def read_table(path: Path) -> pa.Table:
 def concatenate(tables: Mapping[str, pa.Table], *, dataset: str) -> pa.Table:
     """Rows of several tables, in order, under the first one's schema and metadata.
 
+    A column whose type or class names differ is there without values: see `column_trouble`.
+
     Args:
         tables: part name -> table, at least one.
         dataset: named in the error.
 
     Raises:
-        BadInput: the parts differ in columns, types or class names.
+        BadInput: the parts differ in columns.
     """
     (first_name, first), *others = tables.items()
+    troubles: dict[int, str] = {}
     for name, table in others:
-        if _shape(table.schema) != _shape(first.schema):
-            raise BadInput(f"{dataset}: {name} and {first_name} differ in columns, types or class names")
-    return pa.concat_tables(
-        [table.replace_schema_metadata(first.schema.metadata) for table in tables.values()]
-    )
+        if table.column_names != first.column_names:
+            raise BadInput(f"{dataset}: {name} and {first_name} differ in columns")
+        for place, (one, other) in enumerate(zip(first.schema, table.schema, strict=True)):
+            if _shape(one, first.schema) != _shape(other, table.schema):
+                unlike = f"differs in type or class names between {first_name} and {name}: save both alike"
+                troubles.setdefault(place, _trouble(one) or _trouble(other) or unlike)
+    alike = [_without_values(table, troubles) for table in tables.values()]
+    return pa.concat_tables([table.replace_schema_metadata(first.schema.metadata) for table in alike])
+
+
+def column_trouble(schema: pa.Schema, column: str) -> str | None:
+    """Why a column is there without values, as what follows its name in an error; None if it has them."""
+    return _trouble(schema.field(column))
+
+
+def _trouble(field: pa.Field) -> str | None:
+    told = (field.metadata or {}).get(_TROUBLE)
+    return None if told is None else told.decode(errors="replace")
+
+
+def _without_values(table: pa.Table, troubles: Mapping[int, str]) -> pa.Table:
+    """The table with nulls in the columns of these places, which say why."""
+    for place, why in troubles.items():
+        field = pa.field(table.column_names[place], pa.null(), metadata={_TROUBLE: why.encode()})
+        table = table.set_column(place, field, pa.nulls(table.num_rows))
+    return table
 
 
 def class_names(schema: pa.Schema, column: str) -> tuple[str, ...] | None:
@@ -112,8 +136,8 @@ def class_names(schema: pa.Schema, column: str) -> tuple[str, ...] | None:
     return tuple(str(name) for name in feature.get("names", ()))
 
 
-def _shape(schema: pa.Schema) -> list[tuple[str, str, tuple[str, ...] | None]]:
-    return [(field.name, str(field.type), class_names(schema, field.name)) for field in schema]
+def _shape(field: pa.Field, schema: pa.Schema) -> tuple[str, tuple[str, ...] | None, str | None]:
+    return str(field.type), class_names(schema, field.name), _trouble(field)
 
 
 def _refuse_utf16(path: Path) -> None:
@@ -136,55 +160,6 @@ def _refuse_what_ends_readers(path: Path) -> None:
         raise BadInput(f"{path}: is nested too deep, more than {_MOST_NESTED} levels; give flat rows")
 
 
-def _read_delimited(path: Path) -> pa.Table:
-    tabbed = path.suffix.lower() == ".tsv"
-    table = pyarrow.csv.read_csv(
-        path,
-        read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES),
-        parse_options=pyarrow.csv.ParseOptions(delimiter="\t" if tabbed else ",", newlines_in_values=True),
-        convert_options=pyarrow.csv.ConvertOptions(
-            default_column_type=pa.string(), strings_can_be_null=False
-        ),
-    )
-    if tabbed:
-        _refuse_merged_lines(table, path)
-    else:
-        _refuse_stray_quotes(table, path)
-    return table
-
-
-def _refuse_merged_lines(table: pa.Table, path: Path) -> None:
-    """A lone quote that begins a value reaches to the next one, over tabs and line breaks."""
-    for column in table.columns:
-        merged = column.filter(
-            pc.and_(pc.match_substring(column, "\t"), pc.match_substring_regex(column, "[\r\n]"))
-        )
-        if len(merged):
-            raise BadInput(
-                f"{path}: a value holds both tabs and line breaks, as if a stray quote had merged lines: "
-                f"{merged[0].as_py()[:40]!r}; quote properly, or use CSV or JSON Lines"
-            )
-
-
-def _refuse_stray_quotes(table: pa.Table, path: Path) -> None:
-    """A lone quote that begins a value reaches to the next one, over commas and line breaks, and text follows it."""
-    if not any(pc.any(pc.match_substring_regex(column, "[\r\n]")).as_py() for column in table.columns):
-        return
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        lines = csv.reader(file, strict=True)
-        usual = csv.field_size_limit(sys.maxsize)
-        try:
-            for _ in lines:
-                pass
-        except csv.Error:
-            raise BadInput(
-                f"{path}: the value that ends in line {lines.line_num} goes on behind its closing quote, as if a "
-                "stray quote had merged lines; double the quotes inside values, or use JSON Lines"
-            ) from None
-        finally:
-            csv.field_size_limit(usual)
-
-
 def _read_parquet(path: Path) -> pa.Table:
     # ParquetFile, not read_table: that adds columns for folders named like "label=1" in the path.
     with pyarrow.parquet.ParquetFile(path) as file:
@@ -196,11 +171,18 @@ def _read_json(path: Path) -> pa.Table:
     text = path.read_text(encoding="utf-8-sig")
     array = path.suffix.lower() == ".json" and text.lstrip()[:1] == "["
     records = iter(_DECODER.decode(text)) if array else _json_lines(text)
-    parts, first = [pa.table({})], 0
+    parts, mixed, first = [pa.table({})], dict[str, str](), 0
     while block := list(itertools.islice(records, _BLOCK_RECORDS)):
-        parts.append(_of_records(block, first))
+        parts.append(_of_records(block, first, mixed))
         first += len(block)
-    return pa.concat_tables(parts[1:] or parts, promote_options="permissive").combine_chunks()
+    mixed = _mixed_over(parts) | mixed
+    alike = [
+        _without_values(
+            part, {part.column_names.index(name): mixed[name] for name in part.column_names if name in mixed}
+        )
+        for part in parts
+    ]
+    return pa.concat_tables(alike[1:] or alike, promote_options="permissive").combine_chunks()
 
 
 def _json_lines(text: str) -> Iterator[Any]:
@@ -216,22 +198,43 @@ def _past_space(text: str, at: int) -> int:
     return found.end() if found else at
 
 
-def _of_records(records: Sequence[Any], first: int) -> pa.Table:
+def _of_records(records: Sequence[Any], first: int, mixed: dict[str, str]) -> pa.Table:
+    """A table of the records from the row `first` on; `mixed` grows by columns that are of no one type."""
     if not all(isinstance(record, dict) for record in records):
         raise ValueError("it holds something that is not an object")
     names = {name: None for record in records for name in record}
-    return pa.table({name: _column([record.get(name) for record in records], name, first) for name in names})
+    columns = {}
+    for name in names:
+        values = [record.get(name) for record in records]
+        try:
+            columns[name] = pa.array(values)
+        except (pa.ArrowException, OverflowError) as error:
+            row = bisect_left(range(1, len(values)), True, key=lambda count: not _fits(values[:count]))
+            mixed.setdefault(name, _mixed(first + row, error))
+            columns[name] = pa.nulls(len(values))
+    return pa.table(columns)
 
 
-def _column(values: list[Any], name: str, first: int) -> pa.Array:
-    try:
-        return pa.array(values)
-    except (pa.ArrowException, OverflowError) as error:
-        row = bisect_left(range(1, len(values)), True, key=lambda count: not _fits(values[:count]))
-        raise ValueError(
-            f"column {name}, row {first + row}, counted from 0, is of another type than the rows before, or too large: "
-            f"{first_line(error)}"
-        ) from None
+def _mixed_over(parts: Sequence[pa.Table]) -> dict[str, str]:
+    """The columns whose types in the parts of one file cannot become one, and why."""
+    kinds, mixed, first = dict[str, pa.Field](), dict[str, str](), 0
+    for part in parts:
+        for column in part.schema:
+            both = [pa.schema([kinds.get(column.name, column)]), pa.schema([column])]
+            try:
+                kinds[column.name] = pa.unify_schemas(both, promote_options="permissive").field(0)
+            except pa.ArrowException as error:
+                row = first + pc.index(part.column(column.name).is_valid(), True).as_py()
+                mixed.setdefault(column.name, _mixed(row, error))
+        first += part.num_rows
+    return mixed
+
+
+def _mixed(row: int, error: Exception) -> str:
+    return (
+        f"holds in row {row}, counted from 0, a value of another type than the rows before, or one too large "
+        f"({first_line(error)}): write all its values as strings"
+    )
 
 
 def _fits(values: list[Any]) -> bool:

@@ -210,6 +210,10 @@ def test_the_plan_says_what_would_run_and_writes_nothing(tmp_path: Path, warm_la
     assert not (tmp_path / "curves").exists()
     words = warm_lamps(*campaign_arguments(datasets, MODELS, "curves", "--plan"), cwd=tmp_path)
     assert "4 curves asked for" in words.stdout
+    assert re.findall(r"note: (\w+: there is no test split)", words.stdout) == [
+        "first: there is no test split",
+        "second: there is no test split",
+    ]
     assert "assumed speed" in words.stdout
     assert re.search(r"on rented GPUs \(A100 40 GB\) instead: .* of GPUs, \$\d", words.stdout)
 

@@ -129,7 +129,14 @@ def test_hostile_names_of_files_are_shown_as_they_are_written_and_control_nothin
     )
     row = {"model": HOSTILE, "dataset": HOSTILE, "reason": HOSTILE, "seed": 0, "next_step": 0, "gpus": 1}
     cost = {"speed_from_steps": 1, "dollars": None, "device_hours": 1.0, "wall_hours": 1.0, "rented": None}
-    plan = {"asked": 2, "done": 0, "slots": 1, "device": HOSTILE, "disk_shortage": HOSTILE}
+    plan = {
+        "asked": 2,
+        "done": 0,
+        "slots": 1,
+        "device": HOSTILE,
+        "disk_shortage": HOSTILE,
+        "notices": [HOSTILE],
+    }
     disk = {"disk_bytes": {"downloads": 0, "checkpoints": 0}}
     print_plan(plan | cost | disk | {"to_run": [row | {"hours": 1.0}], "does_not_fit": [row]})
     print_checks([Check(HOSTILE, False, HOSTILE, HOSTILE)])

@@ -7,7 +7,8 @@ import dataclasses
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,11 +31,9 @@ from lamps_core.workers.execution import Execution
 from lamps_core.workers.pool import DeviceSlot
 from tests.campaigns import facts
 from tests.meta_datasets import curve_rows, write_meta_dataset
+from tests.pages import Page
 from tests.searches import BETTER, QUICK, STEPS_EACH, TINY
 from tests.tracker_records import in_single_precision, mlflow_client, tensorboard_scalars
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CPU = Machine(1, 2**36, 1, cuda=False, name="cpu")
 TOPICS = CurveKey("topics", TINY, 0)
@@ -62,6 +61,12 @@ def run_steps(request: CampaignRequest, *, limit: int | None = None, machine: Ma
     return run
 
 
+NOTICES = [  # of the data of `request_of`
+    "topics: there is no test split: 48 of 240 training rows are reserved, stratified, as the test split",
+    "topics: train: 40 of 192 rows used, stratified, as --max-train-rows asks",
+]
+
+
 def left_in_words(request: CampaignRequest) -> str:
     """What a run says that opens the campaign and is stopped before its first step."""
     run = CampaignRun(request)
@@ -76,6 +81,23 @@ def test_a_campaign_goes_on_from_the_step_it_was_stopped_at(topics_csv: Path, tm
     assert run_steps(request).steps == 0
     run_steps(request_of(topics_csv, tmp_path / "whole"))
     assert facts(tmp_path / "curves") == facts(tmp_path / "whole")
+
+
+def test_what_is_said_of_a_dataset_is_told_by_every_run_once_and_shown_on_the_page(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    curves = tmp_path / "curves"
+    request = request_of(topics_csv, curves)
+    assert CampaignSurvey(request).plan_in_full(CPU)["notices"] == NOTICES
+    told = run_steps(request, limit=1).finish()
+    assert told["notices"] == NOTICES
+    assert [notice for notice in NOTICES if notice in Page(Path(told["report"])).text] == NOTICES
+    (data,) = request.datasets or ()
+    other_seed = NamedRequest(None, dataclasses.replace(data.request, seed=1))
+    both = dataclasses.replace(request, datasets=(data, other_seed))
+    assert CampaignSurvey(both).notices == NOTICES
+    prepared = of_record(dataclasses.replace(request_of(tmp_path / "gone.csv", curves), datasets=None))
+    assert CampaignSurvey(prepared).notices == NOTICES
 
 
 def test_a_campaign_in_a_store_is_planned_and_has_no_trackers(topics_csv: Path, tmp_path: Path) -> None:
@@ -139,7 +161,7 @@ def test_a_curve_that_is_made_again_is_told_to_trackers_as_a_run_of_its_own(
     run_steps(request, limit=3)
     before = CurveStore(tmp_path / "curves").states()[TOPICS].rows
     shutil.rmtree(tmp_path / "curves" / ".lamps" / "work")
-    assert run_steps(request).result()["notices"] == []
+    assert run_steps(request).result()["notices"] == NOTICES
     rows = CurveStore(tmp_path / "curves").states()[TOPICS].rows
     trackers = tmp_path / "curves" / ".lamps" / "trackers"
     client = mlflow_client(trackers)
@@ -414,7 +436,8 @@ def test_curves_of_others_are_added_to_and_those_that_are_complete_count(
     run = run_steps(request_of(topics_csv, curves, models=f"{TINY},{BETTER}"))
     assert run.steps == STEPS_EACH
     assert run.result()["notices"] == [
-        f"{curves} holds curves that no campaign made there: they are not made again"
+        *NOTICES,
+        f"{curves} holds curves that no campaign made there: they are not made again",
     ]
     assert {key.model: state.complete for key, state in CurveStore(curves).states().items()} == {
         TINY: True,
@@ -430,7 +453,8 @@ def test_one_more_model_says_which_datasets_it_cannot_be_added_to(topics_csv: Pa
     pq.write_table(pa.Table.from_pylist(rows, schema=CURVE_SCHEMA), curves / "more.parquet")
     request = of_record(dataclasses.replace(request_of(topics_csv, curves, models=BETTER), datasets=None))
     assert CampaignSurvey(request).notices == [
-        "nothing says how elsewhere was read: add the model to it with lamps campaign --datasets"
+        *NOTICES,
+        "nothing says how elsewhere was read: add the model to it with lamps campaign --datasets",
     ]
 
 

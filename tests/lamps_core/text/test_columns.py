@@ -9,7 +9,7 @@ import pytest
 
 from lamps_core.errors import BadInput
 from lamps_core.text.columns import Rows, encode_labels
-from tests.text_datasets import ROWS, load, named, write_json_lines, write_parquet
+from tests.text_datasets import NEW_ROWS, ROWS, load, named, write_json_lines, write_parquet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -190,7 +190,7 @@ def test_the_train_split_says_whether_labels_are_numbers_for_every_split(
 
 def test_rows_without_label_or_text_are_dropped_and_counted_once(tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [
-        *({"text": f"kept {row}", "label": "ab"[row % 2]} for row in range(5)),
+        *({"text": f"kept {row}", "label": ("ham", "spam")[row % 2]} for row in range(5)),
         {"text": "x", "label": None},
         {"text": "x", "label": ""},
         {"text": None, "label": ""},
@@ -198,13 +198,47 @@ def test_rows_without_label_or_text_are_dropped_and_counted_once(tmp_path: Path)
         {"text": " \n\t", "label": "a"},
     ]
     write_json_lines(tmp_path / "d/train.jsonl", rows)
-    write_json_lines(tmp_path / "d/test.jsonl", [*rows[:2], *rows[-1:]])
+    write_json_lines(tmp_path / "d/test.jsonl", [*NEW_ROWS[:2], *rows[-1:]])
     dataset = load(tmp_path / "d")
     assert dataset.train.texts == tuple(f"kept {row}" for row in range(5))
     assert dataset.notices == (
         "train: dropped 3 rows with no label and 2 with empty text of 10",
         "test: dropped 0 rows with no label and 1 with empty text of 3",
     )
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (["neg", "pos", "pos ", "Pos"], "are 'Pos', 'pos', 'pos ' one class, written in several ways?"),
+        (["a", "A", "b", "B", "c"], "are 'A', 'a', 'B', 'b' fewer classes, written in several ways?"),
+        (["a", "b", "nan"], "does 'nan' stand for a missing label?"),
+        (
+            ["None", "none", "NA", "N/A", "null", "x"],
+            "are 'None', 'none' one class, written in several ways? "
+            "do 'N/A', 'NA', 'None', 'none' and 1 more stand for a missing label?",
+        ),
+        (["neg", "pos", "nothing", "n a"], None),
+        (["1", "2", "1.0"], None),
+    ],
+)
+def test_labels_that_may_not_be_meant_as_classes_are_kept_and_asked_about_once(
+    tmp_path: Path, labels: list[str], told: str | None
+) -> None:
+    train = [{"text": f"{row} {label}", "label": label} for row in range(2) for label in labels]
+    path = write_json_lines(tmp_path / "a/train.jsonl", train)
+    write_json_lines(path.with_name("test.jsonl"), [row | {"text": f"new {row['text']}"} for row in train])
+    dataset = load(path.parent)
+    assert set(dataset.label_names) == set(labels) - {"1.0"}
+    asked = [notice.partition(": ")[2] for notice in dataset.notices if "as they are written" in notice]
+    assert asked == ([] if told is None else [told])
+
+
+def test_class_names_that_a_dataset_declares_are_not_asked_about(tmp_path: Path) -> None:
+    columns = {"text": list("abcd"), "label": [0, 1, 0, 1]}
+    write_parquet(tmp_path / "d/train.parquet", columns, names=["None", "none"])
+    write_parquet(tmp_path / "d/test.parquet", columns | {"text": list("efgh")}, names=["None", "none"])
+    assert load(tmp_path / "d").notices == ()
 
 
 # --- Bad input --------------------------------------------------------------------------------------------

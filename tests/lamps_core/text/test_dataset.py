@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lamps_core.errors import BadInput
 from lamps_core.text.dataset import TextSplit
 from lamps_core.text.splits import choose_test, find_split, reserve_rows
-from tests.text_datasets import ROWS, load, named, write_json_lines, write_parquet
+from tests.text_datasets import NEW_ROWS, ROWS, load, named, write_json_lines, write_parquet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,10 +88,10 @@ def test_the_test_split_is_the_first_labelled_of_test_and_validation(
 
 def test_a_test_file_without_the_target_column_falls_back_to_validation(tmp_path: Path) -> None:
     write_json_lines(tmp_path / "train.jsonl", ROWS)
-    write_json_lines(tmp_path / "dev.jsonl", ROWS[:4])
+    write_json_lines(tmp_path / "dev.jsonl", NEW_ROWS[:4])
     write_json_lines(tmp_path / "test.jsonl", [{"text": "unlabelled"}])
     dataset = load(tmp_path)
-    assert dataset.evaluation.texts == tuple(row["text"] for row in ROWS[:4])
+    assert dataset.evaluation.texts == tuple(row["text"] for row in NEW_ROWS[:4])
     told = "the test split has no column 'label', but text: split 'dev' is used as the test split"
     assert dataset.notices == (told,)
     with pytest.raises(BadInput, match=r"'dev' is already the test split .*dev, test, train"):
@@ -185,12 +185,35 @@ def test_classes_that_the_cap_leaves_without_a_row_are_counted(tmp_path: Path) -
 
 def test_a_split_of_one_class_is_noted_under_the_part_it_plays(tmp_path: Path) -> None:
     write_json_lines(tmp_path / "train.jsonl", ROWS)
-    write_json_lines(tmp_path / "dev.jsonl", ROWS[:4])
-    write_json_lines(tmp_path / "test.jsonl", ROWS[:1])
+    write_json_lines(tmp_path / "dev.jsonl", NEW_ROWS[:4])
+    write_json_lines(tmp_path / "test.jsonl", NEW_ROWS[4:5])
     notice = "the {} split holds one class only: its accuracy says little"
     assert load(tmp_path).notices == (notice.format("evaluation"),)
     assert load(tmp_path, selection_split="dev").notices == (notice.format("test"),)
     assert load(tmp_path, test_split="dev").notices == ()
+
+
+def test_rows_that_are_tested_on_and_trained_on_are_counted(tmp_path: Path) -> None:
+    train = write_json_lines(tmp_path / "train.jsonl", ROWS)
+    told = "the text of {} rows of the {} split is that of a training row too: what is measured there says"
+    (notice,) = load(train, test_dataset=str(train)).notices
+    assert notice.startswith(told.format("30 of 30", "evaluation"))
+    repeated = write_json_lines(tmp_path / "repeated.jsonl", ROWS * 3)
+    _, notice = load(repeated).notices
+    assert notice.startswith(told.format("18 of 18", "evaluation"))
+    write_json_lines(tmp_path / "d/train.jsonl", ROWS)
+    write_json_lines(tmp_path / "d/dev.jsonl", NEW_ROWS)
+    write_json_lines(tmp_path / "d/test.jsonl", [*ROWS[:3], *NEW_ROWS])
+    (notice,) = load(tmp_path / "d", selection_split="dev").notices
+    assert notice.startswith(told.format("3 of 33", "test"))
+
+
+@pytest.mark.parametrize(("repeated", "noted"), [(0, False), (1, False), (2, True)])
+def test_one_text_in_a_hundred_may_be_trained_on_too(tmp_path: Path, repeated: int, noted: bool) -> None:
+    train = write_json_lines(tmp_path / "train.jsonl", ROWS)
+    new = [{"text": f"new {row}", "label": "ham" if row % 2 else "spam"} for row in range(100 - repeated)]
+    test = write_json_lines(tmp_path / "test.jsonl", [*ROWS[:repeated], *new])
+    assert (load(train, test_dataset=str(test)).notices != ()) == noted
 
 
 def test_a_test_dataset_of_another_kind_is_tested_on(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_csv_text_stays_as_written(tmp_path: Path) -> None:
 def test_line_breaks_inside_csv_values_may_fall_between_blocks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lamps_core.text.files._BLOCK_BYTES", 64)
+    monkeypatch.setattr("lamps_core.text.delimited._BLOCK_BYTES", 64)
     texts = [f"row {row}\nsecond\n\nlast" for row in range(40)]
     lines = "".join(f'"{text}",{"ab"[place % 2]}\n' for place, text in enumerate(texts))
     (tmp_path / "a.csv").write_text("text,label\n" + lines, encoding="utf-8")
@@ -101,6 +101,10 @@ def test_a_value_longer_than_a_megabyte_is_read(tmp_path: Path) -> None:
         ("a.csv", "text,label\nx,y\n".encode("utf-16"), r"a\.csv: the file is not UTF-8 but UTF-16"),
         ("a.jsonl", b"\xfe\xff" + '{"text": "x"}'.encode("utf-16-be"), "not UTF-8 but UTF-16"),
         ("a.csv", b"text;label\nx;y\n", "no column 'text'.*separator seems to be ';'"),
+        ("a.csv", b"text;label;n\nx, y;a;1\n", "line 2 holds 2 values.*separator seems to be ';'"),
+        ("a.csv", b"text\tlabel\nx, y\ta\n", "line 2 holds 2 values.*separator seems to be a tab"),
+        ("a.csv", b"text|label\nx|a\nx, y|a\n", "line 3 holds 2 values.*separator seems to be '|'"),
+        ("a.tsv", b"text,label\nx,y\n", "no column 'text'.*separator seems to be ','"),
         (
             "a.tsv",
             b'text\tlabel\n"one\ta\n"two\tb\nthree\ta\n',
@@ -112,8 +116,20 @@ def test_a_value_longer_than_a_megabyte_is_read(tmp_path: Path) -> None:
             b'text,label\nx,a\n"one,a\ntwo,b\n"three,a\nfour,b\n',
             r"a\.csv: the value that ends in line 5 goes on behind its closing quote",
         ),
-        ("a.csv", b'text,label\nx,a\n"one,a\ntwo,b\n', "cannot be read as csv|goes on behind"),
-        ("a.csv", b"text,label\nx,y,z\n", "cannot be read as csv .*Expected 2 columns, got 3"),
+        (
+            "a.csv",
+            b'text,label\nx,a\n"one,a\ntwo,b\n',
+            "a quote of the row that begins in line 3 is never closed",
+        ),
+        ("a.csv", b"text,label\nx,y,z\n", "line 2 holds 3 values, and the header 2; put quotes"),
+        (
+            "a.csv",
+            b'text,label\nx,a\n\n"y\nz",b\nw\n',
+            "line 6 holds 1 value, and the header 2; add what is missing",
+        ),
+        ("a.csv", b'text,label\nx,a\n"y\nz,a",b,c\n', "lines 3 to 4, which a quote makes one, hold 3 values"),
+        ("a.csv", b'text,label\nx,a\nx,"b\n', "a quote of the row that begins in line 3 is never closed"),
+        ("a.tsv", b'text\tlabel\nx\ta\n"y\ta\n', "a quote of the row that begins in line 3 is never"),
         ("a.csv", b"text,text,label\nx,y,z\n", "2 columns are called 'text'"),
         ("a.jsonl", b'{"text": "x"\n', "cannot be read as jsonl"),
         ("a.json", b'[{"text": "x"}, 3]', "not an object"),
@@ -121,8 +137,11 @@ def test_a_value_longer_than_a_megabyte_is_read(tmp_path: Path) -> None:
         ("a.jsonl", b'{"text": NaN}\n', "NaN is no JSON"),
         ("a.jsonl", b'{"text": "so \\ud83d"}\n', r"half a surrogate pair \('\\ud83d' in 'so \\ud83d'\)"),
         ("a.jsonl", b'{"text": "x", "text": "y"}\n', "has a name twice"),
-        ("a.jsonl", b'{"n": 1}\n{"n": 2}\n{"n": "x"}\n{"n": 3}\n', "column n, row 2, counted from 0"),
-        ("a.jsonl", b'{"text": "x"}\n{"text": {"no": "text"}}\n', "cannot be read as jsonl"),
+        (
+            "a.jsonl",
+            b'{"text": "x"}\n{"text": {"no": "text"}}\n',
+            "column 'text' holds in row 1, counted from 0",
+        ),
         ("a.json", b'[{"text": "x"}', "cannot be read as json"),
         ("a.parquet", b"PAR1 not really", "cannot be read as parquet"),
     ],
@@ -169,3 +188,31 @@ def test_nesting_behind_strings_and_line_breaks_is_seen(tmp_path: Path, masked: 
     (tmp_path / "rows.jsonl").write_text('{"text": [' + masked * 50_000)
     with pytest.raises(BadInput, match="nested too deep"):
         read_table(tmp_path / "rows.jsonl")
+
+
+@pytest.mark.parametrize("block_records", [2, 65536])
+def test_a_column_of_several_types_is_refused_where_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block_records: int
+) -> None:
+    monkeypatch.setattr("lamps_core.text.files._BLOCK_RECORDS", block_records)
+    mixed: list[dict[str, object]] = [
+        {},
+        {"meta": 1, "n": 1},
+        {"meta": None, "n": 2},
+        {"meta": "x", "n": 2.5},
+    ]
+    rows = [
+        row | {"large": 10**30, "tags": {"of": ["x", 3]}} | more
+        for row, more in zip(ROWS, [*mixed, *[{}] * 26], strict=True)
+    ]
+    path = write_json_lines(tmp_path / "a.jsonl", rows)
+    assert all_rows(load(path)) == {(row["text"], row["label"]) for row in ROWS}
+    assert ("text 3\n2.5", "ham") not in all_rows(load(path, "text,n"))
+    assert ("text 3\n2.5", "spam") in all_rows(load(path, "text,n"))
+    told = "column 'meta' holds in row 3, counted from 0, a value of another type .*: write all its values as strings"
+    for inputs, target in (("text,meta", "label"), ("text", "meta")):
+        with pytest.raises(BadInput, match=told) as caught:
+            load(path, inputs, target)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(BadInput, match=r"column 'large' holds in row 0.* or one too large"):
+        load(path, "large")

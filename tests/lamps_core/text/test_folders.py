@@ -8,7 +8,7 @@ import pytest
 from lamps_core.errors import BadInput
 from lamps_core.text.folders import open_local
 from lamps_core.text.splits import find_split
-from tests.text_datasets import ROWS, load, named, write_json_lines, write_parquet
+from tests.text_datasets import NEW_ROWS, ROWS, load, named, write_json_lines, write_parquet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,8 +62,26 @@ def test_folders_without_usable_splits_are_refused(tmp_path: Path) -> None:
 def test_shards_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     write_parquet(tmp_path / "train-0-of-2.parquet", {"text": ["a"], "label": [0]}, names=["n", "y"])
     write_parquet(tmp_path / "train-1-of-2.parquet", {"text": ["a"], "label": [0]}, names=["y", "n"])
-    with pytest.raises(BadInput, match=r"train-1-of-2.parquet and train-0-of-2.parquet differ"):
+    with pytest.raises(
+        BadInput, match=r"'label' differs in .* between train-0-of-2.parquet and train-1-of-2"
+    ):
         load(tmp_path)
+
+
+def test_shards_whose_other_columns_differ_are_read(tmp_path: Path) -> None:
+    columns: list[dict[str, object]] = [
+        {"extra": [1], "score": 1},
+        {"extra": ["x"], "score": 2.5},
+        {"extra": ["x", 3], "score": "x"},
+    ]
+    for shard, extra in enumerate(columns):
+        write_json_lines(tmp_path / f"train-{shard}-of-3.jsonl", [row | extra for row in ROWS])
+    dataset = load(tmp_path)
+    assert len(dataset.train) + len(dataset.evaluation) == 3 * len(ROWS)
+    with pytest.raises(BadInput, match=r"'score' differs in type or class names .*: save both alike"):
+        load(tmp_path, "text,score")
+    with pytest.raises(BadInput, match=r"'extra' differs in type or class names .*: save both alike"):
+        load(tmp_path, "text,extra")
 
 
 @pytest.mark.parametrize(
@@ -124,11 +142,11 @@ def test_the_splits_of_a_folder_are_those_that_datasets_finds(tmp_path: Path, na
 
 def test_the_only_split_that_bears_a_word_plays_its_part_and_is_named(tmp_path: Path) -> None:
     write_json_lines(tmp_path / "reviews_train.jsonl", ROWS)
-    write_json_lines(tmp_path / "reviews_test.jsonl", ROWS[:4])
+    write_json_lines(tmp_path / "reviews_test.jsonl", NEW_ROWS[:4])
     write_json_lines(tmp_path / "reviews_dev.jsonl", ROWS[4:9])
     dataset = load(tmp_path)
     assert len(dataset.train) == 30
-    assert dataset.evaluation.texts == tuple(row["text"] for row in ROWS[:4])
+    assert dataset.evaluation.texts == tuple(row["text"] for row in NEW_ROWS[:4])
     assert dataset.notices == ("split 'reviews_test' is used as the test split",)
     for wanted in ("validation", "reviews_dev"):
         selecting = load(tmp_path, selection_split=wanted)
