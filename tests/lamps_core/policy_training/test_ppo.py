@@ -91,7 +91,7 @@ def test_the_defaults_are_those_of_the_paper() -> None:
 
 
 def test_an_unknown_setting_is_refused() -> None:
-    with pytest.raises(BadInput, match="--set learning_rat=...: there is no such setting"):
+    with pytest.raises(BadInput, match=r"--set learning_rat=\.\.\.: there is no such setting"):
         changed(PPOSettings(), {"learning_rat": 1.0})
     assert changed(PPOSettings(), {"widths": [8]}).widths == (8,)
 
