@@ -131,11 +131,12 @@ def forecasting_policy(folder: Path, models: str = MODELS) -> Path:
     return folder / "policy.zip"
 
 
-def truncated_model(folder: Path) -> Path:
-    """A model folder whose weights end in the middle: it passes every check made before it is loaded."""
+def foreign_model(folder: Path) -> Path:
+    """A model folder whose weights are another model's: it passes every check made before it is loaded."""
     shutil.copytree(materialise(TINY), folder)
-    weights = folder / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+    path = str(folder / "model.safetensors")
+    weights = {f"other.{name}": tensor for name, tensor in safetensors.numpy.load_file(path).items()}
+    safetensors.numpy.save_file(weights, path, metadata={"format": "pt"})
     return folder
 
 

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from tokenizers import normalizers
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedTokenizerFast,
+)
 
 from lamps_core.errors import CandidateFailed, typed_line
 from lamps_core.hub.access import passing_fault
@@ -26,6 +32,10 @@ OFFSET_POSITIONS = frozenset(
      "longformer", "data2vec-text", "xmod", "ibert", "esm"}
 )  # fmt: skip
 LEFT_PADDED = frozenset({"xlnet"})
+# Their heads read the state at the end token, of which every row must hold as many: one in a text is never meant.
+READ_AT_END = frozenset({"bart", "bigbird_pegasus", "mbart", "mt5", "mvp", "plbart", "t5", "umt5"})
+# What training gives a model. Its saved tokenizer gives it no more: GPT-2 adds an embedding for token types.
+MODEL_INPUTS = ("input_ids", "attention_mask")
 # An error of these types, or one of these libraries' own, while a model loads is about that model.
 LOADING_ERRORS = (OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError, AttributeError)
 LOADING_LIBRARIES = frozenset({"builtins", "huggingface_hub", "safetensors", "safetensors_rust"})
@@ -33,6 +43,8 @@ LOADING_LIBRARIES = frozenset({"builtins", "huggingface_hub", "safetensors", "sa
 
 def load_tokenizer(location: str, *, revision: str | None, max_length: int) -> Any:
     """The tokenizer, padded as its model needs and cut to what the model can take.
+
+    Saved, it makes of a text what it makes here.
 
     Args:
         location: a local folder or a hub id.
@@ -44,17 +56,12 @@ def load_tokenizer(location: str, *, revision: str | None, max_length: int) -> A
         HubFailed: the hub failed or gave no answer.
     """
     tokenizer, config = _loaded(
-        lambda: (
-            AutoTokenizer.from_pretrained(location, revision=revision, trust_remote_code=False),
-            AutoConfig.from_pretrained(location, revision=revision, trust_remote_code=False),
-        ),
-        "tokenizer or configuration",
+        lambda: _tokenizer_and_config(location, revision), "tokenizer or configuration"
     )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     if tokenizer.pad_token_id is None:
         raise CandidateFailed(f"the tokenizer of {location} has no padding, end or unknown token")
-    tokenizer.padding_side = "left" if config.model_type in LEFT_PADDED else "right"
     tokenizer.model_max_length = length = usable_length(config, tokenizer, max_length)
     special = tokenizer.num_special_tokens_to_add()
     if length <= special:  # the library would not cut at all
@@ -63,6 +70,44 @@ def load_tokenizer(location: str, *, revision: str | None, max_length: int) -> A
             f"a text: {special + 1} or more are needed"
         )
     return tokenizer
+
+
+def _tokenizer_and_config(location: str, revision: str | None) -> tuple[Any, Any]:
+    config = AutoConfig.from_pretrained(location, revision=revision, trust_remote_code=False)
+    read_at_end = config.model_type in READ_AT_END
+    options: dict[str, Any] = {  # set here, not after: else they are not saved
+        "model_input_names": list(MODEL_INPUTS),
+        "padding_side": "left" if config.model_type in LEFT_PADDED else "right",
+    }
+    if read_at_end:
+        options["split_special_tokens"] = True
+    tokenizer = AutoTokenizer.from_pretrained(location, revision=revision, trust_remote_code=False, **options)
+    return (_blind_to_its_end(tokenizer) if read_at_end else tokenizer), config
+
+
+def _blind_to_its_end(tokenizer: Any) -> Any:
+    """The same tokenizer, to which the name of its end token in a text is characters like others.
+
+    `split_special_tokens` is enough for BPE. A Unigram model (T5's) has the name among its pieces: there, a space is
+    set into it, by the rules for all texts. The classes of `transformers` make those rules anew as they load, but
+    for the one that takes a saved tokenizer as it is.
+    """
+    end = tokenizer.eos_token
+    found = tokenizer(end, add_special_tokens=False)["input_ids"] if end else []
+    if not tokenizer.is_fast or tokenizer.eos_token_id not in found:
+        return tokenizer
+    backend = tokenizer.backend_tokenizer
+    rules = [backend.normalizer] if backend.normalizer is not None else []
+    backend.normalizer = normalizers.Sequence([*rules, normalizers.Replace(end, f"{end[0]} {end[1:]}")])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        split_special_tokens=True,
+        model_input_names=tokenizer.model_input_names,
+        model_max_length=tokenizer.model_max_length,
+        padding_side=tokenizer.padding_side,
+        truncation_side=tokenizer.truncation_side,
+        **tokenizer.special_tokens_map,
+    )
 
 
 def usable_length(config: Any, tokenizer: Any, max_length: int) -> int:

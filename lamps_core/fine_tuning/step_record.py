@@ -36,6 +36,7 @@ def facts(tune: FineTune, request: StepRequest, settings: FineTuningSettings) ->
         "parameters": sum(parameter.numel() for parameter in tune.model.parameters()),
         "source": "measured",
         "peak_memory_bytes": ranks.largest(peak),
+        "learning_rate": settings.rate_with(None),
         "batch_size": settings.batch_size,
         "micro_batch_size": tune.micro_batch_size,
         "gpus": ranks.count if cuda else 0,

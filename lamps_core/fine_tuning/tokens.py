@@ -76,7 +76,10 @@ def tokenizer_key(tokenizer: Any) -> str:
     forget_last_call(tokenizer)
     backend = getattr(tokenizer, "_tokenizer", None)
     told = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
-    asked = f"{type(tokenizer).__name__} {tokenizer.truncation_side} {tokenizer.pad_token_id}"
+    asked = (
+        f"{type(tokenizer).__name__} {tokenizer.truncation_side} {tokenizer.pad_token_id} "
+        f"{tokenizer.split_special_tokens}"
+    )
     return hashlib.sha256(f"{asked}\n{told}".encode()).hexdigest()
 
 
@@ -101,7 +104,6 @@ def tokenise(texts: Sequence[str], labels: np.ndarray, tokenizer: Any, *, max_le
             max_length=max_length,
             padding=False,
             return_attention_mask=False,
-            return_token_type_ids=False,
         )["input_ids"]
         rows = [ids if len(ids) else [tokenizer.pad_token_id] for ids in encoded]
         lengths.extend(len(ids) for ids in rows)

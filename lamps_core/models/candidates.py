@@ -7,7 +7,7 @@ transformers.
 """
 
 # os.path says no where pathlib raises: a comma list too long for a file name, a user without a home.
-# ruff: noqa: PTH100, PTH111, PTH112, PTH113
+# ruff: noqa: PTH100, PTH111, PTH112, PTH113, PTH118, PTH120
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ import yaml
 
 from lamps_core.errors import BadInput, abbreviated, without_credentials
 from lamps_core.hub.access import HUB_TIMEOUT_SECONDS
-from lamps_core.models.folder import MODEL_FILES, WEIGHT_FILES, model_flaw
+from lamps_core.models.folder import MODEL_FILES, WEIGHT_FILES, model_flaw, weights_flaw
 from lamps_core.models.zoo import PREFIX, materialise, zoo_entry, zoo_names
 from lamps_core.registry import registered_models
 from lamps_core.resources import data_path
@@ -91,7 +91,7 @@ def resolve_candidates(
 
     Args:
         models: a comma list of hub ids (`id` or `id@revision`), local folders, zoo names and presets; or the
-            path of a file with one a line, where `#` begins a comment.
+            path of a file with one a line, where `#` begins a comment and a relative folder lies beside the file.
         cache: where zoo candidates are built, instead of `lamps_core.resources.cache_folder()`.
         trust_registry: do not ask the hub for registered models: for a plan, which loads none of them.
 
@@ -101,16 +101,18 @@ def resolve_candidates(
     """
     path = models.strip()
     if not os.path.isfile(path):
-        return _resolve(models.split(","), cache, trust_registry)
-    lines = _lines(Path(path))
+        return _resolve(
+            [_candidate(entry, "") for entry in _entries(models.split(","))], cache, trust_registry
+        )
+    entries, folder = _entries(_lines(Path(path))), os.path.dirname(os.path.abspath(path))
     try:
-        return _resolve(lines, cache, trust_registry)
+        return _resolve([_candidate(entry, folder) for entry in entries], cache, trust_registry)
     except BadInput as error:
-        raise BadInput(f"{path} was read as a list of models, one a line: {error}") from error
+        read = f"{path} was read as a list of models, one a line, folders as from {folder}"
+        raise BadInput(f"{read}: {error}") from error
 
 
-def _resolve(given: Sequence[str], cache: Path | None, trust_registry: bool) -> list[Candidate]:
-    named = [_candidate(entry) for entry in _entries(given)]
+def _resolve(named: Sequence[Candidate], cache: Path | None, trust_registry: bool) -> list[Candidate]:
     candidates = list(dict.fromkeys(named))
     if not candidates:
         raise BadInput(f"no model given: give hub ids, folders, zoo names or a preset ({_preset_names()})")
@@ -138,10 +140,11 @@ def _lines(path: Path) -> list[str]:
     return [re.sub(r"(^|\s)#.*", "", line) for line in text.splitlines()]
 
 
-def _candidate(entry: str) -> Candidate:
+def _candidate(entry: str, folder: str) -> Candidate:
+    """What one entry means; a relative path is one from `folder`, where empty from the working directory."""
     if entry in zoo_names():
         return Candidate(entry, "zoo", "", zoo_entry(entry).learning_rate, None)
-    path = os.path.expanduser(entry)
+    path = os.path.join(folder, os.path.expanduser(entry))
     if os.path.isdir(path):
         # Links are not resolved: the name is the one the user gave.
         return _local(Path(os.path.abspath(path)))
@@ -199,7 +202,7 @@ def _unusable(folder: Path) -> str | None:
                 f"is of type {config.get('model_type')!r}, which needs code of its own, never run here: "
                 "give a model of a type that transformers has"
             )
-    return None
+    return weights_flaw(folder)
 
 
 def _refuse_shared_names(candidates: Sequence[Candidate]) -> None:

@@ -1,12 +1,18 @@
 """The files of a model, in a folder or a repository: which there must be, and what tells them from another's.
 
-Opens none but for the fingerprint. Does not know where models come from or how they are loaded.
+Reads no weight: of safetensors files the headers alone. Does not know where models come from or how they are loaded.
+Imports neither torch nor transformers.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING
+
+from safetensors import SafetensorError, safe_open
+
+from lamps_core.errors import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -43,6 +49,44 @@ def model_flaw(names: Collection[str]) -> str | None:
                 "save the tokenizer there too, and give that folder"
             )
         return "has no safetensors weights: save the model with save_pretrained"
+    return None
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that hold a model's weights: one, or the shards that its index names, there or not.
+
+    Raises:
+        OSError: the index cannot be read.
+        ValueError: it is no index.
+    """
+    whole = folder / WEIGHTS
+    if whole.is_file():
+        return [whole]
+    try:
+        shards = set(json.loads((folder / WEIGHTS_INDEX).read_bytes())["weight_map"].values())
+        files = [folder / name for name in sorted(shards)]
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{WEIGHTS_INDEX} is no index of weights") from error
+    if not files:
+        raise ValueError(f"{WEIGHTS_INDEX} names no file")
+    return files
+
+
+def weights_flaw(folder: Path) -> str | None:
+    """What is wrong with the weights of a model folder that has some, and the mend; None if nothing."""
+    mend = "copy or save the model again"
+    try:
+        files = weight_files(folder)
+    except (OSError, ValueError):
+        return f"has a {WEIGHTS_INDEX} that names no files of weights: {mend}"
+    for path in files:
+        if not path.is_file():
+            return f"has no {path.name}, which {WEIGHTS_INDEX} names: {mend}"
+        try:
+            with safe_open(path, framework="numpy"):
+                pass  # it compares the header with the length of the file
+        except (OSError, SafetensorError) as error:
+            return f"has a {path.name} that is cut short or no safetensors file ({first_line(error)}): {mend}"
     return None
 
 

@@ -6,7 +6,6 @@ is needed for. Imports neither torch nor transformers.
 
 from __future__ import annotations
 
-import json
 import math
 import threading
 from concurrent import futures
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from lamps_core.hub.access import HUB_TIMEOUT_SECONDS
 from lamps_core.models.candidates import HUB_THREADS
-from lamps_core.models.folder import WEIGHTS, WEIGHTS_INDEX
+from lamps_core.models.folder import WEIGHTS, WEIGHTS_INDEX, weight_files
 from lamps_core.registry import registered_models
 
 if TYPE_CHECKING:
@@ -88,21 +87,13 @@ def folder_size(folder: Path) -> CandidateSize:
 
     parameters = weight_bytes = 0
     try:
-        for path in _weight_files(folder):
+        for path in weight_files(folder):
             weight_bytes += path.stat().st_size
             with safe_open(path, framework="numpy") as tensors:
                 parameters += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118 - not a dictionary
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, SafetensorError, ValueError):
         return CandidateSize(None, None)
     return CandidateSize(parameters, weight_bytes)
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    whole = folder / WEIGHTS
-    if whole.is_file():
-        return [whole]
-    shards = json.loads((folder / WEIGHTS_INDEX).read_text(encoding="utf-8"))["weight_map"].values()
-    return [folder / name for name in sorted(set(shards))]
 
 
 def _sizes_on_hub(candidates: list[Candidate]) -> dict[str, CandidateSize]:

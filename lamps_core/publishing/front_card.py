@@ -82,7 +82,7 @@ def _text(repository: str, row: Row, search: SearchRecord) -> list[str]:
         *_how_to_use(repository, result),
         "## The search that made it",
         "",
-        *facts(_of_the_search(search)),
+        *facts(_of_the_search(row, search)),
         "",
         *_again(search),
         "## The whole front",
@@ -108,14 +108,14 @@ def _how_to_use(repository: str, result: Row) -> list[str]:
         "```python",
         "from transformers import pipeline",
         "",
-        f'classify = pipeline("text-classification", model="{repository}")',
+        f'classify = pipeline("text-classification", model="{repository}", truncation=True)',
         "```",
         "",
         *([f"Labels: {names(labels)}.", ""] if labels else []),
     ]
 
 
-def _of_the_search(search: SearchRecord) -> list[tuple[str, str]]:
+def _of_the_search(row: Row, search: SearchRecord) -> list[tuple[str, str]]:
     result = search.result
     bounds = [
         f"{code(name)} at {'least' if bound < 0 else 'most'} {number(name, abs(bound))}"
@@ -143,7 +143,7 @@ def _of_the_search(search: SearchRecord) -> list[tuple[str, str]]:
         ("budget", f"{code(result.get('budget') or 'unlimited')}; spent {duration(search.spent_seconds)}"),
         ("landmark steps", f"{search.steps:,}"),
         ("seed", str(result.get("seed", "unknown"))),
-        ("settings", _settings(result.get("config") or {})),
+        ("settings", _settings((result.get("config") or {}) | {"learning_rate": row.get("learning_rate")})),
         ("devices", names(result.get("devices") or [])),
         ("LAMPS", code(result.get("lamps_version", "unknown"))),
     ]

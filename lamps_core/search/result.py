@@ -78,6 +78,7 @@ class ResultBuilder:
         last = state.rows[-1]
         row = {"model": state.name, **_objective_values(search, state)}
         row |= {"accuracy": last["accuracy"], "macro_f1": last["macro_f1"], "parameters": last["parameters"]}
+        row["learning_rate"] = _learning_rate(state)
         if self._dataset.test is not None:
             row["selection_loss"] = last["test_loss"]
             row |= self._tested.get(state.name, UNMEASURED)
@@ -124,11 +125,17 @@ def _candidate_row(search: Search, state: CandidateState) -> dict[str, Any]:
     row = {"model": state.name, "steps": len(state.rows), "complete": state.complete}
     row |= _objective_values(search, state)
     row["parameters"] = state.rows[0]["parameters"] if state.rows else None
+    row["learning_rate"] = _learning_rate(state)
     if search.out_of_bounds(state) and not state.complete:
         row["stopped"] = "beyond a bound"
     if beyond := search.beyond(state):
         row["beyond"] = beyond
     return row
+
+
+def _learning_rate(state: CandidateState) -> float | None:
+    """The rate that it was trained with, its own or asked for; None where no step is on record, or an older one."""
+    return state.rows[-1].get("learning_rate") if state.rows else None
 
 
 def _empty_hypervolume(search: Search) -> list[str]:

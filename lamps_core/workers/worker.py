@@ -57,6 +57,8 @@ OF_THE_MODEL = (
 MENDS = {
     "index out of range in self": ": a token or a position is beyond the model's embeddings; save the model with the "
     "tokenizer that it was trained with, or lower --max-length",
+    "same number of <eos> tokens": ": the model reads a text at its end token, which its tokenizer pads with or finds "
+    "in texts; take it out of the texts, or save the model with a tokenizer that has a padding token",
 }
 
 

@@ -19,8 +19,8 @@ from tests.searches import (
     MODELS,
     TINY,
     eventually,
+    foreign_model,
     nan_model,
-    truncated_model,
     workers_of,
 )
 
@@ -112,7 +112,7 @@ def test_a_killed_worker_is_retried_and_the_curves_are_as_if_it_had_lived(
 
 def test_what_can_never_work_is_not_retried_and_stays_as_a_failed_row(datasets: str, tmp_path: Path) -> None:
     first = datasets.split(",", maxsplit=1)[0]
-    models = f"{truncated_model(tmp_path / 'broken')},{nan_model(tmp_path / 'poisoned')},{TINY}"
+    models = f"{foreign_model(tmp_path / 'broken')},{nan_model(tmp_path / 'poisoned')},{TINY}"
     state = campaign(**parameters(first, tmp_path / "curves", models=models), return_state=True)
     record = recorded(state.state_details.flow_run_id, tasks=2 + STEPS_EACH)
     assert record.state.is_completed()
@@ -133,7 +133,7 @@ def test_what_can_never_work_is_not_retried_and_stays_as_a_failed_row(datasets: 
 def test_a_campaign_of_which_every_pair_fails_is_a_failed_run_that_says_why(
     datasets: str, tmp_path: Path
 ) -> None:
-    asked = parameters(datasets, tmp_path / "curves", models=str(truncated_model(tmp_path / "broken")))
+    asked = parameters(datasets, tmp_path / "curves", models=str(foreign_model(tmp_path / "broken")))
     with pytest.raises(LampsError, match=r"every pair failed; the first: .*cannot be loaded"):
         campaign(**asked)
 

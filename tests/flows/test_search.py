@@ -20,12 +20,12 @@ from tests.searches import (
     TINY,
     eventually,
     forecasting_policy,
+    foreign_model,
     journal_events,
     nan_model,
     quick_request,
     run_to_the_end,
     steps_on_record,
-    truncated_model,
     without_times,
     workers_of,
 )
@@ -125,7 +125,7 @@ def test_a_killed_worker_is_retried_and_the_result_is_as_if_it_had_lived(
 def test_a_candidate_that_can_never_work_is_not_retried_and_the_search_completes(
     topics_csv: Path, tmp_path: Path
 ) -> None:
-    models = f"{truncated_model(tmp_path / 'broken')},{nan_model(tmp_path / 'poisoned')},{TINY}"
+    models = f"{foreign_model(tmp_path / 'broken')},{nan_model(tmp_path / 'poisoned')},{TINY}"
     state = search(**parameters(topics_csv, tmp_path / "out", models=models), return_state=True)
     assert {row["model"] for row in state.result()["failed"]} == {"broken", "poisoned"}
     record = recorded(state.state_details.flow_run_id, tasks=2 + STEPS_EACH + 1)
@@ -150,7 +150,7 @@ def test_a_step_cut_by_the_budget_is_not_retried(topics_csv: Path, tmp_path: Pat
 def test_a_search_in_which_every_candidate_fails_is_a_failed_run_that_says_why(
     topics_csv: Path, tmp_path: Path
 ) -> None:
-    models = str(truncated_model(tmp_path / "broken"))
+    models = str(foreign_model(tmp_path / "broken"))
     with pytest.raises(LampsError, match=r"every candidate failed; the first: .*cannot be loaded"):
         search(**parameters(topics_csv, tmp_path / "out", models=models))
     assert (tmp_path / "out" / "result.json").is_file()

@@ -20,7 +20,7 @@ from lamps_core.policy_training.train import Training, TrainingRequest
 from tests.campaigns import STEPS_EACH, campaign_arguments, facts, key_of, rows_of, write_datasets
 from tests.dask_cluster import DaskCluster
 from tests.lamps_command import DEADLINE_SECONDS, family, lamps, start_lamps, wait_for_end
-from tests.searches import BETTER, MODELS, TINY, eventually, nan_model, truncated_model
+from tests.searches import BETTER, MODELS, TINY, eventually, foreign_model, nan_model
 from tests.small_disk import mounted
 
 if TYPE_CHECKING:
@@ -159,8 +159,8 @@ def test_a_curve_whose_checkpoint_is_gone_is_made_again_from_its_start(
 def test_what_fails_is_recorded_and_the_rest_goes_on(
     tmp_path: Path, prefect_url: str, warm_lamps: WarmLamps
 ) -> None:
-    cut = truncated_model(tmp_path / "cut")
-    models = f"{TINY},{cut},{nan_model(tmp_path / 'poisoned')}"
+    foreign = foreign_model(tmp_path / "foreign")
+    models = f"{TINY},{foreign},{nan_model(tmp_path / 'poisoned')}"
     dataset = write_datasets(tmp_path, ("first",))
     arguments = campaign_arguments(dataset, models, "curves", "--json")
     ran = lamps(*arguments, cwd=tmp_path, prefect_url=prefect_url)
@@ -168,7 +168,7 @@ def test_what_fails_is_recorded_and_the_rest_goes_on(
     result = json.loads(ran.stdout)
     assert (result["complete"], len(result["failed"])) == (1, 2)
     why = {row["model"]: row["error"] for row in result["failed"]}
-    assert "cannot be loaded" in why["cut"]
+    assert "cannot be loaded" in why["foreign"]
     assert "evaluation loss is nan" in why["poisoned"]
     failed = failed_rows(tmp_path / "curves")
     assert {model: error for model, (error, _) in failed.items()} == why
@@ -183,12 +183,12 @@ def test_what_fails_is_recorded_and_the_rest_goes_on(
     assert (json.loads(second.stdout)["steps"], json.loads(second.stdout)["failed"]) == (0, result["failed"])
     assert failed_rows(tmp_path / "curves") == failed
 
-    alone = campaign_arguments(dataset, str(cut), "curves", "--retry-failed")
+    alone = campaign_arguments(dataset, str(foreign), "curves", "--retry-failed")
     tried = warm_lamps(*alone, cwd=tmp_path, prefect_url=prefect_url)
     assert tried.returncode == 1
     assert "every pair failed" in tried.stderr
     later = failed_rows(tmp_path / "curves")
-    assert later["cut"] > failed["cut"]  # the same error, later
+    assert later["foreign"] > failed["foreign"]  # the same error, later
     assert later["poisoned"] == failed["poisoned"]
 
 

@@ -24,10 +24,10 @@ from tests.searches import (
     BETTER,
     TINY,
     eventually,
+    foreign_model,
     quick_request,
     run_to_the_end,
     steps_on_record,
-    truncated_model,
     without_times,
     workers_of,
 )
@@ -81,7 +81,7 @@ def test_a_search_for_people_prints_its_front_and_where_the_report_lies(
 def test_a_search_in_which_every_candidate_fails_is_exit_code_1_and_says_why(
     topics_csv: Path, tmp_path: Path, prefect_url: str
 ) -> None:
-    models = str(truncated_model(tmp_path / "broken"))
+    models = str(foreign_model(tmp_path / "broken"))
     arguments = search_arguments(topics_csv, "out", "--models", models, "--json")
     run = lamps(*arguments, cwd=tmp_path, prefect_url=prefect_url)
     assert run.returncode == 1

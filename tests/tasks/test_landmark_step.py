@@ -11,7 +11,7 @@ from lamps_core.search.algorithm import Outcome
 from lamps_core.search.run import SearchRun
 from tasks.landmark_step import export_model, fine_tune_step
 from tasks.retries import worth_another_try
-from tests.searches import STEPS_EACH, TINY, quick_request, truncated_model
+from tests.searches import STEPS_EACH, TINY, foreign_model, quick_request
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,7 @@ def test_the_tasks_run_on_the_execution_of_their_folder(topics_csv: Path, tmp_pa
 
 
 def test_the_tasks_raise_what_the_worker_said(topics_csv: Path, tmp_path: Path) -> None:
-    models = f"{truncated_model(tmp_path / 'broken')}"
+    models = f"{foreign_model(tmp_path / 'broken')}"
     with SearchRun(quick_request(topics_csv, tmp_path / "out", models=models)) as run:
         started = run.ask()
         assert started is not None

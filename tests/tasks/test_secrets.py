@@ -19,7 +19,7 @@ from tests.campaigns import STEPS_EACH, campaign_arguments, rows_of, write_datas
 from tests.dask_cluster import DaskCluster
 from tests.gated_hub import serve_gated_model
 from tests.lamps_command import lamps, search_arguments
-from tests.searches import TINY, truncated_model
+from tests.searches import TINY, foreign_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -167,7 +167,7 @@ def test_secrets_of_the_environment_are_written_nowhere_by_a_run_with_a_failing_
     planted = {name: f"Planted-{number}-in-the-environment" for number, name in enumerate(names)}
     for name, value in planted.items():
         monkeypatch.setenv(name, value)
-    models = f"{TINY},{truncated_model(tmp_path / 'broken')}"
+    models = f"{TINY},{foreign_model(tmp_path / 'broken')}"
     if command == "search":
         arguments = search_arguments(topics_csv, "out", "--models", models, "--json")
     else:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import time
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,8 @@ import pyarrow.compute as pc
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from tokenizers import processors
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from lamps_core.curves.reader import read_curves
 from lamps_core.curves.schema import write_curve
@@ -18,8 +20,10 @@ from lamps_core.fine_tuning.checkpoint import newest_checkpoint
 from lamps_core.fine_tuning.landmark_step import CandidateRun
 from lamps_core.fine_tuning.optimizer_state import OPTIMIZER
 from lamps_core.fine_tuning.steps import ExportRequest
+from lamps_core.models.zoo import materialise
 from lamps_core.settings import FineTuningSettings
 from lamps_core.text.dataset import DatasetRequest, load_text_dataset
+from tests.encoder_decoders import bart, t5
 from tests.flushes import Flushes
 from tests.lamps_core.conftest import Topics
 
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lamps_core.fine_tuning.checkpoint import Checkpoint
+    from lamps_core.text.dataset import TextDataset, TextSplit
 
 FAMILIES = ["bert", "distilbert", "roberta", "albert", "gpt2", "opt", "llama", "luke"]
 
@@ -418,14 +423,93 @@ def test_an_exported_model_is_a_plain_folder_of_transformers_with_the_recorded_l
     assert export(run, target) == {}
     assert [path.name for path in target.parent.iterdir()] == ["model"]
     assert flushes.missing(target) == []
-    tokenizer = AutoTokenizer.from_pretrained(target)
-    model = AutoModelForSequenceClassification.from_pretrained(target).eval()
+    assert loss_on_disk(target, topics) == pytest.approx(run.losses[-1], abs=1e-5)
+    config = AutoConfig.from_pretrained(target)
+    assert config.id2label == dict(enumerate(topics.dataset.label_names))
+
+
+def loss_on_disk(folder: Path, topics: Topics) -> float:
+    """The evaluation loss of an exported model, given all that its tokenizer makes of the texts."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     rows = topics.dataset.evaluation
     with torch.inference_mode():
-        logits = model(**tokenizer(list(rows.texts), padding=True, return_tensors="pt")).logits
-    loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(rows.labels))
-    assert float(loss) == pytest.approx(run.losses[-1], abs=1e-5)
-    assert model.config.id2label == dict(enumerate(topics.dataset.label_names))
+        told = tokenizer(list(rows.texts), padding=True, truncation=True, return_tensors="pt")
+        logits = model(**told).logits
+    return float(torch.nn.functional.cross_entropy(logits, torch.from_numpy(rows.labels)))
+
+
+def typed_tokens(folder: Path, family: str) -> Path:
+    """A model whose tokenizer gives it token types, as XLNet's a third one for the token at the end."""
+    tokenizer = AutoTokenizer.from_pretrained(
+        materialise("zoo/gpt2-tiny"), model_input_names=["input_ids", "token_type_ids", "attention_mask"]
+    )
+    if family == "xlnet":
+        tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"$A:0 {tokenizer.eos_token}:2",
+            special_tokens=[(tokenizer.eos_token, tokenizer.eos_token_id)],
+        )
+    tokenizer.save_pretrained(folder)
+    sizes = {
+        "bert": {
+            "hidden_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "intermediate_size": 32,
+        },
+        "gpt2": {"n_embd": 16, "n_layer": 1, "n_head": 2},
+        "xlnet": {"d_model": 16, "n_layer": 1, "n_head": 2, "d_inner": 32},
+    }
+    config = AutoConfig.for_model(family, vocab_size=4096, initializer_range=0.5, **sizes[family])
+    AutoModel.from_config(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2", "xlnet"])
+def test_an_exported_model_has_the_recorded_loss_where_its_tokenizer_gave_token_types(
+    family: str, topics: Topics, tmp_path: Path
+) -> None:
+    location = typed_tokens(tmp_path / "mine", family)
+    run = Run(topics, candidate="mine", location=location, landmarks=1, max_epochs=1)
+    run.steps(2)
+    export(run, tmp_path / "model")
+    assert loss_on_disk(tmp_path / "model", topics) == pytest.approx(run.losses[-1], abs=1e-5)
+
+
+@pytest.mark.parametrize("family", [bart, t5])
+def test_texts_that_hold_an_end_token_are_learned_and_read_again_by_a_model_that_reads_at_it(
+    family: Callable[[Path], Path],
+    new_topics: Callable[..., Topics],
+    topics_dataset: TextDataset,
+    tmp_path: Path,
+) -> None:
+    def marked(split: TextSplit) -> TextSplit:
+        texts = [f"<s>{text}</s> now" if row % 3 else text for row, text in enumerate(split.texts)]
+        return dataclasses.replace(split, texts=tuple(texts))
+
+    dataset = dataclasses.replace(
+        topics_dataset, train=marked(topics_dataset.train), evaluation=marked(topics_dataset.evaluation)
+    )
+    topics = new_topics("marked", dataset)
+    location = family(tmp_path / "mine")
+    run = Run(topics, candidate="mine", location=location, landmarks=1, max_epochs=1)
+    run.steps(2)
+    export(run, tmp_path / "model")
+    assert loss_on_disk(tmp_path / "model", topics) == pytest.approx(run.losses[-1], abs=1e-5)
+
+
+def test_a_text_longer_than_was_trained_with_is_cut_by_a_pipeline_that_truncates(
+    topics: Topics, edited: Callable[..., Path], tmp_path: Path
+) -> None:
+    location = edited("zoo/bert-tiny", file="tokenizer_config.json", model_max_length=None)
+    run = Run(topics, location=location, landmarks=1, max_epochs=1)
+    run.steps(2)
+    export(run, tmp_path / "model")
+    classify = pipeline("text-classification", model=str(tmp_path / "model"), truncation=True)
+    assert classify.tokenizer.model_max_length == topics.request().settings["max_length"]
+    (long,) = classify("rain " * 500)
+    (cut,) = classify("rain " * 200)
+    assert long == cut
 
 
 def test_an_export_replaces_an_older_one_and_measures_the_held_out_rows_where_asked(

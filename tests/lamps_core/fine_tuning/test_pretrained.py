@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,13 +12,19 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from lamps_core.errors import CandidateFailed, HubFailed, typed_line
-from lamps_core.fine_tuning.pretrained import is_out_of_memory, load_model, load_tokenizer, usable_length
+from lamps_core.fine_tuning.pretrained import (
+    READ_AT_END,
+    is_out_of_memory,
+    load_model,
+    load_tokenizer,
+    usable_length,
+)
 from lamps_core.models.zoo import materialise
+from tests.encoder_decoders import bart, t5
 from tests.hub_user import used_hub
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.hub_server import HubServer
 
@@ -132,12 +139,57 @@ def test_padding_goes_to_the_right(edited: Callable[..., Path], family: str) -> 
     assert tokenizer_in(folder).padding_side == "right"
 
 
-def test_padding_goes_to_the_left_for_xlnet(edited: Callable[..., Path]) -> None:
-    folder = edited("zoo/bert-tiny")
+def test_padding_goes_to_the_left_for_xlnet_as_its_saved_tokenizer_does(edited: Callable[..., Path]) -> None:
+    folder = edited("zoo/bert-tiny", file="tokenizer_config.json", padding_side=None)
     transformers.XLNetConfig(vocab_size=4096, d_model=8, n_layer=1, n_head=1, d_inner=8).save_pretrained(
         folder
     )
-    assert tokenizer_in(folder).padding_side == "left"
+    tokenizer = tokenizer_in(folder)
+    assert tokenizer.padding_side == "left"
+    tokenizer.save_pretrained(folder)
+    assert AutoTokenizer.from_pretrained(folder).padding_side == "left"
+
+
+MARKED_UP = ["rain", "</s>", "was <s>old price</s> now", "</s> </s>x</</s>s>"]
+
+
+@pytest.mark.parametrize("family", [bart, t5])
+def test_the_end_token_is_not_found_in_a_text_where_the_head_reads_at_it(
+    family: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    folder = family(tmp_path / "model")
+    plain = AutoTokenizer.from_pretrained(folder)
+    assert max(ids.count(plain.eos_token_id) for ids in plain(MARKED_UP)["input_ids"]) > 1
+    tokenizer = tokenizer_in(folder)
+    rows = tokenizer(MARKED_UP)["input_ids"]
+    assert [ids.count(tokenizer.eos_token_id) for ids in rows] == [1] * len(MARKED_UP)
+    assert {ids[-1] for ids in rows} == {plain.eos_token_id}
+    unmarked = ["rain and wind", "", "a < b"]
+    assert tokenizer(unmarked)["input_ids"] == plain(unmarked)["input_ids"]
+    tokenizer.save_pretrained(folder)
+    saved = AutoTokenizer.from_pretrained(folder)
+    assert saved(MARKED_UP)["input_ids"] == rows
+    assert saved.model_max_length == tokenizer.model_max_length
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "gpt2"])
+def test_other_models_find_their_special_tokens_in_a_text(family: str) -> None:
+    tokenizer = tokenizer_in(materialise(f"zoo/{family}-tiny"))
+    token = tokenizer.sep_token or tokenizer.eos_token
+    assert (
+        tokenizer.convert_tokens_to_ids(token)
+        in tokenizer(f"a{token}b", add_special_tokens=False)["input_ids"]
+    )
+
+
+def test_the_models_whose_heads_read_at_the_end_token_are_those_of_transformers() -> None:
+    code = Path(transformers.__file__).parent / "models"
+    reading = {
+        path.parent.name
+        for path in code.glob("*/modeling_*.py")
+        if "must have the same number of <eos> tokens" in path.read_text(encoding="utf-8")
+    }
+    assert reading == READ_AT_END
 
 
 # --- The model ---------------------------------------------------------------------------------------------

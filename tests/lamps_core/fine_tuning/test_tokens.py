@@ -180,6 +180,13 @@ def test_the_key_names_the_side_that_is_cut_off(tmp_path: Path) -> None:
     assert tokenizer_key(left) != tokenizer_key(right)
 
 
+def test_the_key_names_whether_special_tokens_in_a_text_are_split() -> None:
+    found, split = tokenizer_of("zoo/roberta-tiny"), tokenizer_of("zoo/roberta-tiny")
+    split.split_special_tokens = True
+    assert expected_ids(split, "a</s>") != expected_ids(found, "a</s>")
+    assert tokenizer_key(split) != tokenizer_key(found)
+
+
 def test_candidates_that_share_a_tokenizer_share_its_key(tmp_path: Path) -> None:
     copy = tmp_path / "elsewhere"
     shutil.copytree(materialise("zoo/bert-tiny"), copy)

@@ -128,6 +128,8 @@ def test_the_card_names_the_search_its_numbers_and_the_rest_of_the_front(
             "| policy | `cheapest` |",
             "`test_loss`, `parameters`",
             f"**`{row['model']}`**",
+            f"learning rate {row['learning_rate']}",
+            f'model="{FRONT[row["model"]]}", truncation=True)',
             f"{row['test_loss']:.4f}",
             "lamps search --dataset topics --input-col phrase",
             "2, of which 2 complete and 0 failed",

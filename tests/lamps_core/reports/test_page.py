@@ -25,7 +25,7 @@ from tests.lamps_core.reports.test_writer import search_folder
 from tests.meta_datasets import family_rows, write_meta_dataset
 from tests.pages import INERT
 from tests.report_browser import ReportBrowser
-from tests.searches import BETTER, TINY, quick_request, run_to_the_end, truncated_model
+from tests.searches import BETTER, TINY, foreign_model, quick_request, run_to_the_end
 from tests.simulated_search import BROKEN, REASON, simulated_search
 
 if TYPE_CHECKING:
@@ -456,7 +456,7 @@ def test_on_paper_a_page_is_light_and_has_no_controls(browser: ReportBrowser, pa
 def test_the_page_of_a_search_that_really_trained_names_numbers_and_follows_its_slider(
     browser: ReportBrowser, topics_csv: Path, tmp_path: Path
 ) -> None:
-    models = f"{TINY},{BETTER},{truncated_model(tmp_path / 'broken')}"
+    models = f"{TINY},{BETTER},{foreign_model(tmp_path / 'broken')}"
     request = quick_request(topics_csv, tmp_path / "out", models=models, command=COMMAND)
     result = run_to_the_end(request)
     browser.open(tmp_path / "out" / "report.html")

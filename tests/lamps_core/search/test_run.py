@@ -16,7 +16,7 @@ import torch
 from lamps_cli.tables import print_search
 from lamps_core.curves.reader import curves_by_key, read_curves
 from lamps_core.errors import BadInput, StorageFailed
-from lamps_core.models.zoo import materialise
+from lamps_core.models.zoo import materialise, zoo_entry
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies.stopping import STOP_BELOW
 from lamps_core.policy_file import read_policy, write_policy
@@ -29,7 +29,7 @@ from lamps_core.search.history import history
 from lamps_core.search.record import read_search
 from lamps_core.search.run import SearchRun
 from lamps_core.search.standing import describe
-from lamps_core.settings import FineTuningSettings
+from lamps_core.settings import DEFAULT_LEARNING_RATE, FineTuningSettings
 from lamps_core.text.dataset import load_text_dataset
 from tests.searches import (
     BETTER,
@@ -37,13 +37,13 @@ from tests.searches import (
     STEPS_EACH,
     TINY,
     forecasting_policy,
+    foreign_model,
     journal_events,
     nan_model,
     quick_request,
     run_steps,
     run_to_the_end,
     steps_on_record,
-    truncated_model,
     without_times,
 )
 from tests.small_disk import full, mounted
@@ -130,6 +130,19 @@ def test_the_front_is_sorted_and_its_numbers_are_those_of_the_last_step(
             assert row[column] == last[row["model"]][column]
     assert 0 < result["front"][0]["test_loss"] < result["front"][1]["test_loss"]
     assert (request.out / "report.html").stat().st_size > 1000
+
+
+def test_the_result_says_the_rate_that_each_candidate_was_trained_with(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(materialise(TINY), tmp_path / "mine")
+    request = quick_request(topics_csv, tmp_path / "out", models=f"{TINY},{tmp_path / 'mine'}")
+    result = run_to_the_end(request)
+    rates = {TINY: zoo_entry(TINY).learning_rate, "mine": DEFAULT_LEARNING_RATE}
+    assert {row["model"]: row["learning_rate"] for row in result["candidates"]} == rates
+    assert result["front"]
+    assert all(row["learning_rate"] == rates[row["model"]] for row in result["front"])
+    assert result["config"]["learning_rate"] is None  # what was asked for
 
 
 def test_spent_is_the_sum_of_every_steps_seconds(undisturbed: tuple[SearchRequest, dict[str, Any]]) -> None:
@@ -433,7 +446,7 @@ def test_the_test_split_is_measured_once_for_each_front_model_however_often_it_i
 def test_broken_candidates_are_recorded_failures_and_the_search_goes_on(
     topics_csv: Path, tmp_path: Path
 ) -> None:
-    broken, poisoned = truncated_model(tmp_path / "broken"), nan_model(tmp_path / "poisoned")
+    broken, poisoned = foreign_model(tmp_path / "broken"), nan_model(tmp_path / "poisoned")
     request = quick_request(topics_csv, tmp_path / "out", models=f"{broken},{TINY},{poisoned}")
     result = run_to_the_end(request)
     failed = {row["model"]: row for row in result["failed"]}

@@ -17,7 +17,7 @@ from lamps_core.search.run import SearchRun
 from lamps_core.workers import execution
 from lamps_core.workers.execution import Execution, execution_of
 from lamps_core.workers.pool import DeviceSlot
-from tests.searches import TINY, eventually, quick_request, truncated_model, workers_of
+from tests.searches import TINY, eventually, foreign_model, quick_request, workers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ SLOTS = (DeviceSlot(None, 1),)
 @pytest.fixture
 def opened(topics_csv: Path, tmp_path: Path) -> Iterator[list[StepRequest]]:
     """Zero-shot steps of a good candidate and a broken one, in a folder that is ready for them."""
-    models = f"{TINY},{truncated_model(tmp_path / 'broken')}"
+    models = f"{TINY},{foreign_model(tmp_path / 'broken')}"
     with SearchRun(quick_request(topics_csv, tmp_path / "out", models=models, parallel=2)) as run:
         asked = [run.ask(), run.ask()]
         yield [started[1] for started in asked if started is not None]
