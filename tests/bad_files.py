@@ -108,10 +108,6 @@ def _write_models(here: Path) -> None:
     (model("pickled", "*.safetensors") / "pytorch_model.bin").write_bytes(b"\x80\x04.")
     (model("pkl", "*.safetensors") / "model.pkl").write_bytes(pickle.dumps([1]))
     (model("broken-link", "*.safetensors") / "model.safetensors").symlink_to("nowhere")
-    cut = model("cut-weights") / "model.safetensors"
-    os.truncate(cut, cut.stat().st_size // 2)
-    index = {"weight_map": {"embeddings.word_embeddings.weight": "model-00001-of-00001.safetensors"}}
-    (model("no-shard", "*.safetensors") / "model.safetensors.index.json").write_text(json.dumps(index))
     config = json.loads((source / "config.json").read_text())
     own = config | {"model_type": "mine", "auto_map": {"AutoConfig": "mine.Mine"}}
     texts = {"own-code": json.dumps(own), "no-json": "{", "deep-config": "[" * DEEP, "list-config": "[]"}

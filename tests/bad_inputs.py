@@ -104,8 +104,6 @@ MODELS = _each(
         "model folder whose config is no JSON": ("{here}/no-json", "config.json"),
         "model folder whose config is nested too deep": ("{here}/deep-config", "config.json"),
         "model folder whose config is a list": ("{here}/list-config", "config.json"),
-        "model folder whose weights are cut short": ("{here}/cut-weights", "copy or save the model again"),
-        "model folder without one of its shards": ("{here}/no-shard", "has no model-00001-of-00001.safetensors"),
         "model folder with a broken link": ("{here}/broken-link", "model.safetensors"),
     },
 )  # fmt: skip

@@ -7,6 +7,7 @@ safetensors only and never runs a model's own code. Knows nothing of training.
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,6 +22,7 @@ from transformers import (
 
 from lamps_core.errors import CandidateFailed, typed_line
 from lamps_core.hub.access import passing_fault
+from lamps_core.models.folder import weights_flaw
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,6 +136,8 @@ def load_model(
         CandidateFailed: it cannot be loaded, with the library's reason, or its weights are of another model.
         HubFailed: the hub failed or gave no answer.
     """
+    if flaw := weights_flaw(Path(location)):
+        raise CandidateFailed(f"the model cannot be loaded: its folder {flaw}")
     transformers.set_seed(seed)
     names = dict(enumerate(label_names))
     model, report = _loaded(

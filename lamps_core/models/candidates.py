@@ -26,7 +26,7 @@ import yaml
 
 from lamps_core.errors import BadInput, abbreviated, without_credentials
 from lamps_core.hub.access import HUB_TIMEOUT_SECONDS
-from lamps_core.models.folder import MODEL_FILES, WEIGHT_FILES, model_flaw, weights_flaw
+from lamps_core.models.folder import MODEL_FILES, WEIGHT_FILES, model_flaw
 from lamps_core.models.zoo import PREFIX, materialise, zoo_entry, zoo_names
 from lamps_core.registry import registered_models
 from lamps_core.resources import data_path
@@ -202,7 +202,7 @@ def _unusable(folder: Path) -> str | None:
                 f"is of type {config.get('model_type')!r}, which needs code of its own, never run here: "
                 "give a model of a type that transformers has"
             )
-    return weights_flaw(folder)
+    return None
 
 
 def _refuse_shared_names(candidates: Sequence[Candidate]) -> None:

@@ -73,7 +73,9 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def weights_flaw(folder: Path) -> str | None:
-    """What is wrong with the weights of a model folder that has some, and the mend; None if nothing."""
+    """What is wrong with the weights of a folder that has some, and the mend; None if nothing, or there are none."""
+    if not any((folder / name).is_file() for name in (WEIGHTS, WEIGHTS_INDEX)):
+        return None
     mend = "copy or save the model again"
     try:
         files = weight_files(folder)
