@@ -276,7 +276,7 @@ def test_damaged_weights_are_refused(edited: Callable[..., Path], kept_bytes: in
     file = edited("zoo/bert-tiny") / "model.safetensors"
     file.write_bytes(file.read_bytes()[:kept_bytes])
     with pytest.raises(
-        CandidateFailed, match="the model cannot be loaded: its folder has a model.safetensors that"
+        CandidateFailed, match=r"the model cannot be loaded: its folder has a model\.safetensors that"
     ):
         model_in(file.parent)
 
