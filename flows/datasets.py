@@ -8,7 +8,7 @@ from typing import Any
 from prefect import flow
 
 from flows.artifacts import markdown_table, show_table
-from lamps_core.registry import registered_datasets
+from lamps_core.registry import never_fetched, registered_datasets
 
 
 @flow(name="datasets", flow_run_name="datasets", persist_result=False)
@@ -20,8 +20,10 @@ def datasets() -> list[dict[str, Any]]:
     """
     listed = list(registered_datasets().values())
     rows = [
-        (one.name, one.dataset, ", ".join(one.input_columns), one.target_column, one.about) for one in listed
+        (one.name, one.dataset, ", ".join(one.input_columns), one.target_column, one.licence, one.about)
+        for one in listed
     ]
-    table = markdown_table(("name", "hub id", "text", "label", "about"), rows)
-    show_table(table, key="lamps-datasets", description="The datasets of the registry")
+    table = markdown_table(("name", "hub id", "text", "label", "licence", "about"), rows)
+    shown = "\n\n".join(filter(None, (table, never_fetched(listed))))
+    show_table(shown, key="lamps-datasets", description="The datasets of the registry")
     return [dataclasses.asdict(one) for one in listed]

@@ -13,6 +13,7 @@ from prefect import flow
 from flows.artifacts import markdown_table, show_table
 from lamps_core.errors import LampsError
 from lamps_core.host.doctor import run_checks
+from tasks.secrets import choose_hub_token
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +24,11 @@ MARKS = {True: "ok", False: "fails", None: "note"}
 
 
 @flow(name="doctor", flow_run_name="doctor", persist_result=False)
-def doctor() -> list[dict[str, Any]]:
+def doctor(hub_token_block: str | None = None) -> list[dict[str, Any]]:
     """Look what works on this machine, what does not, and how to mend it.
+
+    Args:
+        hub_token_block: Name of the Prefect Secret block with the hub token; None for hf-token.
 
     Returns:
         A row a check, with what was found and how to mend it.
@@ -32,6 +36,7 @@ def doctor() -> list[dict[str, Any]]:
     Raises:
         LampsError: something does not work; the table beside the run says what.
     """
+    choose_hub_token(hub_token_block or None)
     checks = run_checks()
     show_table(checks_table(checks), key="lamps-doctor", description="What works on the machine of the run")
     failed = [check.name for check in checks if check.ok is False]

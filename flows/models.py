@@ -11,6 +11,7 @@ from prefect import flow
 
 from flows.artifacts import markdown_table, show_table
 from lamps_core.models.listing import check_models, listed_models
+from tasks.secrets import choose_hub_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,15 +22,17 @@ MARKS = {True: "ok", False: "no", None: "?"}
 
 
 @flow(name="models", flow_run_name="models", persist_result=False)
-def models(check: bool = False) -> list[dict[str, Any]]:
+def models(check: bool = False, hub_token_block: str | None = None) -> list[dict[str, Any]]:
     """List the models of the registry and of the zoo.
 
     Args:
         check: Ask the hub for each, and whether it fits the machine that this runs on.
+        hub_token_block: Name of the Prefect Secret block with the hub token, for gated models; None for hf-token.
 
     Returns:
         A row a model; with `hub` and `fit` where they were asked.
     """
+    choose_hub_token(hub_token_block or None)
     rows = listed_models()
     checks = check_models(rows) if check else None
     table = checks_table(checks) if checks else models_table(rows)

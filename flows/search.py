@@ -213,6 +213,9 @@ def command_of(parameters: dict[str, Any]) -> str:
     for name, value in parameters.items():
         if name == "command" or value in (None, "", defaults[name]):
             continue
+        if value is True:
+            words.append(f"--{name.replace('_', '-')}")
+            continue
         several = name == "bounds"  # an option once for each
         for part in str(value).split(",") if several else [str(value)]:
             words += ["--bound" if several else f"--{name.replace('_', '-')}", part]
@@ -292,6 +295,8 @@ def outcome_table(result: dict[str, Any]) -> str:
         "",
         _front_table(result) if result["front"] else why_no_front(result),
     ]
+    if result["notices"]:
+        lines += ["", *(f"- note: {notice}" for notice in result["notices"])]
     if result["failed"]:
         rows = [[str(row[name]) for name in ("model", "step", "error")] for row in result["failed"]]
         lines += ["", markdown_table(("failed", "step", "why"), rows)]

@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 from itertools import pairwise
-from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -102,13 +101,14 @@ for command in (search, campaign, fingerprint, train_policy, evaluate, simulate,
 
 
 @cli.command(epilog="Example: lamps report runs/reviews")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder")
 @json_option
-def report(folder: Path, as_json: bool) -> None:
+def report(folder: str, as_json: bool) -> None:
     """Write the self-contained HTML report of a search, an evaluation, or the curves of a campaign."""
     from lamps_core.reports.writer import write_report
+    from lamps_core.storage import given_path
 
-    path = write_report(folder)
+    path = write_report(given_path(folder, "FOLDER", "runs/first"))
     print(json.dumps({"report": str(path)}) if as_json else path)
 
 

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from lamps_cli.options import json_option
 from lamps_core.models.listing import check_models, listed_models
-from lamps_core.registry import registered_datasets
+from lamps_core.registry import never_fetched, registered_datasets
 from lamps_core.report_words import displayable
 
 if TYPE_CHECKING:
@@ -66,9 +66,8 @@ def datasets(as_json: bool) -> None:
             dataset.about,
         )
     _print(table)
-    never = sum(not dataset.fetched for dataset in listed)
-    if never:
-        print(f"{never} of {len(listed)} were never fetched from here: ids and columns are unverified.")
+    if told := never_fetched(listed):
+        print(told)
 
 
 def _print_models(rows: Iterable[ModelRow]) -> None:

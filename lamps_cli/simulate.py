@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import click
 
@@ -11,16 +10,15 @@ from lamps_cli.options import json_option
 
 
 @click.command(epilog="Example: lamps simulate --out runs/simulated --seed 1")
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="Folder for the curves, new or empty."
-)
+@click.option("--out", required=True, help="Folder for the curves, new or empty.")
 @click.option("--seed", default=0, show_default=True, help="Of all chance: the same seed, the same curves.")
 @json_option
-def simulate(out: Path, seed: int, as_json: bool) -> None:
+def simulate(out: str, seed: int, as_json: bool) -> None:
     """Write simulated curves of the paper's 70 candidates on its nine datasets; nothing in them is measured."""
     from lamps_core.simulation import curves
+    from lamps_core.storage import given_path
 
-    told = curves.simulate(out, seed=seed)
+    told = curves.simulate(given_path(out, "--out", "runs/simulated"), seed=seed)
     if as_json:
         print(json.dumps(told, indent=2))
         return

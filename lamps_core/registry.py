@@ -21,7 +21,7 @@ from lamps_core.errors import BadInput, did_you_mean, first_line
 from lamps_core.resources import data_path
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
     from pathlib import Path
 
 
@@ -90,6 +90,14 @@ def registered_models() -> dict[str, RegisteredModel]:
 def registered_datasets() -> dict[str, RegisteredDataset]:
     """Every dataset of `data/datasets.yaml` by its name, in the order of the file."""
     return read_datasets(data_path("datasets.yaml"))
+
+
+def never_fetched(datasets: Sequence[RegisteredDataset]) -> str | None:
+    """What a list of datasets must say of those that nobody ever read with their entry; None where there are none."""
+    never = sum(not dataset.fetched for dataset in datasets)
+    if not never:
+        return None
+    return f"{never} of {len(datasets)} were never fetched from here: ids and columns are unverified."
 
 
 # --- The form of datasets.yaml -----------------------------------------------------------------------------

@@ -74,7 +74,7 @@ def given_path(text: str, option: str, example: str) -> Path:
         BadInput: nothing but blanks, which as a path would be the current folder; or `~` of nobody here.
     """
     if not text.strip():
-        raise BadInput(f"{option} is empty: give one, such as {example}")
+        raise BadInput(f"{option} names no place: give one, such as {example}")
     return _expanded(text)
 
 

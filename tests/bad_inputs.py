@@ -175,7 +175,7 @@ PLACES = [
     *_each(
         "--out",
         {
-            "empty out": ("", "--out is empty"),
+            "empty out": ("", "--out names no place"),
             "out under a file": ("{here}/one_class.csv/out", "cannot be written"),
             "out where nothing can be made": ("/proc/lamps-out", "cannot be written"),
             "out that is a file": ("{here}/one_class.csv", "is a file: name a folder"),

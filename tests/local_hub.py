@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from safetensors.numpy import save
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -26,11 +24,11 @@ COMPLETE = ("config.json", "tokenizer.json", "model.safetensors")
 
 
 def model_folder(parent: Path, name: str, files: tuple[str, ...] = COMPLETE) -> Path:
-    """A folder with the names of a model's files; those of weights hold none."""
+    """A folder with the names of a model's files."""
     folder = parent / name
     folder.mkdir(parents=True)
     for file in files:
-        (folder / file).write_bytes(save({}) if file.endswith(".safetensors") else b"{}")
+        (folder / file).write_text("{}")
     return folder
 
 

@@ -131,6 +131,14 @@ def forecasting_policy(folder: Path, models: str = MODELS) -> Path:
     return folder / "policy.zip"
 
 
+def truncated_model(folder: Path) -> Path:
+    """A model folder whose weights end in the middle."""
+    shutil.copytree(materialise(TINY), folder)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+    return folder
+
+
 def foreign_model(folder: Path) -> Path:
     """A model folder whose weights are another model's: it passes every check made before it is loaded."""
     shutil.copytree(materialise(TINY), folder)

@@ -178,6 +178,18 @@ def curve_files(folder: Any) -> tuple[Any, ...]:
     )
 
 
+def holds_curves(folder: Path) -> bool:
+    """Whether a folder of this host holds Parquet files.
+
+    Raises:
+        BadInput: a part of it cannot be read.
+    """
+    try:
+        return bool(curve_files(folder))
+    except OSError as error:
+        raise BadInput(f"{error.filename or folder} cannot be read: {error.strerror or error}") from error
+
+
 def _came_too_late(name: str, found: Container[str]) -> bool:
     """Whether a file is of a step of a curve that is one file already."""
     step = STEP_FILE.fullmatch(name)
@@ -193,15 +205,21 @@ def _parquet_files(folder: Any) -> Iterator[Any]:
 
 
 def _files_of_a_disk(folder: Path) -> Iterator[Path]:
-    """Every file; links are followed, but none into a folder that was entered before."""
-    entered: set[str] = set()
+    """Every file; links lead to other folders, each once, and not back to one that is found without them."""
+    root = os.path.realpath(folder)
+    followed: set[str] = set()
+
+    def entered(path: Path) -> bool:
+        real = os.path.realpath(path)
+        if not path.is_symlink() and real.startswith(f"{root}/"):
+            return True
+        if real in followed or f"{real}/".startswith(f"{root}/"):
+            return False
+        followed.add(real)
+        return True
+
     for place, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
-        entered.add(os.path.realpath(place))
-        folders[:] = [
-            name
-            for name in folders
-            if _is_shown(name) and os.path.realpath(Path(place) / name) not in entered
-        ]
+        folders[:] = [name for name in sorted(folders) if _is_shown(name) and entered(Path(place) / name)]
         yield from (Path(place) / name for name in names)
 
 
@@ -215,13 +233,16 @@ def _files_of_a_store(folder: Any) -> Iterator[Any]:
 
 
 def _is_parquet(path: Any) -> bool:
-    """By its name, else by its first bytes: other writers call their files as they like."""
-    if path.suffix.lower() in PARQUET_SUFFIXES:
-        return True
+    """By its suffix; without one, as other writers leave it, by its first bytes."""
+    if path.suffix:
+        return path.suffix.lower() in PARQUET_SUFFIXES
     if is_local(path) and not path.is_file():  # a pipe would never be read to its end
         return False
-    with path.open("rb") as file:
-        return bool(file.read(len(PARQUET_MAGIC)) == PARQUET_MAGIC)
+    try:
+        with path.open("rb") as file:
+            return bool(file.read(len(PARQUET_MAGIC)) == PARQUET_MAGIC)
+    except PermissionError:  # what nobody may read is no curve of his
+        return False
 
 
 def _is_shown(name: str) -> bool:

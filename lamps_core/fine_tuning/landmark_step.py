@@ -191,12 +191,11 @@ class CandidateRun:
         found = newest is not None and newest.has_model
         if request.step > 1 and (newest is None or not found or newest.step != request.step - 1):
             raise CandidateFailed(f"the checkpoint after step {request.step - 1} is gone: start a new --out")
-        place = (
-            (str(newest.folder), None)
-            if newest is not None and found
-            else (request.location, request.revision)
-        )
-        model = self._model(*place, seed=settings.seed)
+        if newest is not None and found:
+            model = self._model(str(newest.folder), None, seed=settings.seed)
+        else:
+            pretrained.refuse_damaged(request.location)
+            model = self._model(request.location, request.revision, seed=settings.seed)
         tune = training.start_fine_tune(model, settings, self._ranks)
         if newest is not None and found:
             optimizer_state.load_optimizer(tune.optimizer, newest.folder)

@@ -112,6 +112,16 @@ def _blind_to_its_end(tokenizer: Any) -> Any:
     )
 
 
+def refuse_damaged(location: str) -> None:
+    """Look at the weights of a candidate's own folder before they are loaded; of a hub id nothing is here to be seen.
+
+    Raises:
+        CandidateFailed: they are cut short or lack a shard; how to mend that.
+    """
+    if flaw := weights_flaw(Path(location)):
+        raise CandidateFailed(f"the model cannot be loaded: its folder {flaw}")
+
+
 def usable_length(config: Any, tokenizer: Any, max_length: int) -> int:
     """The most tokens of a text that the model can take, at most `max_length`."""
     limits = [max_length]
@@ -136,8 +146,6 @@ def load_model(
         CandidateFailed: it cannot be loaded, with the library's reason, or its weights are of another model.
         HubFailed: the hub failed or gave no answer.
     """
-    if flaw := weights_flaw(Path(location)):
-        raise CandidateFailed(f"the model cannot be loaded: its folder {flaw}")
     transformers.set_seed(seed)
     names = dict(enumerate(label_names))
     model, report = _loaded(

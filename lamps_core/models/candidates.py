@@ -99,7 +99,7 @@ def resolve_candidates(
         BadInput: nothing is given, a model is unknown or cannot be asked for, it lacks a config, a tokenizer
             or safetensors weights, or two folders have one name.
     """
-    path = models.strip()
+    path = os.path.expanduser(models.strip())
     if not os.path.isfile(path):
         return _resolve(
             [_candidate(entry, "") for entry in _entries(models.split(","))], cache, trust_registry

@@ -1,4 +1,4 @@
-"""The models that can be named without looking anywhere: those of the registry and of the zoo, as rows.
+"""The models that have names of their own: those of the registry and of the zoo, as rows.
 
 Whether the hub gives one and whether it fits this machine is asked by `check_models` alone (`availability`).
 """

@@ -115,6 +115,11 @@ def _how_to_use(repository: str, result: Row) -> list[str]:
     ]
 
 
+def _rate_of(row: Row) -> Row:
+    """The rate that was used; nothing in results of before it was on record."""
+    return {"learning_rate": row["learning_rate"]} if row.get("learning_rate") is not None else {}
+
+
 def _of_the_search(row: Row, search: SearchRecord) -> list[tuple[str, str]]:
     result = search.result
     bounds = [
@@ -143,7 +148,7 @@ def _of_the_search(row: Row, search: SearchRecord) -> list[tuple[str, str]]:
         ("budget", f"{code(result.get('budget') or 'unlimited')}; spent {duration(search.spent_seconds)}"),
         ("landmark steps", f"{search.steps:,}"),
         ("seed", str(result.get("seed", "unknown"))),
-        ("settings", _settings((result.get("config") or {}) | {"learning_rate": row.get("learning_rate")})),
+        ("settings", _settings((result.get("config") or {}) | _rate_of(row))),
         ("devices", names(result.get("devices") or [])),
         ("LAMPS", code(result.get("lamps_version", "unknown"))),
     ]

@@ -22,7 +22,7 @@ _AS_GIVEN = frozenset(
         "--batch-size", "--landmarks", "--patience", "--max-epochs", "--max-length", "--precision",
     }
 )  # fmt: skip
-_ALONE = frozenset({"--json"})  # the options without a value
+_ALONE = frozenset({"--json", "--retry-failed"})  # the options without a value
 
 
 def public_command(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from lamps_core.curves.reader import curve_files, read_curves, refuse_empty
+from lamps_core.curves.reader import holds_curves, read_curves, refuse_empty
 from lamps_core.curves.schema import curves_parquet
 from lamps_core.errors import BadInput
 from lamps_core.hub.ids import front_repositories, hub_id
@@ -52,8 +52,8 @@ def push_uploads(
 
     Args:
         uploads: as `uploads_of` gives them.
-        public: as `upload.upload`.
-        revision: as `upload.upload`.
+        public: as `hub.upload.upload`.
+        revision: as `hub.upload.upload`.
 
     Raises:
         BadInput: the hub refuses it.
@@ -81,7 +81,7 @@ def uploads_of(place: str, target: str) -> list[Upload]:
             return _front(path, target)
         if (path / "config.json").is_file():
             return [_one_of_a_front(path, target)]
-        if path.is_dir() and not curve_files(path):
+        if path.is_dir() and not holds_curves(path):
             raise BadInput(
                 f"{place} holds nothing that can be pushed: give the --out of a search or a policy, the --curves of a "
                 "campaign, or a folder in the models/ of a search"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lamps_core.curves.reader import curve_files
+from lamps_core.curves.reader import holds_curves
 from lamps_core.errors import BadInput
 from lamps_core.evaluation.record import is_evaluation, read_evaluation
 from lamps_core.files import write_atomically
@@ -43,7 +43,7 @@ def write_report(folder: Path) -> Path:
         return _write_evaluation(folder)
     if is_search(folder):
         page, path = render_search(read_search(folder)), folder / "report.html"
-    elif curve_files(folder):
+    elif holds_curves(folder):
         page, path = render_campaign(folder), folder / HIDDEN / "report.html"
     else:
         raise BadInput(

@@ -44,6 +44,8 @@ class Journal:
     Attributes:
         header: the first line.
         events: the lines after it, oldest first.
+        replaced: model files that are others than on record, of candidates of which nothing was measured; whoever
+            opens the journal lets go of what is left of the old ones, and appends them as an event.
     """
 
     def __init__(self, path: Path, header: dict[str, Any]) -> None:
@@ -66,6 +68,7 @@ class Journal:
             self.header = {"version": VERSION, **header}
             lines = list(_whole_lines(path, self._file))
             self.events = lines[1:]
+            self.replaced: dict[str, str] = {}
             if lines:
                 self._take_up(lines[0])
             else:
@@ -82,12 +85,10 @@ class Journal:
             BadInput: it is another one than the header says.
         """
         found = _with_files_of_now(found, self.events)
-        replaced = _replaced(found, self.header, self.events)
-        if replaced:
-            found["model_files"] = found["model_files"] | replaced
+        self.replaced = _replaced(found, self.header, self.events)
+        if self.replaced:
+            found["model_files"] = found["model_files"] | self.replaced
         _same_search(self._path.parent, found, self.header)
-        if replaced:
-            self.append({"event": "replaced", "model_files": replaced})
 
     def append(self, event: dict[str, Any]) -> None:
         """Add an event; it is on disk when this returns."""

@@ -112,6 +112,10 @@ class SearchRun:
         return storage_failures(self.request.out)
 
     def _resume(self) -> None:
+        if self._journal.replaced:
+            for name in self._journal.replaced:  # a step may have been committed and never told
+                shutil.rmtree(self._step_request(name).checkpoint_folder, ignore_errors=True)
+            self._journal.append({"event": "replaced", "model_files": self._journal.replaced})
         for number, event in enumerate(self._journal.events, start=2):
             try:
                 self._retell(event)

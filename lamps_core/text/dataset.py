@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from lamps_core.landmarks import IntArray
     from lamps_core.text.columns import Layout, Rows
 
-MOST_TRAINED = 0.01  # of the rows that are measured on: real datasets repeat a few texts
+MOST_TRAINED, FEW = 0.01, 1  # of the rows that are measured on: real datasets repeat a few texts
 ON_TEST = "test"  # the selection that is the test split
 
 
@@ -274,7 +274,7 @@ def _note_trained_texts(
     trained = set(train.texts)
     for part, split in _measured_on(evaluation, test).items():
         count = sum(text in trained for text in split.texts)
-        if count > MOST_TRAINED * len(split):
+        if count > max(FEW, MOST_TRAINED * len(split)):
             reading.notices.append(
                 f"the text of {count} of {len(split)} rows of the {part} split is that of a training row too: what is "
                 "measured there says too little of new texts"

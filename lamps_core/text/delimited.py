@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from lamps_core.errors import BadInput
+from lamps_core.errors import BadInput, abbreviated
 from lamps_core.report_words import counted
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ def separator_hint(columns: Sequence[str]) -> str:
     found = next((told for separator, told in _SEPARATORS.items() if separator in columns[0]), None)
     if found is None:
         return ""
+    if found == _SEPARATORS[","]:
+        return "; the separator seems to be ',': call the file .csv, and leave no quotes around whole lines"
     return f"; the separator seems to be {found}: save the file as .csv with commas, or as .tsv with tabs"
 
 
@@ -115,7 +117,8 @@ def _other_count(values: Sequence[str], header: Sequence[str], lines: tuple[int,
         mend = "close quotes where values end, and double those inside values"
     elif len(values) > len(header):
         mend = f"put quotes around a value that holds {_SEPARATORS[separator]}, and double those inside it"
-    told = f"{where} {counted(len(values), 'value')}, and the header {len(header)}"
+    first = abbreviated(separator.join(header))
+    told = f"{where} {counted(len(values), 'value')}, and the header {len(header)} ({first})"
     return told + (separator_hint(header) or f"; {mend}")
 
 

@@ -156,5 +156,6 @@ def load_named(named: NamedRequest) -> TextDataset:
         name, told = named.name or named.request.dataset, str(error)
         if named.name is not None and os.path.exists(name):
             told += f"; for the file or folder of that name, write ./{name}"
-        raise BadInput(told if told.startswith((f"{name}: ", "--")) else f"{name}: {told}") from error
+        said = told.startswith("--") or any(one and one in told for one in (name, named.request.test_dataset))
+        raise BadInput(told if said or not name.strip() else f"{name}: {told}") from error
     return dataset if named.name is None else dataclasses.replace(dataset, name=named.name)

@@ -72,9 +72,11 @@ def test_a_run_goes_on_where_its_worker_alone_was_killed(site: PrefectSite, tmp_
     worker = site.workers.pop()
     worker.kill()
     worker.wait()
-    site.wait_for(run, "COMPLETED")
+    try:
+        site.wait_for(run, "COMPLETED")
+    finally:
+        site.start_worker()
     assert rows_of(curves)[-1]["complete"]
-    site.start_worker()
 
 
 @pytest.mark.parametrize("how", ["cancelled", "killed"])

@@ -86,7 +86,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("change", "says"),
     [
         ({"methods": "blind,cheepest"}, "--methods cheepest: no such method; did you mean cheapest"),
-        ({"curves": ""}, "--curves is empty"),
+        ({"curves": ""}, "--curves names no place"),
         ({"curves": "{here}/nowhere"}, "nowhere"),
         ({"curves": "{here}/empty"}, "empty"),
         ({"curves": "s3://bucket/curves"}, "copy the curves here first"),
@@ -110,7 +110,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "--train-seconds is for forecast, distral, ppo, none of which",
         ),
         ({"seed": -1}, "--seed must be between 0"),
-        ({"out": " "}, "--out is empty"),
+        ({"out": " "}, "--out names no place"),
         ({"out": "{here}/file"}, "is a file: name a folder"),
         ({"out": "{here}/few"}, "is not empty and holds no evaluation"),
         ({"curves": "{here}/single", "methods": "portfolio"}, "--methods portfolio: it learns from other"),

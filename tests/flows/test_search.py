@@ -35,7 +35,13 @@ if TYPE_CHECKING:
 
 
 pytestmark = pytest.mark.usefixtures("on_the_server")
-ENDED: dict[str, Any] = {"objectives": ["test_loss"], "failed": [], "steps": 3, "spent_seconds": 5.0}
+ENDED: dict[str, Any] = {
+    "objectives": ["test_loss"],
+    "failed": [],
+    "notices": ["80 rows"],
+    "steps": 3,
+    "spent_seconds": 5.0,
+}
 
 
 def parameters(csv: Path, out: Path, **changes: Any) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def test_a_flow_trains_tells_and_leaves_a_table(curves: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"out": " "}, "--out is empty"),
+        ({"out": " "}, "--out names no place"),
         ({"bounds": "test_loss"}, "write it like"),
     ],
 )

@@ -347,7 +347,7 @@ def unknown_storage(_: Path) -> list[str]:
         (work_among_the_curves, "--work curves is in the folder of the curves"),
         (curves_are_a_file, "first.csv is a file"),
         (curves_are_something_else, "is not empty and holds more than curves"),
-        (curves_are_nothing, "--curves is empty"),
+        (curves_are_nothing, "--curves names no place"),
         (unknown_storage, "nosuch"),
     ],
 )

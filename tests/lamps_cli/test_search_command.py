@@ -29,6 +29,7 @@ ASKED = {"dataset": "my reviews.csv", "input_col": "text", "target_col": "label"
         },
         {
             "precision": "bf16",
+            "retry_failed": True,
             "step_timeout": 60.0,
             "hub_token_block": "my-token",
             "test_dataset": "",

@@ -260,8 +260,11 @@ def test_parquet_files_of_any_name_and_behind_links_are_read_as_pyarrow_reads_th
         save(place, curve(CurveKey(dataset, "m", 0)))
     (folder / "more").symlink_to(elsewhere)
     (elsewhere / "round").symlink_to(folder)
+    (folder / "latest").symlink_to(folder / "more")
+    (folder / "again").symlink_to(elsewhere)
     assert {key.dataset for key in curves_by_key(read_curves(folder))} == {"a", "b", "c"}
-    (elsewhere / "round").unlink()
+    for link in (elsewhere / "round", folder / "latest", folder / "again"):
+        link.unlink()
     assert pyarrow.dataset.dataset(folder).count_rows() == len(read_curves(folder))
 
 

@@ -17,6 +17,7 @@ from lamps_core.fine_tuning.pretrained import (
     is_out_of_memory,
     load_model,
     load_tokenizer,
+    refuse_damaged,
     usable_length,
 )
 from lamps_core.models.zoo import materialise
@@ -278,6 +279,8 @@ def test_damaged_weights_are_refused(edited: Callable[..., Path], kept_bytes: in
     with pytest.raises(
         CandidateFailed, match=r"the model cannot be loaded: its folder has a model\.safetensors that"
     ):
+        refuse_damaged(str(file.parent))
+    with pytest.raises(CandidateFailed, match="the model cannot be loaded: SafetensorError"):
         model_in(file.parent)
 
 

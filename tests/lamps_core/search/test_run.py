@@ -37,13 +37,13 @@ from tests.searches import (
     STEPS_EACH,
     TINY,
     forecasting_policy,
-    foreign_model,
     journal_events,
     nan_model,
     quick_request,
     run_steps,
     run_to_the_end,
     steps_on_record,
+    truncated_model,
     without_times,
 )
 from tests.small_disk import full, mounted
@@ -446,7 +446,7 @@ def test_the_test_split_is_measured_once_for_each_front_model_however_often_it_i
 def test_broken_candidates_are_recorded_failures_and_the_search_goes_on(
     topics_csv: Path, tmp_path: Path
 ) -> None:
-    broken, poisoned = foreign_model(tmp_path / "broken"), nan_model(tmp_path / "poisoned")
+    broken, poisoned = truncated_model(tmp_path / "broken"), nan_model(tmp_path / "poisoned")
     request = quick_request(topics_csv, tmp_path / "out", models=f"{broken},{TINY},{poisoned}")
     result = run_to_the_end(request)
     failed = {row["model"]: row for row in result["failed"]}
@@ -570,6 +570,21 @@ def test_a_damaged_model_that_was_mended_is_tried_again_and_a_measured_one_stays
     shutil.copytree(materialise(TINY), broken)
     with pytest.raises(BadInput, match="the files of the model broken are others"):
         SearchRun(request)
+
+
+def test_nothing_is_left_of_the_old_files_of_a_model_whose_step_was_never_told(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    mine = shutil.copytree(materialise("zoo/gpt2-tiny"), tmp_path / "mine")
+    request = quick_request(topics_csv, tmp_path / "out", models=str(mine))
+    with SearchRun(request) as run:
+        _, asked = run.ask() or pytest.fail("nothing to do")
+        run.execution.run_step(asked)  # committed as a checkpoint; the journal does not know
+    shutil.rmtree(mine)
+    shutil.copytree(materialise(TINY), mine)
+    run_to_the_end(request)
+    rows = pyarrow.dataset.dataset(request.out / "curves").to_table()
+    assert len(set(rows["parameters"].to_pylist())) == 1
 
 
 def test_a_candidate_that_failed_for_good_is_tried_again_where_that_is_asked_for(

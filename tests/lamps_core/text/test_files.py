@@ -121,11 +121,11 @@ def test_a_value_longer_than_a_megabyte_is_read(tmp_path: Path) -> None:
             b'text,label\nx,a\n"one,a\ntwo,b\n',
             "a quote of the row that begins in line 3 is never closed",
         ),
-        ("a.csv", b"text,label\nx,y,z\n", "line 2 holds 3 values, and the header 2; put quotes"),
+        ("a.csv", b"text,label\nx,y,z\n", "line 2 holds 3 values, and the header 2 .text,label.; put quotes"),
         (
             "a.csv",
             b'text,label\nx,a\n\n"y\nz",b\nw\n',
-            "line 6 holds 1 value, and the header 2; add what is missing",
+            "line 6 holds 1 value, and the header 2 .text,label.; add what is missing",
         ),
         ("a.csv", b'text,label\nx,a\n"y\nz,a",b,c\n', "lines 3 to 4, which a quote makes one, hold 3 values"),
         ("a.csv", b'text,label\nx,a\nx,"b\n', "a quote of the row that begins in line 3 is never closed"),
