@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from prefect.artifacts import (
@@ -16,7 +16,7 @@ from prefect.exceptions import PrefectException
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from uuid import UUID
 
 UPDATE_SECONDS = 5.0  # the least between two updates: each is a call to the server
@@ -62,6 +62,22 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, number
     rules = ["---"] * (len(head) - numbers) + ["---:"] * numbers
     escaped = ([cell.replace("|", "\\|") for cell in row] for row in rows)
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rules, *escaped))
+
+
+def notes_and_failures(
+    notices: Iterable[str], failed: Iterable[Mapping[str, Any]], columns: Mapping[str, str]
+) -> list[str]:
+    """What a run has to tell beside what it came to, as lines of Markdown; none where there is nothing.
+
+    Args:
+        notices: for the user to read.
+        failed: what failed.
+        columns: of the table of what failed: title -> key.
+    """
+    notes = [f"- note: {notice}" for notice in notices]
+    rows = [[str(row[key]) for key in columns.values()] for row in failed]
+    table = [markdown_table(tuple(columns), rows)] if rows else []
+    return [line for lines in (notes, table) if lines for line in ("", *lines)]
 
 
 def _told(tell: Callable[[], UUID]) -> UUID | None:

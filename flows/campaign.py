@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from prefect import flow
 
-from flows.artifacts import ProgressArtifact, markdown_table, show_table
+from flows.artifacts import ProgressArtifact, markdown_table, notes_and_failures, show_table
 from flows.dead_runs import crash_dead_runs
 from flows.engines import Engine, engine_of
 from flows.form import Positive, Price
@@ -289,15 +289,10 @@ def _tell(
 
 def outcome_table(result: dict[str, Any]) -> str:
     """What a campaign came to, as Markdown."""
+    columns = {"dataset": "dataset", "model": "model", "step": "step", "why": "error"}
     lines = [
         f"{result['complete']} of {result['pairs']} curves complete, {len(result['failed'])} failed; "
         f"{counted(result['steps'], 'step')} run, {result['spent_seconds']:.0f} s spent.",
+        *notes_and_failures(result["notices"], result["failed"], columns),
     ]
-    if result["notices"]:
-        lines += ["", *(f"- note: {notice}" for notice in result["notices"])]
-    if result["failed"]:
-        rows = [
-            [str(row[name]) for name in ("dataset", "model", "step", "error")] for row in result["failed"]
-        ]
-        lines += ["", markdown_table(("dataset", "model", "step", "why"), rows)]
     return "\n".join(lines)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.artifacts import ProgressArtifact, markdown_table, show_table
+from flows.artifacts import ProgressArtifact, markdown_table, notes_and_failures, show_table
 from flows.dead_runs import crash_dead_runs
 from flows.form import Positive, Price, comma_separated
 from lamps_core.errors import (
@@ -289,17 +289,14 @@ def _export_front(run: SearchRun) -> None:
 def outcome_table(result: dict[str, Any]) -> str:
     """What a search came to, as Markdown: the front, and what failed."""
     complete = sum(row["complete"] for row in result["candidates"])
+    columns = {"failed": "model", "step": "step", "why": "error"}
     lines = [
         f"{complete} of {len(result['candidates'])} candidates complete, {len(result['failed'])} failed; "
         f"{counted(result['steps'], 'step')}, {result['spent_seconds']:.0f} s spent.",
         "",
         _front_table(result) if result["front"] else why_no_front(result),
+        *notes_and_failures(result["notices"], result["failed"], columns),
     ]
-    if result["notices"]:
-        lines += ["", *(f"- note: {notice}" for notice in result["notices"])]
-    if result["failed"]:
-        rows = [[str(row[name]) for name in ("model", "step", "error")] for row in result["failed"]]
-        lines += ["", markdown_table(("failed", "step", "why"), rows)]
     return "\n".join(lines)
 
 

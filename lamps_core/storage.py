@@ -62,6 +62,21 @@ def storage_path(text: str | Path) -> Any:
     return UPath(text, use_listings_cache=False)
 
 
+def refuse_blank(text: str, option: str, example: str) -> None:
+    """Refuse a place that is nothing but blanks: as a path it would be the current folder.
+
+    Args:
+        text: as it was written.
+        option: what it was written for.
+        example: of such a place.
+
+    Raises:
+        BadInput: with the example.
+    """
+    if not text.strip():
+        raise BadInput(f"{option} names no place: give one, such as {example}")
+
+
 def given_path(text: str, option: str, example: str) -> Path:
     """A path of this host as somebody wrote it, who may have had no shell to expand `~`.
 
@@ -71,10 +86,9 @@ def given_path(text: str, option: str, example: str) -> Path:
         example: of such a path.
 
     Raises:
-        BadInput: nothing but blanks, which as a path would be the current folder; or `~` of nobody here.
+        BadInput: nothing but blanks, or `~` of nobody here.
     """
-    if not text.strip():
-        raise BadInput(f"{option} names no place: give one, such as {example}")
+    refuse_blank(text, option, example)
     return _expanded(text)
 
 

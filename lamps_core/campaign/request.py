@@ -16,7 +16,7 @@ from lamps_core.files import refuse_unwritable
 from lamps_core.prices import GPU_HOUR_PRICE
 from lamps_core.search.journal import JOURNAL
 from lamps_core.settings import FineTuningSettings
-from lamps_core.storage import HIDDEN, check_store, given_path, is_local, is_there, storage_path
+from lamps_core.storage import HIDDEN, check_store, is_local, is_there, refuse_blank, storage_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,9 +76,8 @@ def asked_folder(curves: str) -> Any:
     Raises:
         BadInput: it names nothing, or no storage that is known.
     """
-    return (
-        storage_path(curves) if "://" in curves else given_path(curves, "--curves", "runs/curves").absolute()
-    )
+    refuse_blank(curves, "--curves", "runs/curves")
+    return storage_path(curves)
 
 
 def checked_folder(curves: str) -> Any:
