@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.curves.reader import read_curves, read_failures
+from lamps_core.curves.reader import holds_curves, read_curves, read_failures
 from lamps_core.errors import BadInput
 from lamps_core.objectives import sign_flipped
 from lamps_core.prices import GPU_HOUR_PRICE
@@ -186,7 +186,7 @@ def _read_result(path: Path) -> Row | None:
 
 def _read_rows(folder: Path) -> list[Row]:
     """Every step on record, the failed ones last."""
-    if not any(folder.glob("**/*.parquet")):
+    if not holds_curves(folder):
         return []
     rows: list[Row] = read_curves(folder).to_pylist()
     return rows + list(read_failures(folder).to_pylist())
