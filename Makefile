@@ -34,6 +34,7 @@ test-faults: setup
 
 fuzz: setup
 	LAMPS_FUZZ_EXAMPLES=5000 $(BIN)/python -m pytest tests/lamps_core/test_mutated_files.py
+	$(BIN)/python -m pytest -n 2 --hypothesis-profile thorough -m "not slow and not faults and hypothesis"
 
 bench: setup
 	$(BIN)/python -m benchmarks.table

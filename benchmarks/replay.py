@@ -90,6 +90,7 @@ def rebuilt(task: Task, policy: Policy) -> int:
             spent_seconds=sum(float(task.step_seconds[i, : row[i] + 1].sum()) for i in seen),
             budget_share=0.0,
             curves=tuple(task.values[i, : row[i] + 1].copy() for i in seen),
+            landmarks=task.landmarks,
         )
         row[policy.select(observation)] += 1
         steps += 1

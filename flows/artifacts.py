@@ -15,8 +15,10 @@ from prefect.artifacts import (
 from prefect.exceptions import PrefectException
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
+from lamps_core.report_words import markdown_table
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
     from uuid import UUID
 
 UPDATE_SECONDS = 5.0  # the least between two updates: each is a call to the server
@@ -49,19 +51,6 @@ class ProgressArtifact:
 def show_table(markdown: str, *, key: str, description: str) -> None:
     """Show what a flow run came to, if the server answers."""
     _told(lambda: create_markdown_artifact(markdown, key=key, description=description))
-
-
-def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: int = 0) -> str:
-    """A table in Markdown; a bar in a cell does not end it.
-
-    Args:
-        head: a title for each column.
-        rows: their cells.
-        numbers: how many of the last columns hold numbers, which stand to the right.
-    """
-    rules = ["---"] * (len(head) - numbers) + ["---:"] * numbers
-    escaped = ([cell.replace("|", "\\|") for cell in row] for row in rows)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rules, *escaped))
 
 
 def notes_and_failures(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from prefect import flow
 
-from flows.artifacts import ProgressArtifact, markdown_table, notes_and_failures, show_table
+from flows.artifacts import ProgressArtifact, notes_and_failures, show_table
 from flows.dead_runs import crash_dead_runs
 from flows.engines import Engine, engine_of
 from flows.form import Positive, Price
@@ -25,7 +25,7 @@ from lamps_core.campaign.survey import CampaignSurvey
 from lamps_core.errors import HostFailed, Interrupted, LampsError, StorageFailed, reason_of
 from lamps_core.hub.access import check_push
 from lamps_core.prices import GPU_HOUR_PRICE, check_price
-from lamps_core.report_words import counted
+from lamps_core.report_words import counted, markdown_table
 from lamps_core.settings import FineTuningSettings
 from lamps_core.text.requests import dataset_requests
 from lamps_core.tracking import parse_trackers

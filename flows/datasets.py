@@ -7,8 +7,9 @@ from typing import Any
 
 from prefect import flow
 
-from flows.artifacts import markdown_table, show_table
+from flows.artifacts import show_table
 from lamps_core.registry import never_fetched, registered_datasets
+from lamps_core.report_words import markdown_table
 
 
 @flow(name="datasets", flow_run_name="datasets", persist_result=False)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import flow
 
-from flows.artifacts import markdown_table, show_table
+from flows.artifacts import show_table
 from lamps_core.errors import LampsError
 from lamps_core.host.doctor import run_checks
+from lamps_core.report_words import markdown_table
 from tasks.secrets import choose_hub_token
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.artifacts import ProgressArtifact, markdown_table, show_table
+from flows.artifacts import ProgressArtifact, show_table
 from flows.dead_runs import crash_dead_runs
 from flows.form import Positive, Price, comma_separated
 from flows.task_states import forget_ended_tasks
@@ -24,6 +24,7 @@ from lamps_core.hub.download import curves_to_read
 from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from lamps_core.prices import GPU_HOUR_PRICE
 from lamps_core.quantities import UNKNOWN
+from lamps_core.report_words import markdown_table
 from lamps_core.storage import given_path
 from tasks.evaluation import evaluate_unit
 from tasks.secrets import choose_hub_token

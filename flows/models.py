@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import flow
 
-from flows.artifacts import markdown_table, show_table
+from flows.artifacts import show_table
 from lamps_core.models.listing import check_models, listed_models
+from lamps_core.report_words import markdown_table
 from tasks.secrets import choose_hub_token
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.artifacts import ProgressArtifact, markdown_table, notes_and_failures, show_table
+from flows.artifacts import ProgressArtifact, notes_and_failures, show_table
 from flows.dead_runs import crash_dead_runs
 from flows.form import Positive, Price, comma_separated
 from lamps_core.errors import (
@@ -29,7 +29,8 @@ from lamps_core.objectives import DEFAULT_OBJECTIVES, parse_objectives
 from lamps_core.policies.loading import DEFAULT_POLICY
 from lamps_core.policies.stopping import STOP_BELOW
 from lamps_core.prices import GPU_HOUR_PRICE
-from lamps_core.report_words import counted
+from lamps_core.quantities import number
+from lamps_core.report_words import counted, markdown_table
 from lamps_core.search.algorithm import Action, Outcome
 from lamps_core.search.budget import parse_budget
 from lamps_core.search.request import SearchRequest
@@ -131,7 +132,7 @@ def search(
 
     Raises:
         BadInput: an argument cannot be used; nothing was run.
-        LampsError: no candidate could be evaluated.
+        LampsError: every candidate failed; `result.json` is written all the same.
         PushFailed: all is done but the push.
     """
     parameters = dict(locals())
@@ -301,7 +302,10 @@ def outcome_table(result: dict[str, Any]) -> str:
 
 
 def _front_table(result: dict[str, Any]) -> str:
-    columns = ["model", *dict.fromkeys([*result["objectives"], "test_loss", "accuracy", "path"])]
-    rows = [[row[column] for column in columns] for row in result["front"]]
-    shown = [[f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in cells] for cells in rows]
-    return markdown_table(columns, shown)
+    numbers = dict.fromkeys([*result["objectives"], "test_loss", "accuracy"])
+    columns = ["model", "path", *numbers]
+    rows = [
+        [row["model"], row["path"], *(number(column, row[column]) for column in numbers)]
+        for row in result["front"]
+    ]
+    return markdown_table(columns, rows, numbers=len(numbers))

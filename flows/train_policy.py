@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from prefect import flow
 
-from flows.artifacts import ProgressArtifact, markdown_table, show_table
+from flows.artifacts import ProgressArtifact, show_table
 from flows.dead_runs import crash_dead_runs
 from flows.form import Positive, Price, comma_separated
 from lamps_core.errors import BadInput
@@ -20,6 +20,7 @@ from lamps_core.policy_training.algorithms import DEFAULT_ALGORITHM
 from lamps_core.policy_training.train import Training, TrainingRequest
 from lamps_core.prices import GPU_HOUR_PRICE
 from lamps_core.progress import TrainingProgress, listener, listening
+from lamps_core.report_words import markdown_table
 from lamps_core.storage import given_path
 from tasks.hub import with_push
 from tasks.secrets import choose_hub_token

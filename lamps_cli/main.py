@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 the work failed, 2 bad input, 130 Ctrl-C with everything k
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -57,7 +58,12 @@ def main() -> NoReturn:
     except Exception as error:
         if os.environ.get("LAMPS_DEBUG"):
             raise
-        code = _fail(f"{type(error).__name__}: {error} (LAMPS_DEBUG=1 shows where)", 1)
+        if (
+            isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
+        ):  # nobody gives such a name but the user
+            code = _fail(f"{error.filename}: {error.strerror}: give a shorter one", 2)
+        else:
+            code = _fail(f"{type(error).__name__}: {error} (LAMPS_DEBUG=1 shows where)", 1)
     _say_no_more()
     sys.exit(code)
 

@@ -22,6 +22,14 @@ from lamps_cli.options import (
 from lamps_core.errors import BadInput
 from lamps_core.prices import GPU_HOUR_PRICE
 
+# Whose empty text is an unset variable of a script: it must not mean a search without end, or one on other data.
+NEVER_EMPTY = {
+    "budget": "90s, 2h, 40steps, $50 or auto",
+    "test_dataset": "a dataset such as test.csv",
+    "selection_split": "validation, or a share such as 0.1",
+    "template": "one such as '{question} {choices}'",
+}
+
 
 @click.command(
     epilog="Example: lamps search --dataset reviews.csv --input-col text --target-col label --models zoo "
@@ -78,10 +86,9 @@ from lamps_core.prices import GPU_HOUR_PRICE
 @json_option
 def search(as_json: bool, bounds: tuple[str, ...], **parameters: Any) -> None:
     """Find the fine-tuned models nobody would beat on test loss and training time."""
-    if parameters["budget"] == "":  # an unset variable of a script must not mean: without end
-        raise BadInput(
-            "--budget is empty: give 90s, 2h, 40steps, $50 or auto, or leave the option out for no limit"
-        )
+    for name, example in NEVER_EMPTY.items():
+        if parameters[name] == "":
+            raise BadInput(f"--{name.replace('_', '-')} is empty: give {example}, or leave the option out")
     parameters["bounds"] = ",".join(bounds)
     parameters["command"] = shlex.join(["lamps", *sys.argv[1:]])
     show_result(

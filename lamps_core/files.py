@@ -28,15 +28,21 @@ def draft_beside(path: Path) -> Path:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file by one rename, after its bytes are on disk."""
+    """Replace a file by one rename, after its bytes are on disk.
+
+    Raises:
+        OSError: names the file, not its draft.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = draft_beside(path)
     try:
         draft.write_bytes(content)
         flush(draft)
         draft.replace(path)
-    except BaseException:
+    except BaseException as error:
         draft.unlink(missing_ok=True)
+        if isinstance(error, OSError) and str(error.filename) == str(draft):
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     flush(path.parent)
 

@@ -6,6 +6,7 @@ curves become arrays and what makes them usable. Knows nothing of policies, epis
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from lamps_core.curves.reader import curves_by_key, numbers_beside, read_curves, refuse_empty
 from lamps_core.errors import BadInput
+from lamps_core.landmarks import LANDMARKS
 from lamps_core.objectives import beside_schema, no_objective
 from lamps_core.task import Task
 
@@ -176,6 +178,7 @@ def _task(place: str, curves: list[Curve], objectives: tuple[Objective, ...]) ->
         ),
         parameters=np.array([_column(curve, "parameters")[0] for curve in curves]),
         epoch_cost=_epoch_cost(curves),
+        landmarks=_landmarks(curves),
     )
 
 
@@ -215,6 +218,16 @@ def _epoch_cost(curves: list[Curve]) -> FloatArray:
     if np.isfinite(operations).all() and (operations > 0).all():
         return operations
     return np.array([_column(curve, "parameters")[0] for curve in curves])
+
+
+def _landmarks(curves: Iterable[Curve]) -> int:
+    """K of most complete curves: the first step that trained on as many rows as any; 8 where none says its rows."""
+    counted: Counter[int] = Counter()
+    for curve in curves:
+        rows = _column(curve, "train_rows")[1:]
+        if curve.complete and len(rows) and np.isfinite(rows).all():
+            counted[int(rows.argmax()) + 1] += 1
+    return max(counted, key=lambda each: (counted[each], each), default=LANDMARKS)
 
 
 def _full_epoch(curve: Curve, rows: float, most: float) -> float:

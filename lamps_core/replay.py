@@ -85,6 +85,7 @@ class ReplayedSearch:
             budget_share=0.0,
             curves=tuple(self._curves),
             bounds=bounds_of(self.task.objectives),
+            landmarks=self.task.landmarks,
         )
 
     def start(self, candidate: int) -> float:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 def duration(seconds: float) -> str:
@@ -14,6 +15,8 @@ def duration(seconds: float) -> str:
     >>> duration(81.2), duration(5400), duration(59.7), duration(0.5), duration(0.04)
     ('1 min 21 s', '1 h 30 min', '1 min', '0.5 s', '40 ms')
     """
+    if not math.isfinite(seconds):
+        return "endless"
     if 0.0 < seconds < 0.05:
         return f"{1000.0 * seconds:.2g} ms"
     if seconds < 59.5:
@@ -61,6 +64,24 @@ def counted(count: int, noun: str) -> str:
     ('1 curve', '1,200 curves')
     """
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: int = 0) -> str:
+    """A table in Markdown; neither a bar nor the end of a line in a cell ends it.
+
+    Args:
+        head: a title for each column.
+        rows: their cells.
+        numbers: how many of the last columns hold numbers, which stand to the right.
+
+    >>> print(markdown_table(["model", "why"], [["a|b", "first\\nsecond"]]))
+    | model | why |
+    | --- | --- |
+    | a\\|b | first second |
+    """
+    rules = ["---"] * (len(head) - numbers) + ["---:"] * numbers
+    cells = ([" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in rows)
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, rules, *cells))
 
 
 def displayable(name: str) -> str:

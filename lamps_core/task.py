@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lamps_core import front
+from lamps_core.landmarks import LANDMARKS
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -25,7 +26,15 @@ if TYPE_CHECKING:
     BoolArray = npt.NDArray[np.bool_]
 
 
+LARGEST = (
+    1e50  # that is counted with: a hypervolume is a product of as many as there are objectives, six at most
+)
 TOO_LARGE = "its numbers are too large to be counted with: is one of them a placeholder, such as 1e300?"
+
+
+def countable(numbers: npt.ArrayLike) -> bool:
+    """Whether all are numbers that can be counted with, not what somebody puts where there is none."""
+    return bool((np.abs(np.asarray(numbers, dtype=np.float64)) <= LARGEST).all())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +58,7 @@ class Task:
         parameters: (m,) of each candidate.
         epoch_cost: (m,) expected cost of a full epoch relative to each other: its recorded operations, else
             the parameters, which they are proportional to.
+        landmarks: K of the curves, after which each row is a full epoch.
     """
 
     dataset: str
@@ -63,6 +73,7 @@ class Task:
     step_seconds: FloatArray
     parameters: FloatArray
     epoch_cost: FloatArray
+    landmarks: int = LANDMARKS
 
     @cached_property
     def final(self) -> FloatArray:
@@ -126,7 +137,7 @@ class Task:
         """Why there is nothing to search here, in words; None where there is."""
         if not self.complete.any():
             return "no curve is complete: at least two must have a last row that says so"
-        if not np.isfinite([*self.final[self.complete].ravel(), self.exhaustive_seconds]).all():
+        if not countable([*self.final[self.complete].ravel(), self.exhaustive_seconds]):
             return TOO_LARGE
         if not self.on_front.any():
             return f"no complete candidate is within the bounds ({self._bounds_told}): widen them"

@@ -82,6 +82,8 @@ COLUMNS = [
     Case("selection split that is nothing", ["--selection-split", "1.5"], "selection"),
     Case("selection split that is no number", ["--selection-split", "nan"], "selection"),
     Case("selection split that is not there", ["--selection-split", "validation"], "validation"),
+    Case("empty selection split", ["--selection-split", ""], "--selection-split is empty"),
+    Case("empty test dataset", ["--test-dataset", ""], "--test-dataset is empty"),
     Case("no training rows", ["--max-train-rows", "0"], "--max-train-rows"),
 ]
 MODELS = _each(
@@ -260,6 +262,12 @@ COMMANDS = [
     Case("report of nothing", ["report", "nowhere"], "holds neither a search nor learning curves"),
     Case("report of what is not UTF-8", ["report", "--json", "r\udce9sult"], "'r\\xe9sult' after --json"),
     Case("report without a folder", ["report"], "Missing argument 'FOLDER'"),
+    Case("report of too long a name", ["report", LONG], "File name too long"),
+    Case(
+        "evaluation into too long a name",
+        ["evaluate", "--curves", "shipped", "--methods", "cheapest", "--out", LONG],
+        "File name too long",
+    ),
     Case("report of a result that is no JSON", ["report", "{here}/result"], "result.json"),
     Case("report of a result nested too deep", ["report", "{here}/deep-result"], "result.json"),
 ]

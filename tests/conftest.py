@@ -22,9 +22,13 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["DO_NOT_TRACK"] = "1"
 
-# A first example may pay for an import, and any for a busy machine: no test times anything.
+# A first example may pay for an import, and any for a busy machine: no test times anything. Every run draws other
+# examples, so that few do; `make fuzz` asks for many.
 hypothesis.settings.register_profile(
-    "lamps", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "lamps", deadline=None, max_examples=40, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.register_profile(
+    "thorough", parent=hypothesis.settings.get_profile("lamps"), max_examples=500
 )
 hypothesis.settings.load_profile("lamps")
 

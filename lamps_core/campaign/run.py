@@ -254,12 +254,17 @@ class CampaignRun:
         return 100 * (1 - left / len(self.survey.asked))
 
     def finish(self) -> dict[str, Any]:
-        """Write the report; returns the result with its path."""
-        from lamps_core.reports.writer import write_report
+        """Write the report; returns the result with its path.
+
+        Raises:
+            StorageFailed: it cannot be written.
+        """
+        from lamps_core.reports.writer import update_report
 
         result = self.result()
         if is_local(self.survey.folder):
-            result["report"] = str(write_report(Path(self.survey.folder)))
+            with storage_failures(self.survey.folder):
+                result["report"] = str(update_report(Path(self.survey.folder)))
         return result
 
     def result(self) -> dict[str, Any]:

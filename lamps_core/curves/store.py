@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lamps_core.curves.reader import curve_files, curves_by_key, read_both
-from lamps_core.curves.schema import COMPACTING, CurveKey, curve_stem, row_parquet
+from lamps_core.curves.schema import COMPACTING, CurveKey, curve_stem, curves_parquet, row_parquet
 from lamps_core.files import (
     DRAFT_SECONDS,
     draft_beside,
@@ -213,9 +213,7 @@ class CurveStore:
 
     def _write_whole(self, name: str, files: list[Any]) -> None:
         """Write a curve's one file, hidden: from here on nothing is appended, and readers of ours take it."""
-        sink = pa.BufferOutputStream()
-        pq.write_table(pa.concat_tables(_read(path) for path in files), sink)
-        put_whole(self._hidden(name), sink.getvalue().to_pybytes())
+        put_whole(self._hidden(name), curves_parquet(pa.concat_tables(_read(path) for path in files)))
 
     def _old(self, name: str) -> Any:
         return self._folder / f"{OLD}{name}"

@@ -14,7 +14,9 @@ from lamps_core.policies.loading import UNIVERSAL, shipped_policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
+    from lamps_core.hub.download import Found
     from lamps_core.task import Task
 
 Kind = Literal["untrained", "trained", "policy"]
@@ -70,7 +72,8 @@ def contenders(
     for name in _names(methods, known):
         why = _needs_more(known[name], tasks) if alone else None
         if why is None and name == UNIVERSAL:
-            found.append(_policy(str(shipped_policy(UNIVERSAL)), tasks, set()))
+            shipped = str(shipped_policy(UNIVERSAL))
+            found.append(_policy(shipped, find(shipped), tasks, set()))
         elif why is None:
             found.append(known[name])
         elif name in methods:
@@ -78,8 +81,8 @@ def contenders(
         else:
             notices.append(f"{name} is left out: {why}")
     taken = {contender.name for contender in found} | (set(known) - {UNIVERSAL})
-    for path in dict.fromkeys(policies):
-        found.append(_policy(path, tasks, taken))
+    for asked, place in _places(policies):
+        found.append(_policy(asked, place, tasks, taken))
         taken.add(found[-1].name)
     if not found:
         raise BadInput("--methods: nothing is left to compare")
@@ -127,22 +130,31 @@ def _needs_more(contender: Contender, tasks: Sequence[Task]) -> str | None:
     return None
 
 
-def _policy(path: str, tasks: Sequence[Task], taken: set[str]) -> Contender:
+def _places(policies: Sequence[str]) -> list[tuple[str, Found]]:
+    """Each policy as it was first asked for, and where it lies; one that was asked for by two paths is one."""
+    found: dict[Path, tuple[str, Found]] = {}
+    for asked in dict.fromkeys(policies):
+        place = find(asked)
+        found.setdefault(place.path.resolve(), (asked, place))
+    return list(found.values())
+
+
+def _policy(asked: str, found: Found, tasks: Sequence[Task], taken: set[str]) -> Contender:
     from lamps_core.policies.trained import load_policy_file
     from lamps_core.policy_file import read_policy
 
-    found = find(path)
     file = read_policy(found.path)
-    place = f"--policy {path}"
     for task in tasks:
-        file.card.check_fits(task.candidates, task.objectives, place=place)
-    load_policy_file(file, name=path)  # raises where the weights are another network's
+        file.card.check_fits(task.candidates, task.objectives, place=f"--policy {asked}")
+    load_policy_file(file, name=asked)  # raises where the weights are another network's
+    whole = str(found.path.resolve())
     return Contender(
-        name=path if found.name in taken else found.name,
+        # A folder of the current one may be called as a method is, or as what another path ends with.
+        name=next(name for name in (found.name, asked, whole) if name not in taken),
         kind="policy",
         random=False,
         about=f"{file.card.kind} policy, trained by {file.card.algorithm} on {len(file.card.datasets)} datasets",
-        path=str(found.path.resolve()),
+        path=whole,
         weights=file.digest(),
         saw=file.card.datasets,
     )

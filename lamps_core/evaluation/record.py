@@ -63,7 +63,7 @@ def read_evaluation(folder: Path) -> dict[str, Any]:
     path = folder / RESULT
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise BadInput(f"{path} cannot be read ({error}): run lamps evaluate again") from error
     if not isinstance(result, dict) or any(name not in result for name in _NEEDED) or not result["folds"]:
         raise BadInput(f"{path} does not hold an evaluation: run lamps evaluate again")

@@ -26,6 +26,7 @@ from lamps_core.meta_dataset import read_tasks, usable
 from lamps_core.progress import EvaluationProgress, publish
 from lamps_core.report_words import counted
 from lamps_core.reports.evaluation import write_pages
+from lamps_core.storage import storage_failures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +78,7 @@ class EvaluationRun:
     def _about(self) -> Row:
         """What all parts of a folder have in common."""
         objectives = [one.identity for one in self.request.objectives]
-        return {"curves": self.fingerprint, "objectives": objectives}
+        return {"objectives": objectives, "curves": self.fingerprint}
 
     def _refuse_another(self) -> None:
         out, path = self.request.out, self._folder / "about.json"
@@ -90,10 +91,9 @@ class EvaluationRun:
                 if not isinstance(about, dict):
                     raise ValueError("no record of an evaluation")
                 changed = [word for word in wanted if about.get(word) != wanted[word]]
-                if changed:
+                if changed:  # with other objectives, curves have another fingerprint
                     raise BadInput(
-                        f"--out {out} holds an evaluation of other {' and other '.join(changed)}: "
-                        "choose another --out, or remove it"
+                        f"--out {out} holds an evaluation of other {changed[0]}: choose another --out, or remove it"
                     )
             elif out.is_dir() and any(entry.name != PARTS for entry in out.iterdir()):
                 raise BadInput(f"--out {out} is not empty and holds no evaluation: choose another")
@@ -250,8 +250,9 @@ class EvaluationRun:
         """
         result, out = self.result(), self.request.out
         if result["folds"]:
-            write_evaluation(out / RESULT, result)
-            write_pages(out, result)
+            with storage_failures(out):
+                write_evaluation(out / RESULT, result)
+                write_pages(out, result)
         if self.failed:
             first = self.failed[0]
             raise LampsError(

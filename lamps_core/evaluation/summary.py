@@ -273,10 +273,10 @@ def _dollars(rows: Sequence[Row], summary: Sequence[Row], price: float) -> str:
         dataset: float(np.mean([row["exhaustive_seconds"] for row in rows if row["dataset"] == dataset]))
         for dataset in means
     }
-    feasible = [row for row in summary if row["method"] not in REFERENCES]
+    feasible = [row for row in summary if row["method"] not in REFERENCES and not row["seen"]]
     if not means or not feasible:
         return ""
-    best = max(feasible, key=lambda row: float(row["reduction_at_0.98"]))["method"]
+    best = max(feasible, key=lambda row: float((row["unseen"] or row)["reduction_at_0.98"]))["method"]
     judged = [dataset for dataset in means if best in means[dataset]]
     if not judged:
         return ""

@@ -18,7 +18,7 @@ import torch
 
 from lamps_core import landmarks
 from lamps_core.errors import CandidateFailed, ShortOfMemory, typed_line
-from lamps_core.files import flush, flush_folder, readable_like
+from lamps_core.files import draft_beside, flush, flush_folder, readable_like
 from lamps_core.fine_tuning import checkpoint, optimizer_state, pretrained, sharding, tokens, training
 from lamps_core.fine_tuning.checkpoint import checkpoint_after, newest_checkpoint
 from lamps_core.fine_tuning.memory import micro_batch_for
@@ -279,9 +279,8 @@ class CandidateRun:
             gone = f"the checkpoint of {last.name} is gone from {last.checkpoint_folder}"
             raise CandidateFailed(f"{gone}: restore it, or start with another --out")
         model = self._model(str(newest.folder), None, seed=settings.seed)
-        draft = target.with_name(f".{target.name}.draft")
+        draft = draft_beside(target)
         if self._ranks.first:
-            shutil.rmtree(draft, ignore_errors=True)
             model.save_pretrained(draft)
             tokens.forget_last_call(self._tokenizer)  # where tokens are found on disk, there was none
             self._tokenizer.save_pretrained(draft)

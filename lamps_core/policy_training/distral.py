@@ -19,7 +19,7 @@ the gradient by which a policy seeks states where it will be close to pi_0 later
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
@@ -34,7 +34,7 @@ from lamps_core.policy_training.ppo_gradient import (
     surrogate_gradient,
     value_gradient,
 )
-from lamps_core.policy_training.ppo_settings import PPOSettings
+from lamps_core.policy_training.ppo_settings import BELOW_ONE, MAY_BE_ZERO, PPOSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -51,7 +51,8 @@ class DistralSettings(PPOSettings):
         alpha: share of the distilled policy in each task's, from 0 to below 1.
     """
 
-    alpha: float = 0.5
+    alpha: float = field(default=0.5, metadata=BELOW_ONE | MAY_BE_ZERO)
+    entropy_coefficient: float = 0.23  # beta is divided by it
 
     @property
     def beta(self) -> float:

@@ -19,6 +19,7 @@ from sb3_contrib import MaskablePPO
 from torch import nn
 from torch.nn import functional
 
+from lamps_core.errors import LampsError
 from lamps_core.policy_training.ppo_gradient import (
     StackedNetworks,
     logit_gradient,
@@ -287,6 +288,10 @@ class MaskedPPO(MaskablePPO):
             losses += [self.update(rollout.take(index)) for index in self.minibatches(len(rollout))]
         self._n_updates += self.settings.epochs
         means = np.mean(losses, axis=0).tolist()
+        if not np.isfinite(means).all():
+            raise LampsError(
+                "the training diverged, its losses are no numbers: give a smaller --set learning_rate"
+            )
         self.scalars |= dict(zip(self.losses, means, strict=True))
 
     def minibatches(self, samples: int) -> Iterable[Tensor]:

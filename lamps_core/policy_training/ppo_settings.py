@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from lamps_core.errors import BadInput
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Settings = TypeVar("Settings")
-MAY_BE_NONE = "may be none"  # in the metadata of a whole number that may be 0
+# In the metadata of a number, which is above 0 otherwise.
+MAY_BE_ZERO = {"zero": True}
+AT_MOST_ONE = {"most": 1.0}
+BELOW_ONE = {"below": 1.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +39,14 @@ class PPOSettings:
         equation: of the reward, 5 or 7 (`rewards`).
     """
 
-    learning_rate: float = 1e-4
+    learning_rate: float = field(default=1e-4, metadata=MAY_BE_ZERO)
     minibatch_size: int = 256
     epochs: int = 15
-    discount: float = 0.99
-    gae_lambda: float = 0.97
-    clip_range: float = 0.2
-    value_coefficient: float = 0.5
-    entropy_coefficient: float = 0.23
+    discount: float = field(default=0.99, metadata=AT_MOST_ONE)
+    gae_lambda: float = field(default=0.97, metadata=AT_MOST_ONE | MAY_BE_ZERO)
+    clip_range: float = field(default=0.2, metadata=AT_MOST_ONE)
+    value_coefficient: float = field(default=0.5, metadata=MAY_BE_ZERO)
+    entropy_coefficient: float = field(default=0.23, metadata=MAY_BE_ZERO)
     rollout_steps: int = 128
     episodes_each: int = 16
     most_gradient_norm: float = 0.5
@@ -86,13 +89,13 @@ def changed(defaults: Settings, changes: Mapping[str, Any]) -> Settings:
             f"--set {unknown[0]}=...: there is no such setting (there are {', '.join(sorted(known))})"
         )
     given = {
-        name: _setting(name, value, getattr(defaults, name), may_be_none=MAY_BE_NONE in known[name].metadata)
+        name: _setting(name, value, getattr(defaults, name), known[name].metadata)
         for name, value in changes.items()
     }
     return type(defaults)(**{**vars(defaults), **given})
 
 
-def _setting(name: str, value: Any, default: Any, *, may_be_none: bool) -> Any:
+def _setting(name: str, value: Any, default: Any, limits: Mapping[str, Any]) -> Any:
     """A value as the default is one."""
     if isinstance(default, str):
         if str(value) not in get_args(Equation):
@@ -108,6 +111,13 @@ def _setting(name: str, value: Any, default: Any, *, may_be_none: bool) -> Any:
         example = "128x128" if isinstance(default, tuple) else default
         raise BadInput(f"--set {name}={value}: write it like {name}={example}") from None
     least = min(parsed, default=0) if isinstance(parsed, tuple) else parsed
-    if not 0 <= least < math.inf or (isinstance(default, int | tuple) and least == 0 and not may_be_none):
-        raise BadInput(f"--set {name}={value}: must be a finite number above 0")
+    zero_too = "zero" in limits
+    if not 0 <= least < math.inf or (least == 0 and not zero_too):
+        raise BadInput(
+            f"--set {name}={value}: must be a finite number {'from 0 on' if zero_too else 'above 0'}"
+        )
+    if "most" in limits and parsed > limits["most"]:
+        raise BadInput(f"--set {name}={value}: must be at most {limits['most']:g}")
+    if "below" in limits and parsed >= limits["below"]:
+        raise BadInput(f"--set {name}={value}: must be below {limits['below']:g}")
     return parsed

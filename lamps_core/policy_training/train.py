@@ -100,6 +100,10 @@ class Training:
         self._warm_start = read_policy(request.warm_start) if request.warm_start else None
         self.folder = request.out.absolute().parent / f".{request.out.name}.training"
         self._identity = self._facts()
+        self._refuse_another()
+
+    def _refuse_another(self) -> None:
+        """Refuse to go on from a training that was asked for differently."""
         if (self.folder / CHECKPOINT).exists():
             _check_same(self.folder, _asked_before(self.folder), self._identity)
 
@@ -118,8 +122,19 @@ class Training:
                 raise BadInput(f"--out {self.request.out}: {error.strerror or error}") from error
             if not free:
                 raise BadInput(f"another process trains {self.request.out}: wait for its end")
+            try:  # now that nobody else can begin or end a training there
+                check_out(self.request.out)
+                self._refuse_another()
+            except BadInput:
+                self._forget_what_never_began()
+                raise
             write_json(self.folder / REQUEST, self._identity)
             yield
+
+    def _forget_what_never_began(self) -> None:
+        """Without a checkpoint nothing was learned, so there is nothing to go on from."""
+        if not (self.folder / CHECKPOINT).exists():
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def run(self) -> dict[str, Any]:
         """Train, or go on, and write the policy; called inside `opened`.
@@ -138,9 +153,7 @@ class Training:
         try:
             policy = self._algorithm.train(self.tasks, seed=self.request.seed, run=run)
         except BadInput:
-            # Without a checkpoint nothing was learned, so there is nothing to go on from.
-            if not (self.folder / CHECKPOINT).exists():
-                shutil.rmtree(self.folder, ignore_errors=True)
+            self._forget_what_never_began()
             raise
         finally:
             run.close()
@@ -178,8 +191,10 @@ class Training:
         """What must not change between two runs of a training; its length may."""
         return {
             "algorithm": self.request.algorithm,
+            "objectives": [
+                one.identity for one in self.request.objectives
+            ],  # first: the curves' fingerprint tells of them
             "curves": curves_fingerprint(self.tasks),
-            "objectives": [one.identity for one in self.request.objectives],
             "seed": self.request.seed,
             "settings": dict(self.request.settings),
             "warm start": None if self._warm_start is None else self._warm_start.digest(),

@@ -22,7 +22,7 @@ from lamps_core.policies.universal import COST, LOSS, followed_costs
 from lamps_core.policies.universal_file import GROWS_WITH_SIZE
 from lamps_core.policy_file import PolicyCard, PolicyFile, part_of, prefixed
 from lamps_core.policy_training.network_learning import Learner, TaskCurves
-from lamps_core.policy_training.ppo_settings import MAY_BE_NONE, changed
+from lamps_core.policy_training.ppo_settings import MAY_BE_ZERO, changed
 from lamps_core.policy_training.random_tasks import random_task
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ class UniversalSettings:
         cost_updates: of each that forecasts what curves cost.
     """
 
-    random_tasks: int = field(default=8000, metadata={MAY_BE_NONE: True})
-    simulated_seeds: int = field(default=12, metadata={MAY_BE_NONE: True})
+    random_tasks: int = field(default=8000, metadata=MAY_BE_ZERO)
+    simulated_seeds: int = field(default=12, metadata=MAY_BE_ZERO)
     members: int = 4
     loss_updates: int = 6000
     cost_updates: int = 8000

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lamps_core import __version__
+from lamps_core.report_words import markdown_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,9 +33,9 @@ def code(text: object) -> str:
     """A name as Markdown shows it, whatever is in it.
 
     >>> code("a|b `c`")
-    "`a\\\\|b 'c'`"
+    "`a|b 'c'`"
     """
-    plain = " ".join(str(text).replace("`", "'").replace("|", "\\|").split())
+    plain = " ".join(str(text).replace("`", "'").split())
     return f"`{plain}`" if plain else "–"
 
 
@@ -47,13 +48,12 @@ def names(texts: Iterable[object], *, most: int = 40) -> str:
 
 def facts(rows: Sequence[tuple[str, str]]) -> list[str]:
     """Two columns of Markdown: what, and its value; rows without a value are left out."""
-    return ["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows if value)]
+    return markdown_table(("", ""), [row for row in rows if row[1]]).splitlines()
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """A table of Markdown: text in the first column, numbers in the others."""
-    rule = " | ".join(["---", *["---:"] * (len(head) - 1)])
-    return [f"| {' | '.join(head)} |", f"| {rule} |", *(f"| {' | '.join(row)} |" for row in rows)]
+    return markdown_table(head, rows, numbers=len(head) - 1).splitlines()
 
 
 def made_by(version: object = __version__) -> str:

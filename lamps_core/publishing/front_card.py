@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from lamps_core.objectives import MAXIMISED
 from lamps_core.publishing.cards import TAG, card, code, facts, made_by, names, table
 from lamps_core.publishing.public_command import public_command
 from lamps_core.quantities import number, title
@@ -123,7 +124,7 @@ def _rate_of(row: Row) -> Row:
 def _of_the_search(row: Row, search: SearchRecord) -> list[tuple[str, str]]:
     result = search.result
     bounds = [
-        f"{code(name)} at {'least' if bound < 0 else 'most'} {number(name, abs(bound))}"
+        f"{code(name)} at {'least' if name in MAXIMISED else 'most'} {number(name, abs(bound))}"
         for name, bound in zip(search.objectives, search.bounds, strict=True)
         if bound is not None
     ]

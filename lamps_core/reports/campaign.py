@@ -25,6 +25,7 @@ from lamps_core.quantities import number, parameters, title
 from lamps_core.report_words import counted, duration
 from lamps_core.reports.figures import Axes2D, DrawnCandidate, curve_figure, front_figure
 from lamps_core.reports.page import render_page
+from lamps_core.task import TOO_LARGE, countable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -216,9 +217,10 @@ def _task(found: CurveCollection, name: str, seed: int) -> dict[str, Any]:
     curves = {
         key.model: curve for key, curve in found.curves.items() if (key.dataset, key.seed) == (name, seed)
     }
-    complete = {model: _objectives(curve) for model, curve in curves.items() if curve.complete}
+    counted_with = {model: curve for model, curve in curves.items() if _is_countable(curve)}
+    complete = {model: _objectives(curve) for model, curve in counted_with.items() if curve.complete}
     front = _front(complete)
-    drawn = _drawn(found.models, curves, front)
+    drawn = _drawn(found.models, counted_with, front)
     points = np.array([list(values.values()) for values in complete.values()]).reshape(-1, len(OBJECTIVES))
     reference = reference_point(points, [None] * len(OBJECTIVES)) if len(points) else None
     spent = sum(float(curve.column("step_seconds").sum()) for curve in curves.values())
@@ -226,6 +228,8 @@ def _task(found: CurveCollection, name: str, seed: int) -> dict[str, Any]:
         "name": name,
         "seed": seed,
         "figures": _figures(drawn, reference),
+        "left_out": [model for model in curves if model not in counted_with],
+        "why": TOO_LARGE,
         "front": [
             {
                 "model": model,
@@ -239,9 +243,13 @@ def _task(found: CurveCollection, name: str, seed: int) -> dict[str, Any]:
         "hypervolume": None if reference is None else f"{hypervolume(points, reference):.4g}",
         "reference": None if reference is None else ", ".join(f"{value:.4g}" for value in reference),
         "curves": len(curves),
-        "complete": len(complete),
+        "complete": sum(curve.complete for curve in curves.values()),
         "spent": duration(spent),
     }
+
+
+def _is_countable(curve: Curve) -> bool:
+    return countable([*curve.column("test_loss"), *_objectives(curve).values()])
 
 
 def _objectives(curve: Curve) -> dict[str, float]:

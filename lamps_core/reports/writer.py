@@ -22,6 +22,18 @@ if TYPE_CHECKING:
 
 
 def write_report(folder: Path) -> Path:
+    """Write the page of a folder that somebody asks for; see `update_report`.
+
+    Raises:
+        BadInput: the folder holds nothing to report on, cannot be written, or is of an object store.
+    """
+    try:
+        return update_report(folder)
+    except OSError as error:
+        raise BadInput(f"{error.filename or folder} cannot be written: {error.strerror or error}") from error
+
+
+def update_report(folder: Path) -> Path:
     """Write the page of a folder, whole or not at all: the same record gives the same bytes.
 
     Args:
@@ -34,7 +46,8 @@ def write_report(folder: Path) -> Path:
         whose name, and whose folder's, does not begin with a dot.
 
     Raises:
-        BadInput: the folder holds none of these, cannot be written, or is of an object store.
+        BadInput: the folder holds none of these, or is of an object store.
+        OSError: the page cannot be written.
     """
     refuse_url(
         folder, "lamps report reads a folder of this host: copy it here first, such as with aws s3 sync"
@@ -50,10 +63,7 @@ def write_report(folder: Path) -> Path:
             f"{folder} holds neither a search nor learning curves, nor an evaluation: give what --out or "
             "--curves was given"
         )
-    try:
-        write_atomically(path, page.encode("utf-8", errors="replace"))
-    except OSError as error:
-        raise BadInput(f"{path} cannot be written: {error.strerror or error}") from error
+    write_atomically(path, page.encode("utf-8", errors="replace"))
     return path
 
 
@@ -61,9 +71,7 @@ def _write_evaluation(folder: Path) -> Path:
     result = read_evaluation(folder)
     try:
         return write_pages(folder, result)
-    except OSError as error:
-        raise BadInput(f"{folder} cannot be written: {error.strerror or error}") from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
         raise BadInput(
             f"{folder}/evaluation.json is damaged ({error!r}): run lamps evaluate again"
         ) from error

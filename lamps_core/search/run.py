@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.curves.schema import CURVE_SCHEMA, CurveKey, write_curve
+from lamps_core.curves.schema import CurveKey, write_curve
 from lamps_core.errors import BadInput
 from lamps_core.files import drop_drafts, write_json
 from lamps_core.fine_tuning.steps import ExportRequest, StepKey, StepRequest
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
     from lamps_core.progress import EndedStep, SearchProgress
     from lamps_core.search.request import SearchRequest
-
-CURVE_COLUMNS = frozenset(CURVE_SCHEMA.names)
 
 
 class SearchRun:
@@ -264,9 +262,8 @@ class SearchRun:
         return StepKey(self.dataset.name, candidate, self.request.settings.seed, step)
 
     def _write_curve(self, state: CandidateState) -> None:
-        rows = [{k: v for k, v in row.items() if k in CURVE_COLUMNS} for row in state.rows]
-        if rows:
-            write_curve(self.request.out / "curves", rows)
+        if state.rows:
+            write_curve(self.request.out / "curves", state.rows)
 
     def _track(self, state: CandidateState) -> None:
         key = CurveKey(self.dataset.name, state.name, self.request.settings.seed)
@@ -304,13 +301,12 @@ class SearchRun:
     # --- the end ---------------------------------------------------------------------------------------
 
     def exports(self) -> list[ExportRequest]:
-        """The front's models that are not saved yet; also drops what the front has outgrown."""
-        models = self.request.out / "models"
-        wanted = {state.name: self.request.out / model_path(state.name) for state in self.search.front()}
-        models.mkdir(exist_ok=True)
-        for path in models.iterdir():
-            if path not in wanted.values():
-                shutil.rmtree(path, ignore_errors=True)
+        """The front's models that are not saved yet; also drops the candidates' that the front has outgrown."""
+        out = self.request.out
+        wanted = {state.name: out / model_path(state.name) for state in self.search.front()}
+        (out / "models").mkdir(exist_ok=True)
+        for name in self.search.candidates.keys() - wanted.keys():
+            shutil.rmtree(out / model_path(name), ignore_errors=True)
         held_out = self.dataset.test is not None
         return [
             ExportRequest(
@@ -355,16 +351,15 @@ class SearchRun:
             The result.
 
         Raises:
-            StorageFailed: `result.json` cannot be written.
-            BadInput: `report.html` cannot be written.
+            StorageFailed: `result.json` or `report.html` cannot be written.
         """
-        from lamps_core.reports.writer import write_report
+        from lamps_core.reports.writer import update_report
 
         self._tracking.close()
         result = self.result()
         with self._keeping():
             write_json(self.request.out / "result.json", result)
-        write_report(self.request.out)
+            update_report(self.request.out)
         self._drop_dominated()
         return result
 

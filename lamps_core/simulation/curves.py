@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lamps_core import __version__
-from lamps_core.curves.schema import CURVE_SCHEMA, CurveRows
+from lamps_core.curves.schema import CURVE_SCHEMA, CurveRows, curves_parquet
 from lamps_core.errors import BadInput
 from lamps_core.files import make_folder, refuse_unwritable, write_atomically
 from lamps_core.landmarks import landmark_rows
@@ -80,14 +79,12 @@ def write_simulation(folder: Path, *, seed: int = 0) -> pa.Table:
     _check_folder(folder)
     table = simulated_curves(seed)
     CurveRows.join([table], (folder / FILE,)).check()
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
     try:
         make_folder(folder)
     except OSError as error:  # where nobody can make one, as in /proc
         raise BadInput(f"--out {folder} cannot be written: {error.strerror or error}") from error
     with storage_failures(folder):
-        write_atomically(folder / FILE, bytes(sink.getvalue().to_pybytes()))
+        write_atomically(folder / FILE, curves_parquet(table))
     return table
 
 

@@ -241,8 +241,8 @@ def test_a_name_with_a_bar_in_it_cannot_break_the_table() -> None:
         ENDED | {"front": [row], "candidates": [{"model": "a|b", "complete": True}]}
     ).splitlines()
     assert table[0] == "1 of 1 candidates complete, 0 failed; 3 steps, 5 s spent."
-    assert table[2] == "| model | test_loss | accuracy | path |"
-    assert table[4] == "| a\\|b | 0.1235 | None | models/a_b |"
+    assert table[2] == "| model | path | test_loss | accuracy |"
+    assert table[4] == "| a\\|b | models/a_b | 0.1235 | – |"
 
 
 def test_what_failed_and_why_there_is_no_front_is_said_beside_the_run() -> None:

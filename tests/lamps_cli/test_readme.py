@@ -6,6 +6,7 @@ import csv
 import json
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from tests.conftest import topic_rows
@@ -27,11 +28,16 @@ def told_commands() -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the README's `reviews.csv` and `news.csv`, columns `text,label`."""
+    """A folder with the README's `reviews.csv` and `news.csv`, columns `text,label`.
+
+    Their labels have nothing to do with their texts, so that curves end early.
+    """
     folder = tmp_path_factory.mktemp("readme")
     for seed, name in enumerate(("reviews.csv", "news.csv")):
+        texts, labels = zip(*topic_rows(160, seed=seed), strict=True)
+        shuffled = np.random.default_rng(seed).permutation(labels)
         with (folder / name).open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([("text", "label"), *topic_rows(160, seed=seed)])
+            csv.writer(file).writerows([("text", "label"), *zip(texts, shuffled, strict=True)])
     return folder
 
 

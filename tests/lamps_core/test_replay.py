@@ -292,6 +292,31 @@ def test_curves_that_cannot_be_searched_are_refused_by_name(
 
 
 @pytest.mark.parametrize(
+    ("seen", "landmarks"),
+    [
+        ((0, 2, 4, 8, 8), 3),
+        ((None, 8, 8, 8, 8), 1),
+        ((0, None, 4, 8, 8), 8),  # as by default where rows are unknown
+    ],
+)
+def test_a_replay_tells_after_which_step_each_is_an_epoch_as_a_search_does(
+    tmp_path: Path, seen: tuple[int | None, ...], landmarks: int
+) -> None:
+    rows = [
+        row | {"train_rows": count}
+        for model, end in (("a", 0.7), ("b", 0.6))
+        for row, count in zip(curve_rows("d", model, losses=[2.0, 1.0, 0.9, 0.8, end]), seen, strict=True)
+    ]
+    rows += [
+        row | {"train_rows": row["step"]} for row in curve_rows("d", "c", losses=[2.0, 1.0], complete=False)
+    ]
+    (task,) = read_tasks(
+        write_meta_dataset(tmp_path, rows), parse_objectives(bounds=["test_loss=3", "train_seconds=1e9"])
+    )
+    assert ReplayedSearch(task).observation().landmarks == landmarks
+
+
+@pytest.mark.parametrize(
     ("thin", "bounds", "said"),
     [
         (

@@ -201,6 +201,17 @@ def test_the_words_say_who_is_first_where_and_for_how_much() -> None:
     )
 
 
+def test_the_price_is_told_of_who_is_quickest_on_data_it_did_not_see() -> None:
+    rows = [
+        row("x", "cheapest", 10.0),
+        row("y", "cheapest", 10.0),
+        row("x", "learned", 50.0),
+        row("y", "learned", 1.0) | {"seen": True},
+    ]
+    dollars = in_words(rows, learned=["learned"], gpu_hour_price=2.0)[-1]
+    assert "cheapest, the quickest on average" in dollars
+
+
 # --- units -----------------------------------------------------------------------------------------------------------
 
 

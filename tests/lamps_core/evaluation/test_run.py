@@ -7,6 +7,7 @@ import re
 import shutil
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,7 +34,6 @@ from tests.static_order import STATIC_ORDER, load, train
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from lamps_core.policy_file import PolicyFile
     from lamps_core.task import Task
@@ -263,6 +263,17 @@ def test_a_policy_named_like_a_method_or_another_goes_by_its_path(curves: Path, 
     names = [one.name for one in run.contenders]
     assert names == ["cheapest", "blind", "policy", str(paths[1]), str(paths[2])]
     assert "says nothing of new ones" in run.notices[0].replace("its figures say", "says")
+
+
+@pytest.mark.usefixtures("static_order")
+def test_each_contender_has_a_name_of_its_own_where_a_folder_here_is_called_like_a_method(
+    curves: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_policy(Path("cheapest"), train(read_tasks(curves, OBJECTIVES), seed=0, run=TrainingRun()))
+    policies = ("cheapest", "./cheapest", str(tmp_path / "cheapest"))
+    run = EvaluationRun(request(curves, tmp_path / "out", policies=policies))
+    assert [one.name for one in run.contenders] == ["cheapest", "blind", str(tmp_path / "cheapest")]
 
 
 @pytest.mark.usefixtures("static_order")

@@ -5,8 +5,9 @@ import pytest
 import torch
 from sb3_contrib import MaskablePPO
 
-from lamps_core.errors import BadInput
+from lamps_core.errors import BadInput, LampsError
 from lamps_core.policy_training.algorithms import algorithm
+from lamps_core.policy_training.distral import DistralSettings
 from lamps_core.policy_training.ppo import MaskedPPO
 from lamps_core.policy_training.ppo_settings import PPOSettings, changed
 from lamps_core.policy_training.training_run import TrainingRun
@@ -112,11 +113,26 @@ def test_settings_are_taken_as_a_user_writes_them() -> None:
         ({"learning_rate": "nan"}, "must be a finite number"),
         ({"widths": "64,64"}, "write it like widths=128x128"),
         ({"equation": "6"}, "is none of 5, 7"),
+        ({"discount": "50"}, "must be at most 1"),
+        ({"clip_range": "0"}, "must be a finite number above 0"),
+        ({"entropy_coefficient": "-1"}, "must be a finite number from 0 on"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_by_name(changes: dict[str, str], said: str) -> None:
     with pytest.raises(BadInput, match=said):
         changed(PPOSettings(), changes)
+
+
+def test_what_distral_divides_by_is_never_zero() -> None:
+    for name, value in (("alpha", "1"), ("entropy_coefficient", "0")):
+        with pytest.raises(BadInput, match=f"--set {name}={value}: must be"):
+            changed(DistralSettings(), {name: value})
+
+
+def test_a_training_that_diverges_ends_in_words() -> None:
+    run = TrainingRun(steps=4096, settings={"learning_rate": "1e30", "episodes_each": "2", "epochs": "1"})
+    with pytest.raises(LampsError, match="the training diverged"):
+        algorithm("ppo").train(family_tasks(2, 4), seed=0, run=run)
 
 
 @pytest.mark.parametrize("equation", ["5", "7"])

@@ -15,7 +15,7 @@ from lamps_core.errors import BadInput
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies.trained import LOADERS, load_policy_file
-from lamps_core.policy_file import PolicyFile, read_policy, write_policy
+from lamps_core.policy_file import CARD, PolicyFile, read_policy, write_policy
 from lamps_core.policy_training import training_run
 from lamps_core.policy_training.algorithms import algorithms
 from lamps_core.policy_training.train import REQUEST, Training, TrainingRequest
@@ -293,6 +293,19 @@ def test_two_trainings_of_one_policy_do_not_mix(curves: Path, tmp_path: Path) ->
         Training(request).opened(),
     ):
         pass
+
+
+def test_a_training_that_another_one_overtook_leaves_the_policy_as_it_is(
+    curves: Path, tmp_path: Path
+) -> None:
+    first, second = Training(asked(curves, tmp_path / "policy")), Training(asked(curves, tmp_path / "policy"))
+    with first.opened():
+        first.run()
+    written = (tmp_path / "policy" / CARD).read_bytes()
+    with pytest.raises(BadInput, match="there is a policy already"), second.opened():
+        pass
+    assert (tmp_path / "policy" / CARD).read_bytes() == written
+    assert [path.name for path in tmp_path.iterdir()] == ["policy"]
 
 
 def test_the_algorithms_are_known_by_name() -> None:

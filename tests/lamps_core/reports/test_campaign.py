@@ -125,6 +125,20 @@ def test_curves_of_the_required_columns_alone_are_shown(tmp_path: Path) -> None:
     assert page.count("svg") == 2
 
 
+def test_curves_with_placeholders_for_numbers_are_left_out_of_the_figures_aloud(tmp_path: Path) -> None:
+    write_curve(
+        tmp_path,
+        [
+            row | {"train_seconds": 1.7e308, "step_seconds": 1.7e308}
+            for row in rows("odd", "small", [2.0, 1.0])
+        ],
+    )
+    write_curve(tmp_path, rows("news", "small", [2.0, 1.0]))
+    page = Page(write_report(tmp_path))
+    assert "small: its numbers are too large" in page.text
+    assert page.count("svg") == 2
+
+
 def test_names_reach_the_page_as_text_and_nothing_else(tmp_path: Path) -> None:
     write_curve(tmp_path, rows(HOSTILE, HOSTILE, [2.0, 1.0]))
     write_curve(tmp_path, [failure(HOSTILE, "broken", HOSTILE)])

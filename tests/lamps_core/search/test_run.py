@@ -16,6 +16,7 @@ import torch
 from lamps_cli.tables import print_search
 from lamps_core.curves.reader import curves_by_key, read_curves
 from lamps_core.errors import BadInput, StorageFailed
+from lamps_core.files import draft_beside
 from lamps_core.models.zoo import materialise, zoo_entry
 from lamps_core.objectives import parse_objectives
 from lamps_core.policies.stopping import STOP_BELOW
@@ -328,9 +329,10 @@ def test_a_model_that_the_front_has_outgrown_is_dropped_with_its_weights(
     first = run_to_the_end(quick_request(topics_csv, out, objectives=objectives, budget=budget))
     assert [row["model"] for row in first["front"]] == [TINY]
     assert [path.name for path in (out / "models").iterdir()] == ["zoo--bert-tiny"]
+    (out / "models" / "mine").mkdir()  # whatever a user put there
     second = run_to_the_end(quick_request(topics_csv, out, objectives=objectives))
     assert [row["model"] for row in second["front"]] == [BETTER]
-    assert [path.name for path in (out / "models").iterdir()] == ["zoo--gpt2-tiny"]
+    assert {path.name for path in (out / "models").iterdir()} == {"zoo--gpt2-tiny", "mine"}
     weights = {path.parts[-3] for path in (out / "work" / "checkpoints").rglob("model.safetensors")}
     assert weights == {"zoo--gpt2-tiny"}
 
@@ -339,12 +341,24 @@ def test_a_half_saved_model_that_a_crash_left_is_replaced(topics_csv: Path, tmp_
     request = quick_request(topics_csv, tmp_path / "out", models=TINY)
     with SearchRun(request) as run:
         run_steps(run)
-        draft = request.out / "models" / ".zoo--bert-tiny.draft"
+        draft = draft_beside(request.out / "models" / "zoo--bert-tiny")
         draft.mkdir(parents=True)
         (draft / "config.json").write_text("{")
     result = run_to_the_end(request)
     assert [path.name for path in (request.out / "models").iterdir()] == ["zoo--bert-tiny"]
     assert (request.out / result["front"][0]["path"] / "model.safetensors").is_file()
+
+
+def test_a_page_that_cannot_be_written_is_no_bad_input_and_the_result_is_there(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    request = quick_request(topics_csv, tmp_path / "out", models=TINY)
+    with SearchRun(request) as run:
+        run_steps(run)
+        (request.out / "report.html" / "in the way").mkdir(parents=True)
+        with pytest.raises(StorageFailed, match=r"report\.html: Is a directory"):
+            run.finish()
+    assert json.loads((request.out / "result.json").read_text())["front"]
 
 
 def test_two_steps_at_once_end_in_the_same_candidates_and_front(

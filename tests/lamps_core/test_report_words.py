@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from flows.artifacts import markdown_table
+from lamps_core.report_words import markdown_table
 
 
 def test_a_table_escapes_bars_and_puts_numbers_to_the_right() -> None:
