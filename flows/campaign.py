@@ -87,7 +87,7 @@ def campaign(
         max_train_rows: Stratified cap on the training rows; None for all.
         engine: This machine's devices, or a Dask cluster's workers.
         scheduler: Address of the Dask scheduler, such as tcp://head:8786.
-        parallel: Steps at once on this machine; None for all of its devices.
+        parallel: Steps at once on this machine; None for one a GPU, or several on a CPU.
         work: Folder or URL for checkpoints; None for one beside the curves.
         retry_failed: Try pairs again that failed for a lasting reason, too.
         gpu_hour_price: Dollars for an hour of a GPU, for costs.

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from prefect import flow
+from prefect.settings import get_current_settings
 
 from flows.artifacts import show_table
 from lamps_core.errors import LampsError
@@ -38,7 +39,7 @@ def doctor(hub_token_block: str | None = None) -> list[dict[str, Any]]:
         LampsError: something does not work; the table beside the run says what.
     """
     choose_hub_token(hub_token_block or None)
-    checks = run_checks()
+    checks = run_checks(get_current_settings().api.url)
     show_table(checks_table(checks), key="lamps-doctor", description="What works on the machine of the run")
     failed = [check.name for check in checks if check.ok is False]
     if failed:

@@ -124,9 +124,11 @@ def doctor(as_json: bool) -> None:
     """What works on this machine, what does not, and how to mend it."""
     from dataclasses import asdict
 
+    from prefect.settings import get_current_settings
+
     from lamps_core.host.doctor import run_checks
 
-    checks = run_checks()
+    checks = run_checks(get_current_settings().api.url)
     if as_json:
         print(json.dumps([asdict(check) for check in checks], indent=2))
     else:

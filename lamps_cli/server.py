@@ -72,7 +72,7 @@ def prefect_server(*, cluster: str | None = None) -> Iterator[Callable[[], None]
         )
     port = _free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", "lamps_cli.server_process", str(port), str(os.getpid())],
+        [sys.executable, "-P", "-m", "lamps_cli.server_process", str(port), str(os.getpid())],
         env=os.environ
         | {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"},
         stdin=subprocess.DEVNULL,

@@ -96,12 +96,18 @@ def speed_of(
         rows = [row for row in state.rows if key.dataset in sizes and cuda == bool(row.get("gpus"))]
         for row in rows:
             if row.get("train_rows") and row["train_seconds"] > 0:
-                tokens = sizes[key.dataset].tokens * row["train_rows"]
-                operations = 6 * row["parameters"] * tokens / row["train_seconds"] / (row.get("gpus") or 1)
+                size, gpus = sizes[key.dataset], row.get("gpus") or 1
+                token_operations = row["parameters"] * size.tokens
+                operations = 6 * token_operations * row["train_rows"] / row["train_seconds"] / gpus
                 by_model.setdefault(key.model, []).append(operations)
-                overheads.append(row["step_seconds"] - row["train_seconds"])
+                evaluation_seconds = 2 * token_operations * size.evaluation_rows / (operations * gpus)
+                overheads.append(max(0.0, row["step_seconds"] - row["train_seconds"] - evaluation_seconds))
     every = [operations for found in by_model.values() for operations in found]
-    epochs = [len(state.rows) - settings.landmarks for state in states.values() if state.complete]
+    epochs = [
+        len(state.rows) - settings.landmarks
+        for key, state in states.items()
+        if state.complete and key.dataset in sizes
+    ]
     # Early stopping ends a curve `patience` epochs after its best one: soon, for a pretrained model.
     assumed_epochs = min(settings.max_epochs, settings.patience + 2)
     return Speed(

@@ -22,7 +22,7 @@ from lamps_core.text.dataset import DatasetRequest
 from lamps_core.versions import version_trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from lamps_core.models.candidates import Candidate
     from lamps_core.text.dataset import TextDataset
@@ -132,9 +132,18 @@ def joined(
     settings: FineTuningSettings,
     datasets: Sequence[tuple[DatasetRequest, TextDataset]],
     candidates: Sequence[Candidate],
+    measured: Collection[str] = (),
     work: str | None = None,
 ) -> CampaignRecord:
     """The record with what a run adds to it.
+
+    Args:
+        record: of the folder.
+        settings: that the run asks for.
+        datasets: each as it was asked for, and as it was read.
+        candidates: of the run.
+        measured: models of which a step is on record: one that never got so far may have been mended.
+        work: the work folder asked for; None for the one on record.
 
     Raises:
         BadInput: the run would make curves that cannot stand beside those that are there: other settings, other
@@ -164,7 +173,7 @@ def joined(
         result.datasets[key] = RecordedDataset(_from_anywhere(request), dataset.fingerprint, dataset.notices)
     for candidate in candidates:
         files = folder_fingerprint(Path(candidate.location)) if candidate.kind != "hub" else None
-        if candidate.name in record.models and record.models[candidate.name] != files:
+        if candidate.name in measured and record.models.get(candidate.name, files) != files:
             raise BadInput(
                 f"model {candidate.name} at {candidate.location} has other files than the one of that name in the "
                 "curves folder: rename one, or choose another --curves"

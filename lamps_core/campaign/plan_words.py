@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from lamps_core.campaign.plan import gigabytes
+
 PLAN_COLUMNS = ("model", "dataset", "seed", "from step", "GPUs", "about")
 NAME_COLUMNS = 2  # of them; the others are numbers
 
@@ -36,7 +38,7 @@ def plan_words(plan: dict[str, Any]) -> list[str]:
         f"{len(plan['does_not_fit'])} that fit nowhere",
         f"on {plan['slots']} x {plan['device']}: about {_long(plan['wall_hours'])} from start to end, "
         f"{_price(plan)}",
-        f"disk: {disk['downloads'] / 1e9:,.1f} GB of downloads, {disk['checkpoints'] / 1e9:,.1f} GB of checkpoints",
+        f"disk: {gigabytes(disk['downloads'])} of downloads, {gigabytes(disk['checkpoints'])} of checkpoints",
     ]
     rented = plan["rented"]
     if rented is not None:

@@ -104,12 +104,13 @@ class CampaignRun:
     def _prepare(self, left: Sequence[Pair]) -> None:
         """Write the datasets that will be used, delete what nobody asks for any more."""
         for (name, seed), dataset in self.survey.datasets.items():
-            complete = [
+            unwanted = [
                 key.model
                 for key, state in self.survey.states.items()
-                if state.complete and (key.dataset, key.seed) == (name, seed)
+                if (key.dataset, key.seed) == (name, seed)
+                and (state.complete or self.survey.is_mended(key.model))
             ]
-            self.survey.work.prepare(dataset, seed, complete=complete)
+            self.survey.work.prepare(dataset, seed, unwanted=unwanted)
         self._drop_tokens(left)
 
     def _drop_tokens(self, left: Sequence[Pair]) -> None:

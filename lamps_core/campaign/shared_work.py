@@ -16,7 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.files import draft_beside, flush, flush_folder
-from lamps_core.fine_tuning.checkpoint import RECORD, checkpoint_after, drop_older, newest_checkpoint
+from lamps_core.fine_tuning.checkpoint import (
+    RECORD,
+    checkpoint_after,
+    drop_older,
+    newest_checkpoint,
+    show_checkpoint,
+)
 from lamps_core.storage import entries, is_folder, is_local, is_there, put_whole
 from lamps_core.text.prepared_data import save_prepared
 
@@ -73,7 +79,7 @@ def fetch_checkpoint(shared: Any, local: Path, *, step: int, anew: bool = False)
                 raise
         # Else another host pushed a newer one, and drops this one: it may be torn.
         if _newest(shared) == newest:
-            draft.rename(checkpoint_after(local, newest_step).folder)
+            show_checkpoint(draft, checkpoint_after(local, newest_step).folder)
             drop_older(local, newest_step)
             return
 
@@ -111,7 +117,7 @@ def push_checkpoint(local: Path, shared: Any) -> None:
         draft = shared / f".draft-{own.step:04d}-{attempt}"
         try:
             _copy_folder(own.folder, draft)
-            draft.rename(shared / name)
+            show_checkpoint(draft, shared / name)
             flush(shared)
         except OSError:
             shutil.rmtree(draft, ignore_errors=True)

@@ -77,8 +77,8 @@ class CampaignSurvey:
         self.asked = tuple(
             CurveKey(name, model, seed) for name, seed in self.datasets for model in self.candidates
         )
-        self.record = self._joined(self._known)
         self.states: dict[CurveKey, CurveState] = self.store.states()
+        self.record = self._joined(self._known)
         others = self.store.of_others(self.states) if record else set(self.states)
         read = ((name, dataset.notices) for (name, _), dataset in self.datasets.items())
         self.notices = [*dataset_notices(read), *self._notices_of(others)]
@@ -118,6 +118,7 @@ class CampaignSurvey:
             settings=self.request.settings,
             datasets=self._read,
             candidates=list(self.candidates.values()),
+            measured={key.model for key, state in self.states.items() if state.rows},
             work=self.request.work,
         )
 
@@ -256,14 +257,20 @@ class CampaignSurvey:
         if state is None:
             return self.work.pair(key, (), again=False)
         lasting = state.failure is not None and not state.failure["error"].startswith(PASSING)
-        if state.complete or (lasting and not self._tried_again(state)):
+        if state.complete or (lasting and not self._tried_again(key, state)):
             return None
         losses = tuple(float(row["test_loss"]) for row in state.rows)
         return self.work.pair(key, losses, again=key in self.record.again)
 
-    def _tried_again(self, state: CurveState) -> bool:
+    def _tried_again(self, key: CurveKey, state: CurveState) -> bool:
         # What did not fit is judged anew, at no cost: the cluster may have grown.
-        return self.request.retry_failed or (state.failure or {}).get("error", "").startswith("does not fit")
+        unfit = (state.failure or {}).get("error", "").startswith("does not fit")
+        return self.request.retry_failed or self.is_mended(key.model) or unfit
+
+    def is_mended(self, model: str) -> bool:
+        """Whether a model that never got through a step has other files than when it was asked for first."""
+        was = self._known.models
+        return model in was and self.record.models.get(model, was[model]) != was[model]
 
     # --- the folder ------------------------------------------------------------------------------------
 
@@ -283,8 +290,8 @@ class CampaignSurvey:
         Raises:
             BadInput: another campaign began the folder meanwhile.
         """
-        self.record = self._joined(self._record_now())
         self.states = self.store.states()
+        self.record = self._joined(self._record_now())
 
     def settings_of(self, key: CurveKey) -> dict[str, Any]:
         """Settings of a curve's fine-tune, the learning rate resolved."""

@@ -51,13 +51,13 @@ class CampaignWork:
         there = is_local(prepared) and (prepared / "dataset.json").is_file()
         return load_prepared(Path(prepared)) if there else None
 
-    def prepare(self, dataset: TextDataset, seed: int, *, complete: Iterable[str]) -> None:
+    def prepare(self, dataset: TextDataset, seed: int, *, unwanted: Iterable[str]) -> None:
         """Write a dataset that will be used, and delete what killed runs left behind.
 
         Args:
             dataset: to write.
             seed: of its rows.
-            complete: models whose curves on it are complete: nobody asks for their checkpoints.
+            unwanted: models whose checkpoints nobody asks for: of complete curves, or of files that were mended since.
         """
         folder = self.folder(dataset.name, seed)
         if is_local(folder):
@@ -67,7 +67,7 @@ class CampaignWork:
             save_prepared(dataset, Path(folder) / "data")
         else:
             push_data(dataset, folder)
-        spent = {safe_name(model) for model in complete}
+        spent = {safe_name(model) for model in unwanted}
         for path, _ in entries(folder / "checkpoints"):
             if path.name in spent:
                 drop_checkpoint(path)

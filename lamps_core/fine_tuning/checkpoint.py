@@ -90,7 +90,7 @@ def commit_checkpoint(
         flush(draft / RECORD)
         readable_like(draft / RECORD)
         flush(draft)
-        _show(draft, checkpoint_after(folder, step).folder)
+        show_checkpoint(draft, checkpoint_after(folder, step).folder)
     except Exception:
         shutil.rmtree(draft, ignore_errors=True)
         newest = newest_checkpoint(folder)
@@ -102,8 +102,12 @@ def commit_checkpoint(
     return told
 
 
-def _show(draft: Path, target: Path) -> None:
-    """Give a checkpoint its name, in place of one that was being deleted as its writer was killed."""
+def show_checkpoint(draft: Path, target: Path) -> None:
+    """Give a flushed draft its name, in place of a checkpoint that was being deleted as its writer was killed.
+
+    Raises:
+        OSError: there is a whole one.
+    """
     if target.exists() and not (target / RECORD).exists():
         shutil.rmtree(target)
     draft.rename(target)

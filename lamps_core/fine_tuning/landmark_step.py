@@ -271,6 +271,8 @@ class CandidateRun:
         Returns:
             `{}`, or `test_loss`, `accuracy` and `macro_f1` of the held-out test split.
         """
+        self._let_go()  # two models at once may not fit
+        self._committed = None
         last, target = request.last, Path(request.target)
         settings = FineTuningSettings(**last.settings)
         self._load_tokens(last, settings, ("test",) if request.evaluate_test else ())

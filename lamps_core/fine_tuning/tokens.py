@@ -75,7 +75,12 @@ def tokenizer_key(tokenizer: Any) -> str:
     """A hash of all that decides what the tokenizer makes of a text."""
     forget_last_call(tokenizer)
     backend = getattr(tokenizer, "_tokenizer", None)
-    told = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
+    # What a tokenizer without a backend does is in its vocabulary and in what it was made with.
+    told = (
+        backend.to_str()
+        if backend is not None
+        else repr((sorted(tokenizer.get_vocab().items()), sorted(tokenizer.init_kwargs.items(), key=str)))
+    )
     asked = (
         f"{type(tokenizer).__name__} {tokenizer.truncation_side} {tokenizer.pad_token_id} "
         f"{tokenizer.split_special_tokens}"

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,8 +70,11 @@ class Check:
     mend: str
 
 
-def run_checks() -> list[Check]:
+def run_checks(server_url: str | None) -> list[Check]:
     """Look at everything a search needs, all at the same time.
+
+    Args:
+        server_url: of the API of the Prefect server that Prefect's settings name; None or empty where they name none.
 
     Returns:
         One check a thing, in a fixed order. Takes as long as the slowest: seconds, 20 at most.
@@ -83,16 +87,19 @@ def run_checks() -> list[Check]:
         ("Disk: output", lambda: _disk("Disk: output", Path.cwd()), _LIMIT_SECONDS),
         ("Disk: LAMPS cache", lambda: _disk("Disk: LAMPS cache", cache_folder()), _LIMIT_SECONDS),
         ("Disk: hub cache", lambda: _disk("Disk: hub cache", hub_cache()), _LIMIT_SECONDS),
-        ("Prefect server", _prefect_server, _LIMIT_SECONDS),
+        ("Prefect server", lambda: _prefect_server(server_url), _LIMIT_SECONDS),
         ("Hub access", _hub, _LIMIT_SECONDS),
         ("Hub token", _hub_token, _LIMIT_SECONDS),
     ]
-    waiting = [_start(name, check, limit_seconds) for name, check, limit_seconds in checks]
+    started = time.monotonic()
+    waiting = [_start(name, check, limit_seconds, started) for name, check, limit_seconds in checks]
     return [finish() for finish in waiting]
 
 
-def _start(name: str, check: Callable[[], Check], limit_seconds: float) -> Callable[[], Check]:
-    """Begin a check; the answer waits for it, but no longer than the limit."""
+def _start(
+    name: str, check: Callable[[], Check], limit_seconds: float, started: float
+) -> Callable[[], Check]:
+    """Begin a check; the answer waits for it, but no longer than the limit after all were started."""
     answers: list[Check] = []
 
     def guarded() -> None:
@@ -107,7 +114,7 @@ def _start(name: str, check: Callable[[], Check], limit_seconds: float) -> Calla
     thread.start()
 
     def finish() -> Check:
-        thread.join(limit_seconds)
+        thread.join(max(0.0, started + limit_seconds - time.monotonic()))
         silent = Check(
             name, None, f"no answer within {limit_seconds:.0f} s", "try again on a quieter machine"
         )
@@ -157,7 +164,7 @@ def _devices() -> Check:
     slower = "a GPU is faster; if there is one, install the torch build that fits its driver"
     try:
         answer = subprocess.run(
-            [sys.executable, "-c", _DEVICES_CODE],
+            [sys.executable, "-P", "-c", _DEVICES_CODE],
             capture_output=True,
             text=True,
             timeout=_DEVICES_LIMIT_SECONDS - 1,
@@ -210,8 +217,7 @@ def _elsewhere(name: str) -> str:
     return f"set {variable} to a folder with room" if variable else "give --out a folder with room"
 
 
-def _prefect_server() -> Check:
-    url = os.environ.get("PREFECT_API_URL")
+def _prefect_server(url: str | None) -> Check:
     if not url:
         found = "PREFECT_API_URL is not set: each command starts a temporary server, 10 to 30 s"
         return Check("Prefect server", True, found, "")

@@ -159,6 +159,10 @@ def _build(entry: ZooEntry, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
     with _no_progress_bar():
         model.save_pretrained(folder)
+    # A candidate is known by its bytes: built by another version of transformers, it is the same one.
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config.pop("transformers_version", None)
+    (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _tokenizer(recipe: TokenizerRecipe, max_length: int) -> Any:

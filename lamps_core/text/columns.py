@@ -162,7 +162,7 @@ def _plain_strings(column: pa.ChunkedArray, name: str, origin: str) -> pa.Chunke
 
 
 def _choice_lines(column: pa.ChunkedArray, name: str, origin: str) -> pa.ChunkedArray:
-    """Lists of choices as lines: "A. first", "B. second", ..., after "Z." come "AA.", "AB.", ..."""
+    """Lists of choices as lines: "A. first", "B. second", ..., after "Z." come "AA.", "AB."; "" where all are blank."""
     lists = column.cast(pa.large_list(column.type.value_type)).combine_chunks()
     choices = _plain_strings(pa.chunked_array([lists.flatten()]), name, origin)
     lengths = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False)
@@ -171,7 +171,11 @@ def _choice_lines(column: pa.ChunkedArray, name: str, origin: str) -> pa.Chunked
     marks = pa.array([f"{_letters(place)}. " for place in range(lengths.max(initial=0))], pa.large_string())
     lines = pc.binary_join_element_wise(marks.take(pa.array(places)), choices.combine_chunks(), _string(""))
     offsets = pa.array(np.concatenate([[0], ends]), pa.int64())
-    return pa.chunked_array([pc.binary_join(pa.LargeListArray.from_arrays(offsets, lines), _string("\n"))])
+    joined = pc.binary_join(pa.LargeListArray.from_arrays(offsets, lines), _string("\n"))
+    said = pc.not_equal(pc.utf8_trim_whitespace(choices), "").to_numpy(zero_copy_only=False)
+    owner = np.repeat(np.arange(len(lists)), lengths)
+    any_said = np.bincount(owner, weights=said, minlength=len(lists)) > 0
+    return pa.chunked_array([pc.if_else(pa.array(any_said), joined, _string(""))])
 
 
 def _string(text: str) -> pa.Scalar:

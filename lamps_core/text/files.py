@@ -133,7 +133,8 @@ def class_names(schema: pa.Schema, column: str) -> tuple[str, ...] | None:
         return None
     if not isinstance(feature, dict) or feature.get("_type") != "ClassLabel":
         return None
-    return tuple(str(name) for name in feature.get("names", ()))
+    names = feature.get("names")
+    return tuple(map(str, names)) if isinstance(names, list) else None
 
 
 def _shape(field: pa.Field, schema: pa.Schema) -> tuple[str, tuple[str, ...] | None, str | None]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from lamps_core.errors import BadInput, did_you_mean
 from lamps_core.landmarks import stratified_order
+from lamps_core.storage import given_path
 from lamps_core.text.columns import read_labels
 from lamps_core.text.files import FILE_KINDS
 from lamps_core.text.folders import SPLIT_WORDS, open_local
@@ -100,7 +100,7 @@ def open_dataset(dataset: str) -> SplitSource:
     """
     if not dataset.strip():
         raise BadInput("the name of a dataset is empty; give a file, a folder or a hub id such as org/name")
-    path = Path(dataset).expanduser()
+    path = given_path(dataset, "--dataset", "reviews.csv")
     try:
         there = path.exists()
     except OSError as error:  # such as a name too long
@@ -165,15 +165,15 @@ def plan_splits(request: DatasetRequest, source: SplitSource) -> SplitPlan:
         labels = read_labels(table, target, split)
         return None if labels.null_count < len(labels) else "has no labels"
 
-    others = tuple(split for split in source.splits if split not in (train, _set_aside(request)))
+    others = tuple(split for split in source.splits if split not in (train, _set_aside(request, source)))
     test, notice = choose_test(others, lacks=lacks, parts=source.parts)
     return SplitPlan(source, train, test, notice)
 
 
-def _set_aside(request: DatasetRequest) -> str | None:
-    """The split that is named for selection alone, so that it is not taken to test on."""
-    common = ("test", *SPLIT_WORDS["validation"])
-    return None if request.selection_split in common else request.selection_split
+def _set_aside(request: DatasetRequest, source: SplitSource) -> str | None:
+    """The split that is named for selection, so that it is not taken to test on; who names "test" is told of it."""
+    wanted = request.selection_split
+    return None if wanted in (None, "test") else find_split(source.splits, wanted, source.parts)
 
 
 def choose_selection(request: DatasetRequest, plan: SplitPlan) -> str | float | None:

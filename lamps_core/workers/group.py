@@ -48,15 +48,19 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.1  # how far a budget or a deadline can be overrun
 END_SECONDS = 30.0  # a killed process takes less to end, unless it hangs inside the kernel
 PRELOAD = ["lamps_core.workers.preload"]
+SAFE_PATH = "PYTHONSAFEPATH"
 
 
 def how_it_ended(code: int | None) -> str:
     """The exit code of a process in words.
 
-    >>> how_it_ended(-9), how_it_ended(1)
-    ('killed by SIGKILL', 'exit code 1')
+    >>> how_it_ended(-9), how_it_ended(-40), how_it_ended(1)
+    ('killed by SIGKILL', 'killed by signal 40', 'exit code 1')
     """
-    return f"killed by {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"
+    if code is None or code >= 0:
+        return f"exit code {code}"
+    known = -code in {*signal.Signals}  # of the real-time ones, most have no name
+    return f"killed by {signal.Signals(-code).name if known else f'signal {-code}'}"
 
 
 @dataclass(frozen=True)
@@ -298,21 +302,50 @@ def _free_port() -> int:
 def start_fork_server() -> None:
     """Start the server that workers are forked from; it imports what they need while the caller goes on."""
     _context()
-    resource_tracker.ensure_running()  # first: where it starts, it lets SIGINT through again
-    # Ctrl-C reaches the whole process group, and the fork server ignores it only after its imports.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    with _without_the_current_folder():
+        resource_tracker.ensure_running()  # first: where it starts, it lets SIGINT through again
+        # Ctrl-C reaches the whole process group, and the fork server ignores it only after its imports.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _without_the_current_folder() -> Iterator[None]:
+    """Let no interpreter that starts inside the block import from the current folder, where data may lie."""
+    before = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
     try:
-        forkserver.ensure_running()
+        yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if before is None:
+            os.environ.pop(SAFE_PATH, None)
+        else:
+            os.environ[SAFE_PATH] = before
 
 
 def wait_for_fork_server() -> None:
-    """Return when the fork server has imported everything."""
+    """Return when the fork server has imported everything.
+
+    Raises:
+        WorkerDied: it ended meanwhile.
+    """
     with starting():
         first = _context().Process(target=_nothing, name="lamps warm-up")
-        first.start()
+        _fork(first)
     first.join()
+
+
+def _fork(process: ForkServerProcess) -> None:
+    try:
+        process.start()
+    except (EOFError, OSError) as error:  # click takes an EOFError for an answer that was refused
+        raise WorkerDied(
+            f"the process that workers are forked from ended before one was ({error or type(error).__name__}): killed, "
+            "or torch or transformers cannot be imported; lamps doctor may tell"
+        ) from error
 
 
 def _context() -> multiprocessing.context.ForkServerContext:
@@ -339,7 +372,7 @@ def _start(rank: int, slot: DeviceSlot, environment: dict[str, str], request: St
     )
     with starting():
         start_fork_server()  # one that was killed is replaced as the first was started, Ctrl-C kept from it
-        process.start()
+        _fork(process)
     theirs.close()
     return _Process(process, ours, log)
 
@@ -366,7 +399,8 @@ def starting() -> Iterator[None]:
         daemonic = config.pop("daemon", None)
         sys.modules["__main__"] = ModuleType("__main__")
         try:
-            yield
+            with _without_the_current_folder():
+                yield
         finally:
             sys.modules["__main__"] = main
             if daemonic is not None:

@@ -74,7 +74,23 @@ def test_speed_is_read_off_the_curves_that_are_there() -> None:
     }
     speed = speed_of(states, {"trec": SIZE}, SETTINGS, cuda=False)
     assert speed.operations == speed.by_model["bert"] == 6 * 1000 * 10 * 100 / 2.0
-    assert (speed.step_seconds, speed.full_epochs, speed.measured_steps) == (0.25, 2.0, 3)
+    assert (speed.full_epochs, speed.measured_steps) == (2.0, 3)
+    assert (
+        speed.step_seconds == 0.0
+    )  # evaluating 50 rows takes a sixth of training on 100, all of it and more
+
+
+def test_what_a_measured_curve_took_is_what_the_same_one_is_expected_to_take() -> None:
+    evaluation = 2.0 * 2 * 50 / (6 * 100)
+    whole = [seconds + evaluation + 0.25 for seconds in (0.0, 1.0, 2.0, 2.0)]
+    rows = tuple(
+        {**row(step, seconds=seconds), "train_rows": trained, "step_seconds": whole[step]}
+        for step, (trained, seconds) in enumerate([(0, 0.0), (50, 1.0), (100, 2.0), (100, 2.0)])
+    )
+    longer = CurveState(rows=(*rows, *rows[-1:] * 9), complete=True, failure=None)
+    states = {KEY: CurveState(rows=rows, complete=True, failure=None), CurveKey("other", "bert", 0): longer}
+    speed = speed_of(states, {"trec": SIZE}, SETTINGS, cuda=False)
+    assert expected_seconds(Pair(KEY), SIZE, 1000, SETTINGS, speed) == pytest.approx(sum(whole))
 
 
 def test_speed_of_another_kind_of_device_is_not_taken() -> None:

@@ -93,8 +93,9 @@ def test_other_rows_under_a_name_are_refused(record: CampaignRecord, topics_csv:
 
 def test_another_model_under_a_name_is_refused(record: CampaignRecord) -> None:
     other = CampaignRecord(record.id, record.settings, None, {}, {"zoo/bert-tiny": "of other files"})
+    found = resolve_candidates("zoo/bert-tiny")
     with pytest.raises(BadInput, match=r"zoo/bert-tiny at .* has other files"):
-        joined(other, settings=SETTINGS, datasets=[], candidates=resolve_candidates("zoo/bert-tiny"))
+        joined(other, settings=SETTINGS, datasets=[], candidates=found, measured=["zoo/bert-tiny"])
 
 
 @pytest.mark.parametrize(

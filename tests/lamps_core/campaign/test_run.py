@@ -24,6 +24,7 @@ from lamps_core.curves.store import CurveStore
 from lamps_core.errors import BadInput, CandidateFailed, StorageFailed
 from lamps_core.files import DRAFT_SECONDS, draft_beside
 from lamps_core.host.machine import Machine
+from lamps_core.models.zoo import materialise
 from lamps_core.search.journal import JOURNAL
 from lamps_core.text.dataset import DatasetRequest
 from lamps_core.text.requests import NamedRequest
@@ -261,6 +262,27 @@ def test_a_passing_failure_is_tried_again_and_a_lasting_one_only_when_asked(
     again = request_of(topics_csv, tmp_path / "curves", retry_failed=True)
     assert run_steps(again).result()["failed"] == []
     assert CurveStore(tmp_path / "curves").states()[TOPICS].failure is None
+
+
+def test_a_damaged_model_that_was_mended_is_tried_again_and_a_measured_one_stays_as_it_was(
+    topics_csv: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "mine"
+    shutil.copytree(materialise(TINY), model)
+    whole = (model / "model.safetensors").read_bytes()
+    (model / "model.safetensors").write_bytes(whole[:1000])
+    request = request_of(topics_csv, tmp_path / "curves", f"{model},{TINY}")
+    assert [row["model"] for row in run_steps(request).result()["failed"]] == ["mine"]
+
+    (model / "model.safetensors").write_bytes(whole)
+    run = run_steps(request)
+    assert run.result()["failed"] == []
+    assert run.steps == STEPS_EACH
+    assert run_steps(request).steps == 0
+
+    (model / "config.json").write_text((model / "config.json").read_text() + " ")
+    with pytest.raises(BadInput, match=r"model mine at .* has other files"):
+        CampaignSurvey(request)
 
 
 def test_a_curve_that_cannot_be_made_again_is_on_record_as_failed_and_keeps_its_rows(

@@ -23,7 +23,7 @@ from lamps_core.campaign.shared_work import (
     push_checkpoint,
     push_data,
 )
-from lamps_core.fine_tuning.checkpoint import commit_checkpoint, newest_checkpoint
+from lamps_core.fine_tuning.checkpoint import RECORD, commit_checkpoint, newest_checkpoint
 from lamps_core.storage import Entry, entries, storage_path
 from lamps_core.text.dataset import TextDataset, TextSplit
 from lamps_core.text.prepared_data import load_prepared
@@ -77,6 +77,20 @@ def test_what_one_host_pushes_another_fetches(shared: Any, tmp_path: Path) -> No
     assert newest_shared_step(shared) is None
     push_checkpoint(committed(tmp_path / "a", 3), shared)
     assert newest_shared_step(shared) == 3
+    fetch_checkpoint(shared, tmp_path / "b", step=4)
+    assert told(tmp_path / "b") == {"step": 3, "run": "first"}
+
+
+def test_what_is_left_of_a_checkpoint_that_was_being_deleted_is_in_nobodys_way(
+    shared: Any, tmp_path: Path
+) -> None:
+    push_checkpoint(committed(tmp_path / "a", 3), shared)
+    for place in (shared / "step-0003", tmp_path / "b" / "step-0003"):
+        if isinstance(place, Path):  # of a store, each push has a folder of its own
+            place.mkdir(parents=True, exist_ok=True)
+            (place / "model.safetensors").write_bytes(b"torn")
+            (place / RECORD).unlink(missing_ok=True)
+    push_checkpoint(tmp_path / "a", shared)
     fetch_checkpoint(shared, tmp_path / "b", step=4)
     assert told(tmp_path / "b") == {"step": 3, "run": "first"}
 

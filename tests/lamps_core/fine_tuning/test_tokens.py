@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from transformers import ProphetNetTokenizer
 
 from lamps_core.fine_tuning import tokens
 from lamps_core.fine_tuning.pretrained import load_tokenizer
@@ -170,6 +171,17 @@ def test_the_key_names_tokenizer_split_and_length() -> None:
         cache_key(bert, split_key="a train", max_length=13),
     ]
     assert len(set(keys)) == 4
+
+
+def test_the_key_of_a_tokenizer_without_a_backend_names_how_it_was_made(tmp_path: Path) -> None:
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[X_SEP]", "rain", "Rain"]
+    (tmp_path / "prophetnet.tokenizer").write_text("\n".join(words))
+    lower, kept = (
+        ProphetNetTokenizer(str(tmp_path / "prophetnet.tokenizer"), do_lower_case=lower)
+        for lower in (True, False)
+    )
+    assert expected_ids(lower, "Rain") != expected_ids(kept, "Rain")
+    assert tokenizer_key(lower) != tokenizer_key(kept)
 
 
 def test_the_key_names_the_side_that_is_cut_off(tmp_path: Path) -> None:

@@ -56,6 +56,14 @@ def test_columns_become_text_by_the_rule_of_the_request(
     assert set(texts[1:]) == others
 
 
+def test_a_row_whose_choices_are_all_blank_has_no_text(tmp_path: Path) -> None:
+    choices = [["yes", "no"], ["", " "], [None], [], ["", "no"]]
+    data = {"choices": choices * 2, "label": ["a", "a", "a", "a", "b"] * 2}
+    path = write_parquet(tmp_path / "blank.parquet", data)
+    train = load(path, "choices", test_dataset=str(path)).train
+    assert set(train.texts) == {"A. yes\nB. no", "A. \nB. no"}
+
+
 @pytest.mark.parametrize(
     "kind", [pa.list_(pa.string()), pa.large_list(pa.large_string()), pa.list_(pa.string(), 30)]
 )

@@ -423,12 +423,14 @@ def test_a_worker_of_a_group_sees_the_devices_of_all() -> None:
     assert first["MASTER_PORT"] == second["MASTER_PORT"]
 
 
-def run_a_step(request: StepRequest, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A step in a process of its own, with an environment of its own."""
+def run_a_step(
+    request: StepRequest, environment: dict[str, str], *, cwd: Path = REPOSITORY
+) -> subprocess.CompletedProcess[str]:
+    """A step in a process of its own, with an environment of its own, started as a console script is."""
     return subprocess.run(
-        [sys.executable, "-c", A_STEP, json.dumps(asdict(request))],
+        [sys.executable, "-P", "-c", A_STEP, json.dumps(asdict(request))],
         env=os.environ | environment,
-        cwd=REPOSITORY,
+        cwd=cwd,
         capture_output=True,
         text=True,
         timeout=120,
@@ -450,7 +452,7 @@ def test_a_lone_worker_does_not_wait_for_the_processes_of_a_launcher(
     topics: Topics, size: str, rank: str
 ) -> None:
     told = {size: "8", rank: "3", "LOCAL_RANK": "3", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "9"}
-    ran = run_a_step(topics.request(), **told)
+    ran = run_a_step(topics.request(), told)
     assert ran.stdout == "step 0\n", ran.stderr
 
 
@@ -466,9 +468,36 @@ def test_a_worker_for_which_the_hub_failed_says_so_and_the_step_can_be_done_once
             "HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0",
             "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "*", "no_proxy": "*",
         }  # fmt: skip
-        ran = [run_a_step(request, **user) for _ in range(2)]
+        ran = [run_a_step(request, user) for _ in range(2)]
     assert f"HubFailed: the model cannot be loaded: {hub.endpoint} answered 503\n" in ran[0].stderr
     assert ran[1].stdout == "step 0\n", ran[1].stderr
+
+
+def test_nothing_of_the_current_folder_is_run_where_data_may_lie(topics: Topics, tmp_path: Path) -> None:
+    for name in ("random.py", "signal.py", "torch.py"):
+        (tmp_path / name).write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()")
+    ran = run_a_step(topics.request(), {"PYTHONSAFEPATH": ""}, cwd=tmp_path)
+    assert ran.stdout == "step 0\n", ran.stderr
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_fork_server_that_ends_while_it_imports_is_no_answer_of_a_user(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "ends_at_once.py").write_text("import os; os._exit(1)")
+    script = (
+        "from lamps_core.workers import group; group.PRELOAD = ['ends_at_once']; group.start_fork_server(); "
+        "group.wait_for_fork_server()"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-P", "-c", script],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "WorkerDied: the process that workers are forked from ended" in ran.stderr
 
 
 def test_a_mirrors_password_is_in_no_reason_of_a_workers_end(pool: WorkerPool, topics: Topics) -> None:
