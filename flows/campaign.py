@@ -173,10 +173,10 @@ def plan_of(request: CampaignRequest, parameters: Mapping[str, Any]) -> dict[str
     """As `planned`, without a server."""
     survey = CampaignSurvey(request, plan_only=True)
     # A run may stand before a worker of a Dask cluster in a queue; a plan is wanted now.
-    return survey.plan_in_full(machine_of(survey, parameters, wait_seconds=PLAN_SECONDS))
+    return survey.plan_in_full(machine_asked_for(survey, parameters, wait_seconds=PLAN_SECONDS))
 
 
-def machine_of(
+def machine_asked_for(
     survey: CampaignSurvey, parameters: Mapping[str, Any], *, wait_seconds: float = math.inf
 ) -> Machine:
     """What the engine that was asked for runs on.

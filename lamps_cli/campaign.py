@@ -149,12 +149,12 @@ def _print_plan(request: CampaignRequest, parameters: dict[str, Any], *, as_json
 
 def _check(request: CampaignRequest, parameters: dict[str, Any]) -> None:
     """Make every complaint about the input."""
-    from flows.campaign import machine_of
+    from flows.campaign import machine_asked_for
     from lamps_core.campaign.survey import CampaignSurvey
 
     survey = CampaignSurvey(request)
     survey.refuse_in_use()
-    survey.plan(machine_of(survey, parameters)).check_disk(survey.work.local())
+    survey.plan(machine_asked_for(survey, parameters)).check_disk(survey.work.local())
 
 
 def _run_flow(

@@ -25,6 +25,7 @@ UNUSABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.
 _IN_RUST = re.compile(r"\(os error (\d+)\)(?: at path \"([^\"]+)\")?")  # how safetensors tells of it
 HIDDEN = ".lamps"  # readers of a folder of Parquet files pass over names that begin with a dot
 HERE = ("file://", "local://")  # what fsspec calls this host's file system
+READ_ONLY = frozenset({"http", "https", "data", "github", "reference"})
 # Whose errors are of a store, though not all of them are OSError: the clients that fsspec's file systems stand on.
 CLIENTS = frozenset({"botocore", "aiobotocore", "aiohttp", "azure", "gcsfs", "google"})
 
@@ -210,14 +211,17 @@ def check_store(path: Any, option: str) -> None:
         option: that named it.
 
     Raises:
-        BadInput: no such bucket, no credentials or wrong ones, or nobody answers.
+        BadInput: no such bucket, no credentials or wrong ones, or nobody answers; or nothing can be kept there.
     """
     if is_local(path):
         return
+    if path.protocol in READ_ONLY:
+        raise BadInput(f"{option} {path} cannot be used: {path.protocol}:// can only be read")
     try:
         _look(path)
     except Exception as error:
-        if not is_of_a_store(error):
+        # The file systems of fsspec that are no stores say so by these, where they lack what they stand on.
+        if not is_of_a_store(error) and not isinstance(error, (TypeError, ValueError, NotImplementedError)):
             raise
         raise BadInput(f"{option} {path} cannot be used: {_told(error)}") from None
 

@@ -17,7 +17,7 @@ from lamps_core import __version__
 from lamps_core.campaign.folder import write_record
 from lamps_core.campaign.schedule import Campaign, Pair
 from lamps_core.campaign.shared_work import drop_checkpoint
-from lamps_core.campaign.step import StepDestination
+from lamps_core.campaign.step import StepDestination, drop_scratch
 from lamps_core.campaign.survey import PASSING, CampaignSurvey, named
 from lamps_core.fine_tuning.steps import StepRequest
 from lamps_core.locks import locked
@@ -99,7 +99,10 @@ class CampaignRun:
             yield plan
             with storage_failures(survey.request.curves):
                 survey.store.compact()
-                self._drop_tokens([pair for pair in plan.pairs if not pair.ended])
+                left = [pair for pair in plan.pairs if not pair.ended]
+                self._drop_tokens(left)
+                if not left:
+                    drop_scratch(str(survey.work.root), survey.id)
 
     def _prepare(self, left: Sequence[Pair]) -> None:
         """Write the datasets that will be used, delete what nobody asks for any more."""

@@ -117,6 +117,23 @@ def on_this_host(request: StepRequest, *, anew: bool = False) -> Iterator[StepRe
         yield here
 
 
+def drop_scratch(work: str, run_id: str) -> None:
+    """Delete what the steps of a campaign left in this host's scratch folder, unless one of them still runs.
+
+    Args:
+        work: the campaign's work folder, or one in it.
+        run_id: of the campaign.
+    """
+    scratch = scratch_folder(work)
+    if scratch is None:
+        return
+    folder = scratch / safe_name(run_id)
+    with contextlib.ExitStack() as stack:
+        in_use = folder.glob("*/checkpoints/.*.use")
+        if all(stack.enter_context(held_if_free(lock)) for lock in in_use):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def _use_of(checkpoints: Path) -> Path:
     """The lock file that steps of a candidate hold on this host, from its fetched checkpoint to its kept row."""
     return checkpoints.with_name(f".{checkpoints.name}.use")

@@ -18,7 +18,7 @@ import torch
 
 from lamps_core import landmarks
 from lamps_core.errors import CandidateFailed, ShortOfMemory, typed_line
-from lamps_core.files import draft_beside, flush, flush_folder, readable_like
+from lamps_core.files import draft_beside, exchange_folders, flush, flush_folder, readable_like
 from lamps_core.fine_tuning import checkpoint, optimizer_state, pretrained, sharding, tokens, training
 from lamps_core.fine_tuning.checkpoint import checkpoint_after, newest_checkpoint
 from lamps_core.fine_tuning.memory import micro_batch_for
@@ -295,9 +295,12 @@ class CandidateRun:
         if self._ranks.first:
             readable_like(draft / "config.json")
             flush_folder(draft)
-            shutil.rmtree(target, ignore_errors=True)
-            draft.rename(target)
-            flush(target.parent)
+            if target.is_dir():  # that a reader finds whole, the old one or the new
+                exchange_folders(draft, target)
+                shutil.rmtree(draft, ignore_errors=True)
+            else:
+                draft.rename(target)
+                flush(target.parent)
         return told
 
 

@@ -535,3 +535,20 @@ def test_a_host_with_a_scratch_folder_takes_over_from_one_without_and_back(
     assert run_steps(request).steps == 1
     run_steps(request_of(topics_csv, tmp_path / "whole"))
     assert facts(tmp_path / "curves") == facts(tmp_path / "whole")
+
+
+def test_a_campaign_that_ends_leaves_nothing_in_its_hosts_scratch_folder(
+    topics_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAMPS_SCRATCH", str(tmp_path / "scratch"))
+    request = request_of(topics_csv, tmp_path / "curves")
+    run_steps(request, limit=2)
+    assert list((tmp_path / "scratch").rglob("rows-*.parquet"))
+    run_steps(request)
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+@pytest.mark.parametrize("curves", ["http://127.0.0.1:9/curves", "github://a/b", "dask://x"])
+def test_curves_where_none_can_be_kept_are_refused(topics_csv: Path, tmp_path: Path, curves: str) -> None:
+    with pytest.raises(BadInput, match=f"--curves {curves}.* cannot be used"):
+        CampaignRun(dataclasses.replace(request_of(topics_csv, tmp_path), curves=curves))
