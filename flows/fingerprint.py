@@ -46,7 +46,7 @@ def fingerprint(
         curves: Folder or URL of the curves that it is added to.
         engine: This machine's devices, or a Dask cluster's workers.
         scheduler: Address of the Dask scheduler, such as tcp://head:8786.
-        parallel: Steps at once on this machine; None for all of its devices.
+        parallel: Steps at once on this machine; None for one a GPU, or several on a CPU.
         work: Folder or URL for checkpoints; None for the campaign's.
         retry_failed: Try datasets again where it failed for a lasting reason, too.
         step_timeout: Seconds after which a step is taken for hung; None for never.

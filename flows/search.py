@@ -179,7 +179,7 @@ def search_request(
             target_column=target_col,
             seed=seed,
             max_train_rows=rest.get("max_train_rows"),
-            # A cleared field of the form is an empty text.
+            # A cleared field of what may be left out is an empty text.
             **{name: rest.get(name) or None for name in ("test_dataset", "template", "selection_split")},
         ),
         models=rest.get("models", "zoo"),
@@ -193,7 +193,7 @@ def search_request(
         ),
         out=given_path(out, "--out", "runs/first"),
         gpu_hour_price=gpu_hour_price,
-        policy=rest.get("policy", DEFAULT_POLICY),
+        policy=rest.get("policy", DEFAULT_POLICY).strip(),
         settings=FineTuningSettings(seed=seed, **{name: rest[name] for name in names if name in rest}),
         parallel=rest.get("parallel"),
         step_timeout_seconds=rest.get("step_timeout"),

@@ -76,3 +76,12 @@ def test_a_package_imports_from_those_above_it_on_the_page() -> None:
         if (package := one.split(".")[0]) in order and order.index(package) > order.index(name.split(".")[0])
     }
     assert upward == {(name, "reports") for name in WRITE_THEIR_PAGES}
+
+
+def test_what_flows_has_beside_those_of_commands_is_named() -> None:
+    from lamps_cli.main import cli
+
+    commands = {name.replace("-", "_") for name in cli.commands}
+    modules = {path.stem for path in (CHECKOUT / "flows").glob("*.py")} - commands - {"__init__"}
+    sentence = PAGE.read_text(encoding="utf-8").partition("`flows/` has ")[2].partition("`deployments/`")[0]
+    assert set(re.findall(r"`(\w+)` \(", sentence)) == modules

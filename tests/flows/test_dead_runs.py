@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from prefect import flow, get_client
+from prefect.states import Running
 
+from flows.dead_runs import LABEL, crash_dead_runs
 from tests.campaigns import campaign_arguments, write_datasets
 from tests.lamps_command import kill_family, lamps, search_arguments, start_lamps
 from tests.searches import TINY, eventually
@@ -33,6 +37,30 @@ def begun(folder: Path, kind: str) -> bool:
     return journal.exists() and any(
         json.loads(line).get("kind") == "step" for line in journal.read_text().splitlines()[1:] if line
     )
+
+
+@flow(name="fingerprint", persist_result=False)
+def dying(folder: str) -> None:
+    """Ends nowhere in this test: its run is put on record as one that runs."""
+
+
+@flow(name="campaign", persist_result=False)
+def holding(folder: str) -> None:
+    """Holds a folder, as far as the server is told."""
+    crash_dead_runs(folder)
+
+
+@pytest.mark.usefixtures("on_the_server")
+def test_a_dead_run_of_another_flow_that_holds_the_same_folder_is_crashed_too(tmp_path: Path) -> None:
+    with get_client(sync_client=True) as client:
+        dead, elsewhere = (
+            client.create_flow_run(dying, parameters={"folder": "x"}, state=Running()) for _ in range(2)
+        )
+        for run, folder in ((dead, tmp_path), (elsewhere, tmp_path / "elsewhere")):
+            client.update_flow_run_labels(run.id, {LABEL: f"{socket.gethostname()}:{folder}"})
+        holding(str(tmp_path))
+        assert client.read_flow_run(dead.id).state_name == "Crashed"
+        assert client.read_flow_run(elsewhere.id).state_name == "Running"
 
 
 @pytest.mark.slow

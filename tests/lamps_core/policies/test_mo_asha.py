@@ -60,6 +60,15 @@ def test_of_three_at_a_rung_the_worst_is_stopped_and_goes_on_last(tmp_path: Path
     # The cheapest first; c is dominated at step 2, the first rung, where a and b went on.
     assert RUNGS[0] == 2
     assert choices(task) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    with_another = {**curves, "d": [2.0, 1.9, 1.1, 1.0]}
+    rows = [
+        row
+        for index, (name, losses) in enumerate(with_another.items())
+        for row in curve_rows("d", name, losses=losses, train=[0.0] + [1.0 + index] * 3)
+    ]
+    (task,) = read_tasks(write_meta_dataset(tmp_path / "another", rows), parse_objectives())
+    # c is stopped there: d, which is dearer, ends before c goes on.
+    assert choices(task) == [0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 3, 2]
     better = {**curves, "b": [2.0, 1.8, 1.6, 1.1], "c": [2.0, 1.9, 1.3, 1.2], "d": [2.0, 1.9, 1.7, 0.1]}
     rows = [
         row
