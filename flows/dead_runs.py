@@ -52,7 +52,9 @@ def _crash(ours: UUID, held: str) -> None:
     running = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
     with get_client(sync_client=True) as client:
         client.update_flow_run_labels(ours, {LABEL: held})
-        for other in _all_runs(client, FlowRunFilter(state=running)):
+        for other in list(
+            _all_runs(client, FlowRunFilter(state=running))
+        ):  # those that end leave no page short
             if other.id != ours and other.labels.get(LABEL) == held:
                 state: Any = Crashed(message="its process is gone: another run holds its folder")
                 client.set_flow_run_state(other.id, state, force=True)

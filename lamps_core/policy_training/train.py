@@ -191,9 +191,8 @@ class Training:
         """What must not change between two runs of a training; its length may."""
         return {
             "algorithm": self.request.algorithm,
-            "objectives": [
-                one.identity for one in self.request.objectives
-            ],  # first: the curves' fingerprint tells of them
+            # Before the curves, whose fingerprint tells of them: it is the first difference that is told.
+            "objectives": [one.identity for one in self.request.objectives],
             "curves": curves_fingerprint(self.tasks),
             "seed": self.request.seed,
             "settings": dict(self.request.settings),
