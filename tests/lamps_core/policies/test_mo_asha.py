@@ -49,35 +49,28 @@ def test_inside_a_layer_the_least_loss_comes_first_and_then_the_farthest() -> No
     assert ranks(np.array([[np.nan, 1.0], [5.0, 2.0]])).tolist() == [1, 0]
 
 
+def task_of(folder: Path, losses: dict[str, list[float]]) -> Task:
+    """A task of such curves, each of steps that are dearer than those of the one before."""
+    rows = [
+        row
+        for index, (name, curve) in enumerate(losses.items())
+        for row in curve_rows("d", name, losses=curve, train=[0.0] + [1.0 + index] * (len(curve) - 1))
+    ]
+    (task,) = read_tasks(write_meta_dataset(folder, rows), parse_objectives())
+    return task
+
+
 def test_of_three_at_a_rung_the_worst_is_stopped_and_goes_on_last(tmp_path: Path) -> None:
     curves = {"a": [2.0, 1.9, 1.5, 1.4], "b": [2.0, 1.8, 1.2, 1.1], "c": [2.0, 1.9, 1.7, 1.6]}
-    rows = [
-        row
-        for index, (name, losses) in enumerate(curves.items())
-        for row in curve_rows("d", name, losses=losses, train=[0.0] + [1.0 + index] * 3)
-    ]
-    (task,) = read_tasks(write_meta_dataset(tmp_path, rows), parse_objectives())
     # The cheapest first; c is dominated at step 2, the first rung, where a and b went on.
     assert RUNGS[0] == 2
-    assert choices(task) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
-    with_another = {**curves, "d": [2.0, 1.9, 1.1, 1.0]}
-    rows = [
-        row
-        for index, (name, losses) in enumerate(with_another.items())
-        for row in curve_rows("d", name, losses=losses, train=[0.0] + [1.0 + index] * 3)
-    ]
-    (task,) = read_tasks(write_meta_dataset(tmp_path / "another", rows), parse_objectives())
+    assert choices(task_of(tmp_path / "three", curves)) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    another = {**curves, "d": [2.0, 1.9, 1.1, 1.0]}
     # c is stopped there: d, which is dearer, ends before c goes on.
-    assert choices(task) == [0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 3, 2]
+    assert choices(task_of(tmp_path / "another", another)) == [0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 3, 2]
     better = {**curves, "b": [2.0, 1.8, 1.6, 1.1], "c": [2.0, 1.9, 1.3, 1.2], "d": [2.0, 1.9, 1.7, 0.1]}
-    rows = [
-        row
-        for index, (name, losses) in enumerate(better.items())
-        for row in curve_rows("d", name, losses=losses, train=[0.0] + [1.0 + index] * 3)
-    ]
-    (task,) = read_tasks(write_meta_dataset(tmp_path / "four", rows), parse_objectives())
     # c joins a on the layer of step 2; d is the last of four there, stopped, and ends when nothing else is left.
-    assert choices(task) == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert choices(task_of(tmp_path / "four", better)) == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
 
 
 @given(made_task())
