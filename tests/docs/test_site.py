@@ -17,6 +17,7 @@ from tests.searches import eventually
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
 for _needed in ("sphinx", "furo", "myst_parser"):
     pytest.importorskip(_needed)
 

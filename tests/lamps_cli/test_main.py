@@ -79,11 +79,11 @@ def test_a_search_for_people_prints_its_front_and_where_the_report_lies(
 
 
 def test_a_search_in_which_every_candidate_fails_is_exit_code_1_and_says_why(
-    topics_csv: Path, tmp_path: Path, prefect_url: str
+    topics_csv: Path, tmp_path: Path, prefect_url: str, warm_lamps: WarmLamps
 ) -> None:
     models = str(foreign_model(tmp_path / "broken"))
     arguments = search_arguments(topics_csv, "out", "--models", models, "--json")
-    run = lamps(*arguments, cwd=tmp_path, prefect_url=prefect_url)
+    run = warm_lamps(*arguments, cwd=tmp_path, prefect_url=prefect_url)
     assert run.returncode == 1
     assert run.stdout == ""
     assert "Traceback" not in run.stderr

@@ -374,7 +374,7 @@ def test_a_recovery_that_is_killed_at_any_moment_is_finished_by_the_next(tmp_pat
     assert compaction > LAST
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     st.lists(
         st.tuples(

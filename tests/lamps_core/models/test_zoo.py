@@ -153,6 +153,7 @@ def test_a_build_that_another_overtook_keeps_what_the_other_published(
     assert [path.name for path in folder.parent.iterdir()] == ["bert-tiny"]
 
 
+@pytest.mark.slow
 def test_two_processes_may_build_the_same_candidate_at_once(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from lamps_core.models.zoo import materialise; sys.stdin.readline();"

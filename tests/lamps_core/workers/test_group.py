@@ -456,6 +456,7 @@ def test_a_lone_worker_does_not_wait_for_the_processes_of_a_launcher(
     assert ran.stdout == "step 0\n", ran.stderr
 
 
+@pytest.mark.slow
 def test_a_worker_for_which_the_hub_failed_says_so_and_the_step_can_be_done_once_it_answers(
     topics: Topics, tmp_path: Path
 ) -> None:
