@@ -18,7 +18,6 @@ from prefect.context import FlowRunContext
 from prefect.states import Crashed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from uuid import UUID
 
     from prefect.client.orchestration import SyncPrefectClient
@@ -52,20 +51,18 @@ def _crash(ours: UUID, held: str) -> None:
     running = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
     with get_client(sync_client=True) as client:
         client.update_flow_run_labels(ours, {LABEL: held})
-        for other in list(
-            _all_runs(client, FlowRunFilter(state=running))
-        ):  # those that end leave no page short
+        for other in _all_runs(client, FlowRunFilter(state=running)):
             if other.id != ours and other.labels.get(LABEL) == held:
                 state: Any = Crashed(message="its process is gone: another run holds its folder")
                 client.set_flow_run_state(other.id, state, force=True)
 
 
-def _all_runs(client: SyncPrefectClient, wanted: FlowRunFilter) -> Iterator[FlowRun]:
-    """Every run, page after page: a server gives a part of them at once."""
-    offset = 0
-    while found := client.read_flow_runs(flow_run_filter=wanted, limit=PAGE, offset=offset):
-        yield from found
-        offset += len(found)
+def _all_runs(client: SyncPrefectClient, wanted: FlowRunFilter) -> list[FlowRun]:
+    """Every run, before any is changed, which would move the pages: a server gives a part of them at once."""
+    runs: list[FlowRun] = []
+    while found := client.read_flow_runs(flow_run_filter=wanted, limit=PAGE, offset=len(runs)):
+        runs += found
+    return runs
 
 
 def _held(folder: str) -> str:

@@ -58,9 +58,8 @@ def main() -> NoReturn:
     except Exception as error:
         if os.environ.get("LAMPS_DEBUG"):
             raise
-        if (
-            isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
-        ):  # nobody gives such a name but the user
+        # Nobody gives such a name but the user.
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
             code = _fail(f"{error.filename}: {error.strerror}: give a shorter one", 2)
         else:
             code = _fail(f"{type(error).__name__}: {error} (LAMPS_DEBUG=1 shows where)", 1)

@@ -90,10 +90,11 @@ class EvaluationRun:
                 wanted = self._about()
                 if not isinstance(about, dict):
                     raise ValueError("no record of an evaluation")
-                changed = [word for word in wanted if about.get(word) != wanted[word]]
-                if changed:  # with other objectives, curves have another fingerprint
+                # The first difference alone: with other objectives, curves have another fingerprint.
+                other = next((word for word in wanted if about.get(word) != wanted[word]), None)
+                if other is not None:
                     raise BadInput(
-                        f"--out {out} holds an evaluation of other {changed[0]}: choose another --out, or remove it"
+                        f"--out {out} holds an evaluation of other {other}: choose another --out, or remove it"
                     )
             elif out.is_dir() and any(entry.name != PARTS for entry in out.iterdir()):
                 raise BadInput(f"--out {out} is not empty and holds no evaluation: choose another")
