@@ -16,7 +16,7 @@ from prefect import flow
 from flows.artifacts import ProgressArtifact, notes_and_failures, show_table
 from flows.dead_runs import crash_dead_runs
 from flows.engines import Engine, engine_of
-from flows.form import Positive, Price
+from flows.form import FINE_TUNING, Positive, Price, defaults_of, filled_in
 from flows.task_states import forget_ended_tasks
 from lamps_core.campaign.plan_words import NAME_COLUMNS, PLAN_COLUMNS, plan_rows, plan_words
 from lamps_core.campaign.request import CampaignRequest
@@ -113,8 +113,8 @@ def campaign(
         LampsError: nothing could be fine-tuned, or a disk is full.
         PushFailed: all is done but the push.
     """
-    hub_token_block = choose_hub_token(hub_token_block or None)
-    parameters = locals()
+    parameters = filled_in(campaign, locals())
+    parameters["hub_token_block"] = choose_hub_token(parameters["hub_token_block"])
     if plan:
         return planned(campaign_request(**parameters), parameters)
     if push_to_hub:
@@ -129,25 +129,24 @@ def campaign_request(*, datasets: str, models: str, curves: str, **rest: Any) ->
     Raises:
         BadInput: one that cannot be parsed.
     """
-    seed = rest.get("seed", 0)
-    check_price(rest.get("gpu_hour_price", GPU_HOUR_PRICE))
-    names = ("learning_rate", "batch_size", "landmarks", "patience", "max_epochs", "max_length", "precision")
+    asked = defaults_of(campaign) | rest
+    check_price(asked["gpu_hour_price"])
     found = dataset_requests(
         datasets,
-        input_col=rest.get("input_col") or None,
-        target_col=rest.get("target_col") or None,
-        max_train_rows=rest.get("max_train_rows"),
-        seed=seed,
+        input_col=asked["input_col"],
+        target_col=asked["target_col"],
+        max_train_rows=asked["max_train_rows"],
+        seed=asked["seed"],
     )
     return CampaignRequest(
         curves=curves,
         datasets=tuple(found),
         models=models,
-        settings=FineTuningSettings(seed=seed, **{name: rest[name] for name in names if name in rest}),
-        work=(rest.get("work") or "").strip() or None,
-        retry_failed=rest.get("retry_failed", False),
-        gpu_hour_price=rest.get("gpu_hour_price", GPU_HOUR_PRICE),
-        track=parse_trackers(rest.get("track")),
+        settings=FineTuningSettings(**{name: asked[name] for name in FINE_TUNING}),
+        work=(asked["work"] or "").strip() or None,
+        retry_failed=asked["retry_failed"],
+        gpu_hour_price=asked["gpu_hour_price"],
+        track=parse_trackers(asked["track"]),
     )
 
 

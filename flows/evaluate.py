@@ -13,7 +13,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.artifacts import ProgressArtifact, show_table
 from flows.dead_runs import crash_dead_runs
-from flows.form import Positive, Price, comma_separated
+from flows.form import Positive, Price, comma_separated, defaults_of, filled_in
 from flows.task_states import forget_ended_tasks
 from lamps_core.errors import Interrupted, StorageFailed, reason_of
 from lamps_core.evaluation.request import EvaluationRequest
@@ -85,7 +85,7 @@ def evaluate(
         BadInput: an argument cannot be used; nothing was run.
         LampsError: a method failed on a dataset; the results of the others are written.
     """
-    parameters = dict(locals())
+    parameters = filled_in(evaluate, locals())
     choose_hub_token(hub_token_block or None)
     run = EvaluationRun(evaluation_request(**parameters))
     with run.opened():
@@ -105,20 +105,23 @@ def evaluation_request(*, curves: str, out: str, **rest: Any) -> EvaluationReque
     Raises:
         BadInput: one that cannot be parsed.
     """
-    names = ("repeats", "seed", "gpu_hour_price", "parallel")
+    asked = defaults_of(evaluate) | rest
     return EvaluationRequest(
         curves=curves_to_read(curves),
         out=given_path(out, "--out", "runs/evaluation"),
         objectives=parse_objectives(
-            rest.get("objectives", DEFAULT_OBJECTIVES),
-            bounds=comma_separated(rest.get("bounds")),
-            gpu_hour_price=rest.get("gpu_hour_price", GPU_HOUR_PRICE),
+            asked["objectives"],
+            bounds=comma_separated(asked["bounds"]),
+            gpu_hour_price=asked["gpu_hour_price"],
             recorded=True,
         ),
-        methods=comma_separated(rest.get("methods")),
-        policies=comma_separated(rest.get("policies")),
-        limits=TrainingLimits(seconds=rest.get("train_seconds"), steps=rest.get("train_steps")),
-        **{name: rest[name] for name in names if name in rest},
+        methods=comma_separated(asked["methods"]),
+        policies=comma_separated(asked["policies"]),
+        limits=TrainingLimits(seconds=asked["train_seconds"], steps=asked["train_steps"]),
+        repeats=asked["repeats"],
+        seed=asked["seed"],
+        gpu_hour_price=asked["gpu_hour_price"],
+        parallel=asked["parallel"],
     )
 
 

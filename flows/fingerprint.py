@@ -11,7 +11,7 @@ from prefect import flow
 
 from flows.artifacts import show_table
 from flows.campaign import planned, run_campaign
-from flows.form import Positive
+from flows.form import Positive, defaults_of, filled_in
 from lamps_core.campaign.request import CampaignRequest, of_record
 from lamps_core.errors import BadInput
 from lamps_core.models.candidates import resolve_candidates
@@ -66,8 +66,8 @@ def fingerprint(
             trained on them.
         LampsError: it failed on every dataset, or a disk is full.
     """
-    hub_token_block = choose_hub_token(hub_token_block or None)
-    parameters = locals()
+    parameters = filled_in(fingerprint, locals())
+    parameters["hub_token_block"] = choose_hub_token(parameters["hub_token_block"])
     extension = extension_of(**parameters)
     if plan:
         return planned(fingerprint_request(**parameters), parameters)
@@ -79,16 +79,15 @@ def fingerprint(
     return result | {"policy": told}
 
 
-def extension_of(
-    *, model: str, curves: str, policy: str | None = None, out: str | None = None, **rest: Any
-) -> Extension | None:
+def extension_of(*, model: str, curves: str, **rest: Any) -> Extension | None:
     """What the flow's flat parameters ask of a policy; None where they ask nothing.
 
     Raises:
         BadInput: the policy cannot be extended on these curves.
     """
-    if not policy:
-        given = next((name for name in ("steps", "full") if rest.get(name)), "out" if out else None)
+    asked = defaults_of(fingerprint) | rest
+    if not asked["policy"]:
+        given = next((name for name in ("steps", "full", "out") if asked[name]), None)
         if given is not None:
             raise BadInput(f"--{given} is about a policy: give --policy as well")
         return None
@@ -96,12 +95,12 @@ def extension_of(
 
     return Extension(
         ExtensionRequest(
-            policy=given_path(policy, "--policy", "runs/policy.zip"),
+            policy=given_path(asked["policy"], "--policy", "runs/policy.zip"),
             curves=given_path(curves, "--curves", "runs/curves"),
             candidates=tuple(candidate.name for candidate in resolve_candidates(model)),
-            out=given_path(out, "--out", "runs/policy.zip") if out else None,
-            steps=rest.get("steps"),
-            full=rest.get("full", False),
+            out=given_path(asked["out"], "--out", "runs/policy.zip") if asked["out"] else None,
+            steps=asked["steps"],
+            full=asked["full"],
         )
     )
 
@@ -119,12 +118,13 @@ def fingerprint_request(*, model: str, curves: str, **rest: Any) -> CampaignRequ
     Raises:
         BadInput: the folder does not say how its curves were made.
     """
+    asked = defaults_of(fingerprint) | rest
     return of_record(
         CampaignRequest(
             curves=curves,
             datasets=None,
             models=model,
-            work=(rest.get("work") or "").strip() or None,
-            retry_failed=rest.get("retry_failed", False),
+            work=(asked["work"] or "").strip() or None,
+            retry_failed=asked["retry_failed"],
         )
     )

@@ -5,7 +5,6 @@ The flow's parameters are the form a person fills in in the Prefect UI, so they 
 
 from __future__ import annotations
 
-import inspect
 import shlex
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +14,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.artifacts import ProgressArtifact, notes_and_failures, show_table
 from flows.dead_runs import crash_dead_runs
-from flows.form import Positive, Price, comma_separated
+from flows.form import FINE_TUNING, Positive, Price, comma_separated, defaults_of, filled_in
 from lamps_core.errors import (
     BudgetSpent,
     HostFailed,
@@ -135,7 +134,7 @@ def search(
         LampsError: every candidate failed; `result.json` is written all the same.
         PushFailed: all is done but the push.
     """
-    parameters = dict(locals())
+    parameters = filled_in(search, locals())
     choose_hub_token(hub_token_block or None)
     if push_to_hub:
         check_push(push_to_hub, of_a_front=True)
@@ -155,51 +154,39 @@ def search(
     return with_push(result, out, push_to_hub)
 
 
-def search_request(
-    *,
-    dataset: str,
-    input_col: str,
-    target_col: str,
-    out: str,
-    gpu_hour_price: float = GPU_HOUR_PRICE,
-    **rest: Any,
-) -> SearchRequest:
+def search_request(*, dataset: str, input_col: str, target_col: str, out: str, **rest: Any) -> SearchRequest:
     """The flow's flat parameters as what `lamps_core` takes.
 
     Raises:
         BadInput: one that cannot be parsed.
     """
-    seed = rest.get("seed", 0)
-    names = ("learning_rate", "batch_size", "landmarks", "patience", "max_epochs", "max_length", "precision")
-    bounds = comma_separated(rest.get("bounds"))
+    asked = defaults_of(search) | rest
+    price = asked["gpu_hour_price"]
     return SearchRequest(
         data=DatasetRequest(
             dataset=dataset,
             input_columns=(input_col,),
             target_column=target_col,
-            seed=seed,
-            max_train_rows=rest.get("max_train_rows"),
-            # A cleared field of what may be left out is an empty text.
-            **{name: rest.get(name) or None for name in ("test_dataset", "template", "selection_split")},
+            seed=asked["seed"],
+            max_train_rows=asked["max_train_rows"],
+            test_dataset=asked["test_dataset"],
+            template=asked["template"],
+            selection_split=asked["selection_split"],
         ),
-        models=rest.get("models", "zoo"),
+        models=asked["models"],
         objectives=parse_objectives(
-            rest.get("objectives", DEFAULT_OBJECTIVES), bounds=bounds, gpu_hour_price=gpu_hour_price
+            asked["objectives"], bounds=comma_separated(asked["bounds"]), gpu_hour_price=price
         ),
-        budget=parse_budget(
-            rest.get("budget") or None,
-            gpu_hour_price=gpu_hour_price,
-            stop_below=rest.get("stop_below") or STOP_BELOW,
-        ),
+        budget=parse_budget(asked["budget"], gpu_hour_price=price, stop_below=asked["stop_below"]),
         out=given_path(out, "--out", "runs/first"),
-        gpu_hour_price=gpu_hour_price,
-        policy=rest.get("policy", DEFAULT_POLICY).strip(),
-        settings=FineTuningSettings(seed=seed, **{name: rest[name] for name in names if name in rest}),
-        parallel=rest.get("parallel"),
-        step_timeout_seconds=rest.get("step_timeout"),
-        command=rest.get("command"),
-        track=parse_trackers(rest.get("track")),
-        retry_failed=rest.get("retry_failed", False),
+        gpu_hour_price=price,
+        policy=asked["policy"].strip(),
+        settings=FineTuningSettings(**{name: asked[name] for name in FINE_TUNING}),
+        parallel=asked["parallel"],
+        step_timeout_seconds=asked["step_timeout"],
+        command=asked["command"],
+        track=parse_trackers(asked["track"]),
+        retry_failed=asked["retry_failed"],
     )
 
 
@@ -209,10 +196,10 @@ def command_of(parameters: dict[str, Any]) -> str:
     Args:
         parameters: of the flow.
     """
-    defaults = {name: one.default for name, one in inspect.signature(search.fn).parameters.items()}
+    defaults = defaults_of(search)
     words = ["lamps", "search"]
     for name, value in parameters.items():
-        if name == "command" or value in (None, "", defaults[name]):
+        if name == "command" or value in (None, defaults.get(name)):
             continue
         if value is True:
             words.append(f"--{name.replace('_', '-')}")

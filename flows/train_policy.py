@@ -11,7 +11,7 @@ from prefect import flow
 
 from flows.artifacts import ProgressArtifact, show_table
 from flows.dead_runs import crash_dead_runs
-from flows.form import Positive, Price, comma_separated
+from flows.form import Positive, Price, comma_separated, defaults_of, filled_in
 from lamps_core.errors import BadInput
 from lamps_core.hub.access import check_push
 from lamps_core.hub.download import curves_to_read, find
@@ -71,7 +71,7 @@ def train_policy(
         BadInput: an argument cannot be used; nothing was run.
         PushFailed: all is done but the push.
     """
-    parameters = dict(locals())
+    parameters = filled_in(train_policy, locals())
     choose_hub_token(hub_token_block or None)
     if push_to_hub:
         check_push(push_to_hub)
@@ -98,22 +98,23 @@ def training_request(*, curves: str, out: str, **rest: Any) -> TrainingRequest:
     Raises:
         BadInput: one that cannot be parsed.
     """
+    asked = defaults_of(train_policy) | rest
     return TrainingRequest(
         curves=curves_to_read(curves),
         out=given_path(out, "--out", "runs/policy.zip"),
-        algorithm=rest.get("algorithm", DEFAULT_ALGORITHM),
-        exclude=comma_separated(rest.get("exclude_datasets")),
-        steps=rest.get("steps"),
-        seconds=rest.get("seconds"),
+        algorithm=asked["algorithm"],
+        exclude=comma_separated(asked["exclude_datasets"]),
+        steps=asked["steps"],
+        seconds=asked["seconds"],
         objectives=parse_objectives(
-            rest.get("objectives", DEFAULT_OBJECTIVES),
-            bounds=comma_separated(rest.get("bounds")),
-            gpu_hour_price=rest.get("gpu_hour_price", GPU_HOUR_PRICE),
+            asked["objectives"],
+            bounds=comma_separated(asked["bounds"]),
+            gpu_hour_price=asked["gpu_hour_price"],
             recorded=True,
         ),
-        seed=rest.get("seed", 0),
-        warm_start=find(rest["warm_start"]).path if rest.get("warm_start") else None,
-        settings=_settings(comma_separated(rest.get("settings"))),
+        seed=asked["seed"],
+        warm_start=find(asked["warm_start"]).path if asked["warm_start"] else None,
+        settings=_settings(comma_separated(asked["settings"])),
     )
 
 

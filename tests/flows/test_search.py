@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from flows.form import defaults_of, filled_in
 from flows.search import outcome_table, search, search_request
 from lamps_core.errors import BadInput, HostFailed, LampsError
 from lamps_core.progress import SearchProgress, listener
@@ -221,15 +222,11 @@ def test_bad_parameters_are_refused_before_anything_is_made(
     assert not (tmp_path / "out").exists()
 
 
-def test_what_is_left_out_is_what_the_core_takes_by_default(topics_csv: Path, tmp_path: Path) -> None:
-    empty: dict[str, Any] = {
-        "budget": "",
-        "stop_below": "",
-        "bounds": "",
-    }  # as a cleared field of the form gives them
-    request = search_request(
-        dataset=str(topics_csv), input_col="phrase", target_col="topic", out=str(tmp_path), **empty
-    )
+def test_a_cleared_field_of_the_form_means_what_it_does_left_out(topics_csv: Path, tmp_path: Path) -> None:
+    given = {"dataset": str(topics_csv), "input_col": "phrase", "target_col": "topic", "out": str(tmp_path)}
+    texts = [name for name, value in defaults_of(search).items() if value is None or isinstance(value, str)]
+    request = search_request(**filled_in(search, given | dict.fromkeys(texts, "")))
+    assert request == search_request(**given)
     assert request.budget.text == "unlimited"
     assert [objective.column for objective in request.objectives] == ["test_loss", "train_seconds"]
     assert (request.models, request.policy, request.settings.landmarks) == ("zoo", "universal", 8)
