@@ -6,6 +6,7 @@ A kind is a function of a seed that draws the rows of one dataset after another.
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -122,6 +123,23 @@ def curve_rows(dataset: str, model: str, parameters: int, course: Course) -> Row
         }
         for number, step in enumerate(steps)
     ]
+
+
+def with_landmarks(rows: Rows, most: int) -> Rows:
+    """Curves as a campaign of fewer landmarks records them: without the smallest subsets, which see hardly a row.
+
+    Args:
+        rows: of one dataset, with `train_rows`.
+        most: K; curves of no more landmarks are left as they are.
+    """
+    kept = []
+    for _, curve in itertools.groupby(rows, key=lambda row: row["model"]):
+        steps = list(curve)
+        every = max(row["train_rows"] for row in steps)
+        landmarks = next(row["step"] for row in steps if row["train_rows"] == every)
+        left_out = max(landmarks - most, 0)
+        kept += [steps[0], *(row | {"step": row["step"] - left_out} for row in steps[left_out + 1 :])]
+    return kept
 
 
 def write_datasets(datasets: Iterable[Rows], folder: Path) -> int:

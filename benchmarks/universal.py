@@ -5,7 +5,7 @@ datasets of the same curves. What is left out in turn: three groups of datasets;
 search is over the other; families of models, while the search is over them alone. The universal algorithm and
 `portfolio` are then trained on the rest, with fewer tasks, networks and updates than the shipped policy.
 
-    python -m benchmarks.universal [--curves KIND|DIR ...] [--policy PATH] [--datasets N]
+    python -m benchmarks.universal [--curves KIND|DIR ...] [--landmarks K] [--policy PATH] [--datasets N]
     python -m benchmarks.universal --left-out datasets|candidates|families [--curves DIR]
 
 A kind is `simulated`, or one of `unseen_curves` or of `foreign_curves`; all of them unless --curves is given.
@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from benchmarks import foreign_curves, unseen_curves
-from benchmarks.curve_kinds import write_datasets
+from benchmarks.curve_kinds import with_landmarks, write_datasets
 from benchmarks.ratios import Ratio, tell
 from lamps_core.meta_dataset import read_tasks
 from lamps_core.objectives import parse_objectives
@@ -176,12 +176,15 @@ def simulated_rows(seed: int) -> Iterator[Rows]:
 KINDS: dict[str, Kind] = unseen_curves.KINDS | foreign_curves.KINDS | {"simulated": simulated_rows}
 
 
-def curves_of(name: str, seed: int) -> tuple[Task, ...]:
-    """The tasks of a kind by its name, or of a folder."""
+def curves_of(name: str, seed: int, landmarks: int | None = None) -> tuple[Task, ...]:
+    """The tasks of a kind by its name, with so many landmarks at most, or of a folder as they are."""
     if name not in KINDS:
         return read_tasks(Path(name), parse_objectives())
+    datasets = KINDS[name](seed)
+    if landmarks is not None:
+        datasets = (with_landmarks(rows, landmarks) for rows in datasets)
     with TemporaryDirectory() as folder:
-        write_datasets(KINDS[name](seed), Path(folder))
+        write_datasets(datasets, Path(folder))
         return read_tasks(Path(folder), parse_objectives())
 
 
@@ -217,11 +220,12 @@ def main() -> None:
     parser.add_argument("--policy", type=Path, default=SHIPPED, help="in place of the shipped one")
     parser.add_argument("--datasets", type=int, help="search so many of each")
     parser.add_argument("--seed", type=int, default=0, help="of curves made here")
+    parser.add_argument("--landmarks", type=int, help="of curves made here, at most; as they are without it")
     parser.add_argument("--left-out", choices=PARTS, help="train without it, and search it")
     given = parser.parse_args()
     torch.set_num_threads(1)
     for name in given.curves or ([str(MEASURED)] if given.left_out else KINDS):
-        tasks = curves_of(name, given.seed)
+        tasks = curves_of(name, given.seed, given.landmarks)
         if given.left_out:
             left_out(given.left_out, tasks)
         else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.curve_kinds import Corpus, Course, curve_rows, steady, write_datasets
+from benchmarks.curve_kinds import Corpus, Course, curve_rows, steady, with_landmarks, write_datasets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +35,16 @@ def test_a_loss_that_grows_ends_a_curve_after_three_epochs_more_and_one_that_fal
     assert [row["test_loss"] for row in rows] == [3.0] + [
         100 / seen for seen in (25, 75, 175, 275, 375, 475, 575)
     ]
+
+
+def test_fewer_landmarks_are_the_largest_ones_under_numbers_without_a_gap() -> None:
+    long = curve_rows("d", "a", 7, course(lambda seen, _: 100 / seen))
+    short = curve_rows("d", "b", 7, Course((100,), 3.0, lambda seen, _: 50 / seen, steady(0.5, 2.0, 1.0), 10))
+    cut = with_landmarks(long + short, 2)
+    assert [row["step"] for row in cut] == [*range(len(long) - 1), *range(len(short))]
+    assert [row["train_rows"] for row in cut[:3]] == [0, 50, 100]
+    assert cut[1] == long[2] | {"step": 1}
+    assert with_landmarks(long + short, 3) == long + short
 
 
 def test_a_file_holds_the_columns_that_rows_have_under_a_name_without_folders(tmp_path: Path) -> None:
