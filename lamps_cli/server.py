@@ -6,7 +6,6 @@ A temporary server takes 10 to 26 seconds to start, so it starts first and is wa
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import socket
 import subprocess
@@ -17,6 +16,7 @@ import urllib.request
 from typing import TYPE_CHECKING
 
 from lamps_core.errors import BadInput, LampsError, without_credentials
+from lamps_core.host.reachability import ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -117,7 +117,7 @@ def read_hub_token(block: str | None) -> None:
 
     url = _url_that_is_set()
     # Where it does not answer, whoever waits for it says so.
-    if url is not None and not os.environ.get(VARIABLE) and _why_silent(url) is None:
+    if url is not None and not os.environ.get(VARIABLE) and _answers(url):
         choose_hub_token(block or None)
 
 
@@ -151,13 +151,9 @@ def _pass_proxies_by() -> None:
         os.environ |= {"no_proxy": value, "NO_PROXY": value}
 
 
-def _why_silent(url: str) -> Exception | None:
-    """Ask a server whether it is well; the reason where it does not answer."""
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=5):  # noqa: S310 - of http, as is checked
-            return None
-    except (OSError, http.client.HTTPException) as error:  # the latter from what speaks another protocol
-        return error
+def _answers(url: str) -> bool:
+    """Whether a server says that it is well."""
+    return ask(f"{url.rstrip('/')}/health", method="GET")[0]
 
 
 def _send_what_is_queued() -> None:
@@ -182,13 +178,13 @@ def _use(url: str, process: subprocess.Popen[bytes]) -> None:
 
 def _wait_for(url: str, process: subprocess.Popen[bytes] | None) -> None:
     deadline = time.monotonic() + (STARTUP_SECONDS if process is not None else ANSWER_SECONDS)
-    while (error := _why_silent(url)) is not None:
+    while not _answers(url):
         late = time.monotonic() > deadline
         if process is not None and (late or process.poll() is not None):
-            raise LampsError("the temporary Prefect server did not start: see lamps doctor") from error
+            raise LampsError("the temporary Prefect server did not start: see lamps doctor")
         if late:
             mend = "start it, or correct PREFECT_API_URL, or unset it for a temporary one"
-            raise LampsError(f"no Prefect server answers at {without_credentials(url)}: {mend}") from error
+            raise LampsError(f"no Prefect server answers at {without_credentials(url)}: {mend}")
         time.sleep(POLL_SECONDS)
 
 

@@ -154,6 +154,21 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, (text + "\n").encode())
 
 
+def json_object(content: bytes) -> dict[str, Any]:
+    """The object that a file of JSON holds, which somebody else may have written.
+
+    Raises:
+        ValueError: no JSON, nested too deep, or JSON of something else.
+    """
+    try:
+        value = json.loads(content)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    if not isinstance(value, dict):
+        raise ValueError("it holds no JSON object")
+    return value
+
+
 def flush(path: Path) -> None:
     """Have the operating system put a file's bytes, or a folder's names, on disk."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -20,7 +20,7 @@ import numpy as np
 
 from lamps_core import __version__
 from lamps_core.errors import BadInput, first_line
-from lamps_core.files import draft_beside, exchange_folders, make_folder, write_atomically
+from lamps_core.files import draft_beside, exchange_folders, json_object, make_folder, write_atomically
 from lamps_core.objectives import parse_objectives
 from lamps_core.prices import GPU_HOUR_PRICE
 from lamps_core.versions import is_later
@@ -306,11 +306,9 @@ def _part(path: Path, name: str, archive: Any) -> bytes:
 
 def _card(path: Path, text: bytes) -> PolicyCard:
     try:
-        told = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path}: {CARD} is not JSON: {error}") from None
-    if not isinstance(told, dict):
-        raise BadInput(f"{path}: {CARD} is not a JSON object")
+        told = json_object(text)
+    except ValueError as error:
+        raise BadInput(f"{path}: {CARD} cannot be read: {error}") from None
     if told.get("observation") != OBSERVATION_VERSION:
         mend = "upgrade LAMPS" if is_later(told.get("observation"), OBSERVATION_VERSION) else "train it again"
         raise BadInput(

@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.errors import BadInput
-from lamps_core.files import write_atomically
+from lamps_core.files import json_object, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,9 +62,9 @@ def read_evaluation(folder: Path) -> dict[str, Any]:
     """
     path = folder / RESULT
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError, RecursionError) as error:
+        result = json_object(path.read_bytes())
+    except (ValueError, OSError) as error:
         raise BadInput(f"{path} cannot be read ({error}): run lamps evaluate again") from error
-    if not isinstance(result, dict) or any(name not in result for name in _NEEDED) or not result["folds"]:
+    if any(name not in result for name in _NEEDED) or not result["folds"]:
         raise BadInput(f"{path} does not hold an evaluation: run lamps evaluate again")
     return result

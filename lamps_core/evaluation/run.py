@@ -19,7 +19,7 @@ from lamps_core.evaluation.record import RESULT, write_evaluation
 from lamps_core.evaluation.request import check_limits, check_request, costless
 from lamps_core.evaluation.summary import KEY, ORACLE, ORACLE_SECONDS, in_words, summarise
 from lamps_core.evaluation.unit import Unit
-from lamps_core.files import write_json
+from lamps_core.files import json_object, refuse_unwritable, write_json
 from lamps_core.fingerprints import curves_fingerprint, objectives_fingerprint
 from lamps_core.locks import locked
 from lamps_core.meta_dataset import read_tasks, usable
@@ -86,10 +86,7 @@ class EvaluationRun:
             raise BadInput(f"--out {out} is a file: name a folder")
         try:
             if path.exists():
-                about = json.loads(path.read_text(encoding="utf-8"))
-                wanted = self._about()
-                if not isinstance(about, dict):
-                    raise ValueError("no record of an evaluation")
+                about, wanted = json_object(path.read_bytes()), self._about()
                 # The first difference alone: with other objectives, curves have another fingerprint.
                 other = next((word for word in wanted if about.get(word) != wanted[word]), None)
                 if other is not None:
@@ -98,10 +95,11 @@ class EvaluationRun:
                     )
             elif out.is_dir() and any(entry.name != PARTS for entry in out.iterdir()):
                 raise BadInput(f"--out {out} is not empty and holds no evaluation: choose another")
+            refuse_unwritable(out, f"--out {out}")
         except ValueError as error:
             raise BadInput(f"{path} is damaged ({error}): remove it, or choose another --out") from None
         except OSError as error:
-            raise BadInput(f"--out {out} cannot be read: {error.strerror or error}") from error
+            raise BadInput(f"--out {out} cannot be used: {error.strerror or error}") from error
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
@@ -318,10 +316,10 @@ class EvaluationRun:
 def _part(path: Path) -> Row | None:
     """What came of a unit; None where the file does not hold it."""
     try:
-        part = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
+        part = json_object(path.read_bytes())
+    except ValueError:
         return None
-    lists = isinstance(part, dict) and all(isinstance(part.get(name), list) for name in ("rows", "rewards"))
+    lists = all(isinstance(part.get(name), list) for name in ("rows", "rewards"))
     return part if lists else None
 
 

@@ -21,11 +21,14 @@ ASK_SECONDS = 120.0
 CPU_INSTEAD = "or set CUDA_VISIBLE_DEVICES= to use the CPU"
 # Counted twice: before it is started, CUDA is only asked where there is a GPU; then it counts one instance of MIG
 # where the driver's library counts whole GPUs.
-_ASK = """
-import json, torch
+GPUS_CODE = """
+import torch
 if torch.cuda.device_count():
     torch.cuda.init()
 gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+"""
+_ASK = f"""{GPUS_CODE}
+import json
 print(json.dumps([[gpu.name, gpu.total_memory] for gpu in gpus]))
 """
 

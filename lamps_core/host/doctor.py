@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from packaging.version import Version
 
 from lamps_core.host import reachability
+from lamps_core.host.devices import GPUS_CODE
 from lamps_core.hub.access import hub_cache
 from lamps_core.resources import cache_folder
 
@@ -43,14 +44,15 @@ LEAST_VERSIONS = {
     "prefect": "3.8",
     "pyarrow": "23",
 }
-_DEVICES_CODE = """
-import torch
-for index in range(torch.cuda.device_count()):
-    about = torch.cuda.get_device_properties(index)
+_DEVICES_CODE = (
+    GPUS_CODE
+    + """
+for index, gpu in enumerate(gpus):
     free, total = torch.cuda.mem_get_info(index)
     bf16 = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no bf16"
-    print(f"GPU {index}: {about.name}, {free / 2**30:.0f} of {total / 2**30:.0f} GiB free, {bf16}")
+    print(f"GPU {index}: {gpu.name}, {free / 2**30:.0f} of {total / 2**30:.0f} GiB free, {bf16}")
 """
+)
 
 
 @dataclass(frozen=True)

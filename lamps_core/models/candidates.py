@@ -14,7 +14,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
-import json
 import os.path
 import re
 from concurrent import futures
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Literal
 import yaml
 
 from lamps_core.errors import BadInput, abbreviated, without_credentials
+from lamps_core.files import json_object
 from lamps_core.hub.access import HUB_TIMEOUT_SECONDS
 from lamps_core.models.folder import MODEL_FILES, WEIGHT_FILES, model_flaw
 from lamps_core.models.zoo import PREFIX, materialise, zoo_entry, zoo_names
@@ -189,10 +189,8 @@ def _unusable(folder: Path) -> str | None:
         if path.suffix in MODEL_FILES and not path.is_file():
             return f"has a {path.name} that is no file, or a link to nowhere: save the model again"
     try:
-        config = json.loads((folder / "config.json").read_bytes())
-    except (ValueError, RecursionError, OSError):
-        config = None
-    if not isinstance(config, dict):
+        config = json_object((folder / "config.json").read_bytes())
+    except (ValueError, OSError):
         return "has a config.json that is no JSON object: save the model again with save_pretrained"
     if "auto_map" in config:
         from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES

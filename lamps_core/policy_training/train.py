@@ -7,13 +7,12 @@ beside `out`, which the finished policy leaves no trace of. Knows no algorithm.
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.errors import BadInput, first_line, no_such
-from lamps_core.files import make_folder, refuse_unwritable, write_json
+from lamps_core.files import json_object, make_folder, refuse_unwritable, write_json
 from lamps_core.fingerprints import curves_fingerprint
 from lamps_core.locks import held_if_free
 from lamps_core.meta_dataset import read_table, tasks_of
@@ -244,14 +243,11 @@ def _asked_before(folder: Path) -> dict[str, Any]:
     """
     path = folder / REQUEST
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(found, dict):
-            raise ValueError("it holds no JSON object")
-    except (OSError, ValueError, RecursionError) as error:
+        return json_object(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise BadInput(
             f"{path} is missing or damaged ({first_line(error)}): delete the folder {folder}, or choose another --out"
         ) from None
-    return found
 
 
 def _check_same(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ import pyarrow as pa
 from lamps_core.curves.reader import holds_curves, read_curves, refuse_empty
 from lamps_core.curves.schema import curves_parquet
 from lamps_core.errors import BadInput
+from lamps_core.files import json_object
 from lamps_core.hub.ids import front_repositories, hub_id
 from lamps_core.hub.upload import README, Pushed, Upload, upload
 from lamps_core.models.folder import model_flaw
@@ -148,10 +149,10 @@ def _content(path: Path) -> bytes | Path:
     if path.name not in {"config.json", "tokenizer_config.json"}:
         return path
     try:
-        told = json.loads(path.read_bytes())
+        config = json_object(path.read_bytes())
     except ValueError as error:
-        raise BadInput(f"{path} is not JSON ({error}): run the search again with the same --out") from None
-    kept = {name: value for name, value in told.items() if name not in _OF_THIS_MACHINE}
+        raise BadInput(f"{path} is damaged ({error}): run the search again with the same --out") from None
+    kept = {name: value for name, value in config.items() if name not in _OF_THIS_MACHINE}
     return (json.dumps(kept, indent=2, ensure_ascii=False) + "\n").encode()
 
 

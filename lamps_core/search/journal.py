@@ -20,7 +20,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.errors import BadInput, abbreviated
-from lamps_core.files import flush
+from lamps_core.files import flush, json_object
 from lamps_core.locks import lock_if_free
 from lamps_core.objectives import sign_flipped
 from lamps_core.versions import version_trouble
@@ -140,11 +140,10 @@ def _whole_lines(path: Path, writable: int | None) -> Iterator[dict[str, Any]]:
         os.ftruncate(writable, end)
     for number, line in enumerate(content[:end].splitlines(), start=1):
         try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            value = None
-        if not isinstance(value, dict):
-            raise BadInput(f"{path}, line {number} is damaged: restore it, or start with another --out")
+            value = json_object(line)
+        except ValueError:
+            damaged = f"{path}, line {number} is damaged"
+            raise BadInput(f"{damaged}: restore it, or start with another --out") from None
         yield value
 
 

@@ -6,7 +6,6 @@ says what was asked and what came of it (`so_far`). That of a finished one gives
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamps_core.curves.reader import holds_curves, read_curves, read_failures
 from lamps_core.errors import BadInput
+from lamps_core.files import json_object
 from lamps_core.objectives import sign_flipped
 from lamps_core.prices import GPU_HOUR_PRICE
 from lamps_core.search.journal import JOURNAL
@@ -176,10 +176,10 @@ def _read_result(path: Path) -> Row | None:
     if not path.is_file():
         return None
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path} is not JSON ({error}): run the search again with the same --out") from error
-    if not isinstance(result, dict) or not result.get("objectives"):
+        result = json_object(path.read_bytes())
+    except ValueError as error:
+        raise BadInput(f"{path} is damaged ({error}): run the search again with the same --out") from error
+    if not result.get("objectives"):
         raise BadInput(f"{path} does not hold a search's result: run the search again with the same --out")
     return result
 

@@ -112,6 +112,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"seed": -1}, "--seed must be between 0"),
         ({"out": " "}, "--out names no place"),
         ({"out": "{here}/file"}, "is a file: name a folder"),
+        ({"out": "{here}/file/below"}, "cannot be written: .*file is a file"),
         ({"out": "{here}/few"}, "is not empty and holds no evaluation"),
         ({"curves": "{here}/single", "methods": "portfolio"}, "--methods portfolio: it learns from other"),
     ],

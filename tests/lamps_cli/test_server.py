@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from http.client import BadStatusLine
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,9 +48,11 @@ def servers() -> list[psutil.Process]:
     return [child for child in psutil.Process().children() if "lamps_cli.server_process" in child.cmdline()]
 
 
-def test_a_server_that_the_user_has_set_is_used_and_none_is_started(prefect_url: str) -> None:
+@pytest.mark.parametrize("form", ["{}", "{}/", "http://ada:secret@{}"])
+def test_a_server_that_the_user_has_set_is_used_and_none_is_started(prefect_url: str, form: str) -> None:
     before = servers()
-    with temporary_settings({PREFECT_API_URL: prefect_url}), prefect_server() as wait_until_ready:
+    url = form.format(prefect_url.removeprefix("http://") if "@" in form else prefect_url)
+    with temporary_settings({PREFECT_API_URL: url}), prefect_server() as wait_until_ready:
         wait_until_ready()
         assert servers() == before
     with urllib.request.urlopen(f"{prefect_url}/health", timeout=60) as answer:
@@ -75,10 +76,9 @@ def test_what_answers_in_another_protocol_than_http_is_no_server(monkeypatch: py
         thread.start()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
         said = f"no Prefect server answers at {url}: start it, or correct PREFECT_API_URL"
-        with temporary_settings({PREFECT_API_URL: url}), prefect_server() as wait, raises(said) as told:
+        with temporary_settings({PREFECT_API_URL: url}), prefect_server() as wait, raises(said):
             wait()
         thread.join()
-    assert isinstance(told.value.__cause__, BadStatusLine)
 
 
 def greet(listening: socket.socket) -> None:

@@ -149,5 +149,5 @@ def test_nothing_but_the_files_of_a_policy_or_of_curves_is_fetched(hub: HubServe
 
 def test_a_broken_policy_of_the_hub_is_refused_as_a_broken_file_is(hub: HubServer) -> None:
     hub.add("model", "eve/policy", {"policy.json": b"[]", "weights.safetensors": b"\x80\x04cos"})
-    with pytest.raises(BadInput, match="is not a JSON object"):
+    with pytest.raises(BadInput, match="holds no JSON object"):
         load_policy("eve/policy")

@@ -108,6 +108,18 @@ def test_nothing_but_weights_configuration_tokenizer_and_card_is_pushed(
         assert word.encode() not in everything
 
 
+@pytest.mark.parametrize("content", ["[]", "[" * 100_000, "{"])
+def test_a_damaged_configuration_is_refused_before_anything_is_pushed(
+    hub: HubServer, searched: Path, tmp_path: Path, content: str
+) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(searched, out)
+    (out / "models/zoo--bert-tiny/tokenizer_config.json").write_text(content)
+    with pytest.raises(BadInput, match=r"tokenizer_config.json is damaged .*: run the search again"):
+        uploads_of(str(out), "ada/damaged")
+    assert hub.written() == []
+
+
 def test_the_card_names_the_search_its_numbers_and_the_rest_of_the_front(
     hub: HubServer, searched: Path
 ) -> None:

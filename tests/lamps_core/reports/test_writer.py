@@ -424,9 +424,12 @@ def test_what_is_no_search_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="holds neither a search nor learning curves"):
         write_report(tmp_path)
     (tmp_path / "result.json").write_text('{"dataset": ')
-    with pytest.raises(BadInput, match="is not JSON"):
+    with pytest.raises(BadInput, match="is damaged"):
         write_report(tmp_path)
     (tmp_path / "result.json").write_text("[]")
+    with pytest.raises(BadInput, match="holds no JSON object"):
+        write_report(tmp_path)
+    (tmp_path / "result.json").write_text("{}")
     with pytest.raises(BadInput, match="does not hold a search's result"):
         write_report(tmp_path)
     assert not (tmp_path / "report.html").exists()
