@@ -52,7 +52,7 @@ def train_policy(
         out: Where the policy is written: a folder, or a file that ends in .zip; an absolute path.
         algorithm: forecast of how curves go on, the paper's distral, ppo, or universal for any candidates.
         exclude_datasets: Datasets to leave out, with commas.
-        steps: Environment steps of distral or ppo; None for the algorithm's default.
+        steps: Environment steps of distral or ppo, rounded up to whole rollouts; None for the algorithm's default.
         seconds: Longest training of distral or ppo; None for no limit.
         objectives: What to minimise, six at most, with commas: columns of the curves, or dollars (training seconds x
             GPUs x price).

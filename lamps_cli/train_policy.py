@@ -39,7 +39,11 @@ from lamps_core.prices import GPU_HOUR_PRICE
     help="forecast, distral (the paper's), ppo, or universal, which serves any candidates and objectives.",
 )
 @click.option("--exclude-dataset", "exclude_datasets", multiple=True, help="Leave a dataset out; repeatable.")
-@click.option("--steps", type=int, help="Environment steps of distral or ppo.  [default: the algorithm's]")
+@click.option(
+    "--steps",
+    type=int,
+    help="Environment steps of distral or ppo, rounded up to whole rollouts.  [default: the algorithm's]",
+)
 @click.option(
     "--seconds",
     type=float,

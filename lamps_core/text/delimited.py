@@ -104,7 +104,7 @@ def _refuse_broken_lines(path: Path, separator: str) -> None:
                     )
                 begins = lines.line_num + 1
         except csv.Error as error:
-            raise BadInput(f"{path}: {_stray_quote(error, begins, lines.line_num)}") from None
+            raise BadInput(f"{path}: {_stray_quote(error, header, begins, lines.line_num)}") from None
         finally:
             csv.field_size_limit(usual)
 
@@ -122,13 +122,10 @@ def _other_count(values: Sequence[str], header: Sequence[str], lines: tuple[int,
     return told + (separator_hint(header) or f"; {mend}")
 
 
-def _stray_quote(error: csv.Error, begins: int, ends: int) -> str:
+def _stray_quote(error: csv.Error, header: Sequence[str], begins: int, ends: int) -> str:
+    told = f"the value that ends in line {ends} goes on behind its closing quote, as if a stray quote had merged lines"
+    mend = "double the quotes inside values, or use JSON Lines"
     if "end of data" in str(error):
-        return (
-            f"a quote of the row that begins in line {begins} is never closed; close it, or double the quotes "
-            "inside values"
-        )
-    return (
-        f"the value that ends in line {ends} goes on behind its closing quote, as if a stray quote had merged lines; "
-        "double the quotes inside values, or use JSON Lines"
-    )
+        told = f"a quote of the row that begins in line {begins} is never closed"
+        mend = "close it, or double the quotes inside values"
+    return told + (separator_hint(header) or f"; {mend}")

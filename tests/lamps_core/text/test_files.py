@@ -103,6 +103,11 @@ def test_a_value_longer_than_a_megabyte_is_read(tmp_path: Path) -> None:
         ("a.csv", b"text;label\nx;y\n", "no column 'text'.*separator seems to be ';'"),
         ("a.csv", b"text;label;n\nx, y;a;1\n", "line 2 holds 2 values.*separator seems to be ';'"),
         ("a.csv", b"text\tlabel\nx, y\ta\n", "line 2 holds 2 values.*separator seems to be a tab"),
+        (
+            "a.csv",
+            b'text;label\n"x\ny";a\n',
+            "line 3 goes on behind.*merged lines; the separator seems to be ';'",
+        ),
         ("a.csv", b"text|label\nx|a\nx, y|a\n", "line 3 holds 2 values.*separator seems to be '|'"),
         ("a.tsv", b"text,label\nx,y\n", "no column 'text'.*separator seems to be ','"),
         (
