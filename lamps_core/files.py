@@ -14,9 +14,12 @@ import stat
 import time
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lamps_core.errors import BadInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 DRAFT_SECONDS = 86_400  # a draft of this age is of a writer that was killed
 _DRAFT = re.compile(r"\..+\.[0-9a-f]{32}")  # as `draft_beside` names it
@@ -107,6 +110,30 @@ def refuse_unwritable(folder: Path, named: str) -> None:
         raise BadInput(f"{named} cannot be written: {nearest} is a file")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise BadInput(f"{named} cannot be written: {nearest} does not allow it")
+
+
+@contextlib.contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Give a draft to fill with files: flushed, it becomes `folder` by one rename as the block ends.
+
+    Where another process was first, its folder stays. The draft is gone in any case.
+
+    Raises:
+        OSError: the draft cannot be made, or the name is taken by what is no folder.
+    """
+    draft = draft_beside(folder)
+    try:
+        draft.mkdir(parents=True)
+        yield draft
+        flush_folder(draft)
+        try:
+            draft.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+        flush(folder.parent)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def exchange_folders(new: Path, place: Path) -> None:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lamps_core.files import draft_beside, flush_folder
+from lamps_core.files import whole_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,15 +128,6 @@ def load_tokens(folder: Path) -> TokenisedSplit | None:
 
 def save_tokens(split: TokenisedSplit, folder: Path) -> None:
     """Save a split so that a reader sees all of it or none; the first of two writers wins."""
-    draft = draft_beside(folder)
-    try:
-        draft.mkdir(parents=True)
+    with whole_folder(folder) as draft:
         for name in ("values", "offsets", "labels"):
             np.save(draft / f"{name}.npy", getattr(split, name), allow_pickle=False)
-        # Else a power cut may leave the name without the bytes, and every later step fails of it.
-        flush_folder(draft)
-        os.rename(draft, folder)  # noqa: PTH104 - Path.rename would follow no other rule; os names the call
-    except OSError:
-        shutil.rmtree(draft, ignore_errors=True)
-        if not folder.is_dir():
-            raise

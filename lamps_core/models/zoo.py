@@ -11,15 +11,14 @@ import contextlib
 import functools
 import hashlib
 import json
-import shutil
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from lamps_core import files
 from lamps_core.errors import BadInput
+from lamps_core.files import whole_folder
 from lamps_core.resources import cache_folder, data_path
 
 if TYPE_CHECKING:
@@ -116,27 +115,15 @@ def materialise(name: str, *, cache: Path | None = None) -> Path:
     folder = shelf / name.removeprefix(PREFIX)
     if folder.is_dir():
         return folder
-    draft = files.draft_beside(folder)
-    try:
-        draft.mkdir(parents=True)
-    except OSError as error:
-        raise BadInput(f"the zoo cannot be built in {shelf}: {error.strerror}; set LAMPS_CACHE") from error
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            draft = stack.enter_context(whole_folder(folder))
+        except OSError as error:
+            raise BadInput(
+                f"the zoo cannot be built in {shelf}: {error.strerror}; set LAMPS_CACHE"
+            ) from error
         _build(entry, draft)
-        _publish(draft, folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return folder
-
-
-def _publish(draft: Path, folder: Path) -> None:
-    files.flush_folder(draft)
-    try:
-        draft.rename(folder)
-    except OSError:
-        if not folder.is_dir():  # else another process was first, with the same bytes
-            raise
-    files.flush(folder.parent)
 
 
 def _build(entry: ZooEntry, folder: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamps_core.files import move_into_place, safe_name, write_atomically, write_json
+from lamps_core.files import move_into_place, safe_name, whole_folder, write_atomically, write_json
 
 
 def test_a_file_is_replaced_whole_and_no_draft_is_left(tmp_path: Path) -> None:
@@ -55,6 +55,36 @@ def test_json_is_read_back_as_it_was_written(
     path = tmp_path_factory.mktemp("json") / "value.json"
     write_json(path, value)
     assert json.loads(path.read_text(encoding="utf-8")) == value
+
+
+def test_a_folder_appears_whole_and_no_draft_is_left(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "folder"
+    with whole_folder(folder) as draft:
+        (draft / "file").write_text("all of it")
+        assert not folder.exists()
+    assert (folder / "file").read_text() == "all of it"
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_a_folder_that_another_process_made_first_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    with whole_folder(folder) as draft:
+        (draft / "file").write_text("second")
+        with whole_folder(folder) as theirs:
+            (theirs / "file").write_text("first")
+    assert (folder / "file").read_text() == "first"
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_folder_that_cannot_be_filled_is_not_there_and_leaves_no_draft(tmp_path: Path) -> None:
+    def fill() -> None:
+        with whole_folder(tmp_path / "folder") as draft:
+            (draft / "file").write_text("a part")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        fill()
+    assert list(tmp_path.iterdir()) == []
 
 
 NAMES = st.text(min_size=1) | st.from_regex(r"[./a-]{1,6}", fullmatch=True)  # the latter look like paths
