@@ -135,7 +135,7 @@ def measure(seconds: float, steps: int, folder: Path) -> None:
         run = CampaignRun(request)
         engine, simulated = LocalEngine(run.survey.id, parallel=SLOTS), Simulated(seconds)
         with run.opened(engine.machine()), engine:
-            execution.register(run.survey.id, simulated)  # type: ignore[arg-type]
+            execution.begin(run.survey.id, simulated)  # type: ignore[arg-type]
             run_steps(run, engine, ProgressArtifact("the campaign"))
         if failed := run.result()["failed"]:
             raise SystemExit(f"{len(failed)} pairs failed; the first: {failed[0]['error']}")

@@ -31,6 +31,7 @@ from lamps_core.models import zoo
 from lamps_core.settings import FineTuningSettings
 from lamps_core.text.dataset import DatasetRequest, TextDataset, load_text_dataset
 from lamps_core.text.prepared_data import save_prepared
+from lamps_core.workers.group import start_fork_server, wait_for_fork_server
 from lamps_core.workers.pool import DeviceSlot, WorkerPool
 
 ROWS = 192  # rows of the timed epoch: six updates
@@ -155,8 +156,8 @@ def fresh_workers(
 ) -> tuple[list[float], list[float]]:
     """CPU seconds of a fresh worker from its fork to its first update, and its D_1 step's over a warm worker's."""
     pool = WorkerPool([DeviceSlot(None, 1)])
-    pool.preload()
-    pool.wait_until_ready()
+    start_fork_server()
+    wait_for_fork_server()
     seconds, ratios = [], []
     for repeat in range(repeats):
         step_seconds = []

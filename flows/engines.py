@@ -147,9 +147,7 @@ class LocalEngine:
     def __enter__(self) -> Self:
         """Start the fork server of the workers."""
         mine = execution.Execution(self._slots, step_timeout_seconds=self._timeout)
-        mine.pool.preload()
-        execution.register(self._run_id, mine)
-        mine.pool.wait_until_ready()
+        execution.begin(self._run_id, mine)
         self._runner.__enter__()
         return self
 

@@ -185,9 +185,7 @@ class SearchRun:
             changed=self.publish,
         )
         self.execution.spent_seconds = self.search.spent_seconds
-        self.execution.pool.preload()
-        execution.register(self.work_folder, self.execution)
-        self.execution.pool.wait_until_ready()
+        execution.begin(self.work_folder, self.execution)
         for state in self.search.candidates.values():
             self._track(state)
         return self

@@ -10,6 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from lamps_core.workers.group import start_fork_server, wait_for_fork_server
 from lamps_core.workers.pool import WorkerPool, device_slots
 
 if TYPE_CHECKING:
@@ -133,8 +134,16 @@ _executions: dict[str, Execution] = {}
 _making = threading.Lock()
 
 
-def register(run_id: str, execution: Execution) -> None:
-    """Make an execution the one that `execution_of` finds in this process."""
+def begin(run_id: str, execution: Execution) -> None:
+    """Make an execution the one that `execution_of` finds in this process, once its workers can start at once.
+
+    No step is charged for what the fork server imports.
+
+    Raises:
+        WorkerDied: the fork server ended over its imports.
+    """
+    start_fork_server()
+    wait_for_fork_server()
     _executions[run_id] = execution
 
 
@@ -154,8 +163,5 @@ def execution_of(run_id: str, *, parallel: int | None = None) -> Execution:
     """
     with _making:
         if run_id not in _executions:
-            made = Execution(device_slots(parallel))
-            made.pool.preload()
-            made.pool.wait_until_ready()
-            register(run_id, made)
+            begin(run_id, Execution(device_slots(parallel)))
         return _executions[run_id]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamps_core.errors import BadInput, CandidateFailed, HostFailed, Interrupted, ShortOfMemory, WorkerDied
 from lamps_core.host.devices import devices_here
-from lamps_core.workers.group import RequestLimits, WorkerGroup, end, start_fork_server, wait_for_fork_server
+from lamps_core.workers.group import RequestLimits, WorkerGroup, end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -110,14 +110,6 @@ class WorkerPool:
         self._queue: deque[object] = deque()
         self._changed = threading.Condition()
         self._closed = False
-
-    def preload(self) -> None:
-        """Start the fork server now, so that its imports run while the caller does something else."""
-        start_fork_server()
-
-    def wait_until_ready(self) -> None:
-        """Return when a worker can start at once: no step is charged for the imports."""
-        wait_for_fork_server()
 
     def run_step(
         self,

@@ -17,6 +17,7 @@ from lamps_core.models.zoo import materialise
 from lamps_core.settings import FineTuningSettings
 from lamps_core.text.dataset import DatasetRequest, TextDataset, load_text_dataset
 from lamps_core.text.prepared_data import save_prepared
+from lamps_core.workers.group import start_fork_server, wait_for_fork_server
 from lamps_core.workers.pool import DeviceSlot, WorkerPool
 from tests.dask_cluster import free_port
 from tests.local_hub import Hub, serve_hub
@@ -95,8 +96,8 @@ def new_pool() -> Iterator[Callable[..., WorkerPool]]:
         def make(*slots: DeviceSlot) -> WorkerPool:
             pool = WorkerPool(slots or (CPU,))
             stack.callback(pool.close)
-            pool.preload()
-            pool.wait_until_ready()
+            start_fork_server()
+            wait_for_fork_server()
             return pool
 
         yield make

@@ -227,13 +227,13 @@ def test_a_step_that_does_not_answer_in_time_is_taken_for_a_dead_worker(step: St
 
 def test_each_folder_finds_its_own_execution(tmp_path: Path) -> None:
     mine, other, later = (Execution(SLOTS) for _ in range(3))
-    execution.register(str(tmp_path), mine)
-    execution.register(str(tmp_path / "other"), other)
+    execution.begin(str(tmp_path), mine)
+    execution.begin(str(tmp_path / "other"), other)
     assert execution_of(str(tmp_path)) is mine
     assert execution_of(str(tmp_path / "other")) is other
     execution.shut_down(str(tmp_path))
     execution.shut_down(str(tmp_path))
-    execution.register(str(tmp_path), later)  # the same search, resumed in the same process
+    execution.begin(str(tmp_path), later)  # the same search, resumed in the same process
     assert execution_of(str(tmp_path)) is later
     of_none = execution_of(str(tmp_path / "third"))
     assert execution_of(str(tmp_path / "third")) is of_none
@@ -242,7 +242,7 @@ def test_each_folder_finds_its_own_execution(tmp_path: Path) -> None:
 
 
 def test_a_step_that_comes_after_the_end_is_refused_and_starts_no_worker(step: StepRequest) -> None:
-    execution.register("a folder", Execution(SLOTS))
+    execution.begin("a folder", Execution(SLOTS))
     execution.shut_down("a folder")
     before = workers_of(psutil.Process().pid)
     with pytest.raises(Interrupted):
@@ -253,7 +253,7 @@ def test_a_step_that_comes_after_the_end_is_refused_and_starts_no_worker(step: S
 def test_closing_a_folder_ends_its_workers_and_the_step_that_runs(step: StepRequest) -> None:
     started, ended = threading.Event(), threading.Event()
     metered = Execution(SLOTS, changed=started.set)
-    execution.register("a folder", metered)
+    execution.begin("a folder", metered)
     raised: list[BaseException] = []
 
     def work() -> None:
