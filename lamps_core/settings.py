@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from lamps_core.errors import BadInput
 from lamps_core.landmarks import LANDMARKS
@@ -27,7 +27,6 @@ class FineTuningSettings:
             schedule at the Trainer's linear decay, which is undefined over an unknown number of steps:
             a constant rate is a stated deviation (docs/decisions/fine-tuning.md).
         batch_size: rows in one update, whatever fits the device at once.
-        micro_batch_size: rows in one forward pass; None finds it. Changes memory and speed, not the update.
         landmarks: K, the number of nested subsets.
         patience: full epochs without a better loss after which a candidate is complete.
         max_epochs: full epochs (step K is the first) after which a candidate is complete in any case.
@@ -39,7 +38,6 @@ class FineTuningSettings:
 
     learning_rate: float | None = None
     batch_size: int = 32
-    micro_batch_size: int | None = None
     landmarks: int = LANDMARKS
     patience: int = 3
     max_epochs: int = 10
@@ -57,11 +55,6 @@ class FineTuningSettings:
         for name in ("batch_size", "landmarks", "patience", "max_epochs", "max_length"):
             if getattr(self, name) < 1:
                 raise BadInput(f"{_option(name)} must be at least 1, not {getattr(self, name)}")
-        if self.micro_batch_size is not None and not 1 <= self.micro_batch_size <= self.batch_size:
-            raise BadInput(
-                f"--micro-batch-size must be between 1 and --batch-size ({self.batch_size}), "
-                f"not {self.micro_batch_size}"
-            )
         if self.learning_rate is not None and not 0 < self.learning_rate < 1:
             raise BadInput(f"--learning-rate must be above 0 and below 1, not {self.learning_rate}")
         check_seed(self.seed)
@@ -70,14 +63,9 @@ class FineTuningSettings:
 
     @property
     def config_hash(self) -> str:
-        """Sixteen hex digits that name every field which changes the numbers of a curve."""
-        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()[:16]
-
-    def identity(self) -> dict[str, Any]:
-        """Every field which changes the numbers of a curve: all but `micro_batch_size`."""
-        fields = dataclasses.asdict(self)
-        del fields["micro_batch_size"]
-        return fields
+        """Sixteen hex digits that name every field: each changes the numbers of a curve."""
+        fields = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return hashlib.sha256(fields.encode()).hexdigest()[:16]
 
     def rate_with(self, candidate_rate: float | None) -> float:
         """The learning rate to train with: the one asked for, else the candidate's own, else the paper's.

@@ -73,7 +73,7 @@ class CampaignRecord:
 
 def shared_settings(settings: FineTuningSettings) -> dict[str, Any]:
     """What all curves of a folder have in common; the seed is part of a curve's name."""
-    return {name: value for name, value in settings.identity().items() if name != "seed"}
+    return {name: value for name, value in asdict(settings).items() if name != "seed"}
 
 
 def read_record(curves: str) -> CampaignRecord | None:

@@ -81,7 +81,9 @@ class CandidateRun:
             _refuse_another_run(newest, request)
             if newest.step == request.step:  # an earlier worker committed it but could not report
                 return newest.record
-        micro_batch = newest.record["micro_batch_size"] if newest is not None else None
+        micro_batch = request.micro_batch_size
+        if micro_batch is None and newest is not None:
+            micro_batch = newest.record["micro_batch_size"]
         while True:
             try:
                 return self._attempt(request, newest, micro_batch, dispatched_at)
@@ -230,7 +232,7 @@ class CandidateRun:
             tune.limit_micro_batch(micro_batch or tune.micro_batch_size, settings)
         elif micro_batch is not None:
             tune.micro_batch_size = micro_batch
-        elif settings.micro_batch_size is None and tune.device.type == "cuda":
+        elif tune.device.type == "cuda":
             found = micro_batch_for(tune, self._splits["train"], batch_size=settings.batch_size)
             if found is None:
                 raise CandidateFailed("out of memory: one row does not fit on this device")

@@ -34,6 +34,8 @@ class StepRequest:
         dataset_fingerprint: of the prepared data, so that a checkpoint of other data is not taken for this.
         run_id: the search or campaign it belongs to: its steps share one set of device slots in a process.
         gpus: devices that it is spread over; 1 on a CPU.
+        micro_batch_size: rows in one forward pass of training, on each device; None finds it. Changes memory and
+            speed, not the update.
     """
 
     name: str
@@ -47,6 +49,7 @@ class StepRequest:
     dataset_fingerprint: str
     run_id: str
     gpus: int = 1
+    micro_batch_size: int | None = None
 
     @property
     def key(self) -> StepKey:

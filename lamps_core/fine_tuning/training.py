@@ -170,7 +170,7 @@ def start_fine_tune(model: Any, settings: FineTuningSettings, ranks: Ranks = ALO
         ranks=ranks,
         pad_id=config.pad_token_id,
         pad_left=config.model_type in LEFT_PADDED,
-        micro_batch_size=settings.micro_batch_size or _first_micro_batch(size, settings, cuda=cuda),
+        micro_batch_size=_first_micro_batch(size, settings, cuda=cuda),
         evaluation_tokens=EVALUATION_TOKENS[accelerator.device.type],
     )
     tune.limit_micro_batch(-(-settings.batch_size // ranks.count), settings)

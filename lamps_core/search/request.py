@@ -5,7 +5,7 @@ Does not know what is done already, nor how it is run.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,6 +141,6 @@ def search_identity(
             "objectives": [objective.column for objective in request.objectives],
             "bounds": [objective.bound for objective in request.objectives],
             "selection": dataset.selection,
-            "settings": request.settings.identity(),
+            "settings": asdict(request.settings),
         }
     )

@@ -296,6 +296,4 @@ def _apart(slots: Mapping[int, DeviceSlot], among: Iterable[int]) -> list[int]:
 
 
 def _with_smaller_passes(message: dict[str, Any], error: ShortOfMemory) -> dict[str, Any]:
-    request = message["request"]
-    settings = request["settings"] | {"micro_batch_size": error.micro_batch_size // 2}
-    return message | {"request": request | {"settings": settings}}
+    return message | {"request": message["request"] | {"micro_batch_size": error.micro_batch_size // 2}}

@@ -45,6 +45,7 @@ class Topics:
         candidate: str = "zoo/bert-tiny",
         location: Path | None = None,
         gpus: int = 1,
+        micro_batch_size: int | None = None,
         **settings: Any,
     ) -> StepRequest:
         """A step of a zoo candidate, or of the one in `location`, with some settings changed."""
@@ -60,6 +61,7 @@ class Topics:
             dataset_fingerprint=self.dataset.fingerprint,
             run_id=str(self.work),
             gpus=gpus,
+            micro_batch_size=micro_batch_size,
         )
 
 

@@ -14,7 +14,6 @@ from lamps_core.settings import DEFAULT_LEARNING_RATE, FineTuningSettings
 OTHER_VALUES: dict[str, Any] = {
     "learning_rate": 1e-5,
     "batch_size": 16,
-    "micro_batch_size": 4,
     "landmarks": 7,
     "patience": 2,
     "max_epochs": 9,
@@ -75,10 +74,13 @@ def test_every_field_is_changed_by_the_next_test() -> None:
 
 
 @pytest.mark.parametrize("name", OTHER_VALUES)
-def test_the_hash_names_every_field_but_the_micro_batch(name: str) -> None:
+def test_the_hash_names_every_field(name: str) -> None:
     changed = dataclasses.replace(FineTuningSettings(), **{name: OTHER_VALUES[name]})
-    same = changed.config_hash == FineTuningSettings().config_hash
-    assert same == (name == "micro_batch_size")
+    assert changed.config_hash != FineTuningSettings().config_hash
+
+
+def test_the_hash_of_curves_that_are_on_disk_is_still_that_of_their_settings() -> None:
+    assert FineTuningSettings().config_hash == "053ef25530c7477b"
 
 
 def test_the_rate_asked_for_goes_before_the_candidates_own() -> None:
@@ -103,8 +105,6 @@ def test_the_hash_is_sixteen_hex_digits_and_the_same_for_equal_settings() -> Non
         ("--patience", -1),
         ("--max-epochs", 0),
         ("--max-length", 0),
-        ("--micro-batch-size", 0),
-        ("--micro-batch-size", 33),
         ("--learning-rate", 0.0),
         ("--learning-rate", -1e-5),
         ("--learning-rate", 1.0),
@@ -120,8 +120,3 @@ def test_an_impossible_value_is_refused_by_its_option_and_value(option: str, val
     assert str(refused.value).startswith(f"{option} must be ")
     assert str(refused.value).endswith(f"not {value}")
     assert "\n" not in str(refused.value)
-
-
-def test_a_micro_batch_beyond_the_batch_is_refused_with_the_batch_size() -> None:
-    with pytest.raises(BadInput, match=r"--batch-size \(8\)"):
-        FineTuningSettings(batch_size=8, micro_batch_size=9)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEY = CurveKey("news", "zoo/bert-tiny", 0)
-SETTINGS = {"learning_rate": 1e-4, "batch_size": 32, "micro_batch_size": None, "seed": 0}
+SETTINGS = {"learning_rate": 1e-4, "batch_size": 32, "seed": 0}
 TITLE = "zoo--bert-tiny"
 
 

@@ -288,7 +288,8 @@ def test_another_micro_batch_goes_on_with_the_same_checkpoint(topics: Topics) ->
     run = Run(topics)
     run.steps(2)
     run.restart()
-    assert run.step(micro_batch_size=2)["step"] == 2
+    record = run.step(micro_batch_size=2)
+    assert (record["step"], record["micro_batch_size"]) == (2, 2)
 
 
 def test_a_step_before_the_newest_is_refused(topics: Topics) -> None:

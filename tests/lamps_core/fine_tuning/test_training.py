@@ -84,9 +84,10 @@ def test_without_dropout_the_micro_batch_changes_nothing_but_rounding(
 ) -> None:
     folder = still(f"zoo/{family}-tiny")
     losses, afterwards = [], []
-    for micro_batch_size in (None, 3, 1):
-        settings = dataclasses.replace(SETTINGS, learning_rate=1e-3, micro_batch_size=micro_batch_size)
+    settings = dataclasses.replace(SETTINGS, learning_rate=1e-3)
+    for rows in (8, 3, 1):
         tune, split = load(folder, topics_dataset.train, settings)
+        tune.micro_batch_size = rows
         losses.append(train_epoch(tune, split, rows_of(split), settings, step=2))
         afterwards.append(evaluate(tune, split).loss)
     assert losses == pytest.approx([losses[0]] * 3, abs=1e-6)
@@ -98,8 +99,9 @@ def test_an_epoch_is_that_of_a_plain_loop_of_torch(
     still: Callable[[str], Path], topics_dataset: TextDataset, family: str
 ) -> None:
     folder, texts = still(f"zoo/{family}-tiny"), topics_dataset.train
-    settings = dataclasses.replace(SETTINGS, learning_rate=1e-3, micro_batch_size=3, max_grad_norm=0.5)
+    settings = dataclasses.replace(SETTINGS, learning_rate=1e-3, max_grad_norm=0.5)
     tune, split = load(folder, texts, settings)
+    tune.micro_batch_size = 3
     model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=3).train()
     model.load_state_dict(tune.model.state_dict())
     tokenizer = AutoTokenizer.from_pretrained(folder)
