@@ -65,9 +65,9 @@ def write_curves(folder: str, models: list[str], loss: float, looked: Sequence[E
 
 def compact_until_whole(folder: str, curves: int) -> None:
     """Compact again and again, as the one who may, until every curve is one file."""
-    store, done = CurveStore(Path(folder)), 0
-    while done < curves:
-        done += store.compact()
+    store = CurveStore(Path(folder))
+    while len(list(Path(folder).glob("[!.]*.parquet"))) < curves:
+        store.compact()
 
 
 def read_until_whole(folder: str, curves: int, looked: Sequence[Event], told: Any) -> None:

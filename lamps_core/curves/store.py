@@ -187,8 +187,8 @@ class CurveStore:
 
     # --- compaction ------------------------------------------------------------------------------------
 
-    def compact(self) -> int:
-        """Make each complete curve that is in steps one file; returns how many.
+    def compact(self) -> None:
+        """Make each complete curve that is in steps one file.
 
         All of them are written before the first is shown, so that the file list of another reader is out of date for
         one short moment only.
@@ -206,7 +206,6 @@ class CurveStore:
                 (self._folder / name).rename(self._old(name))
             self._show(name)
         self._clean(names)
-        return len(names)
 
     def _step_folders(self) -> list[Any]:
         return [path for path, is_one in entries(self._folder) if is_one and not path.name.startswith(".")]

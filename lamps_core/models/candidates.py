@@ -82,9 +82,7 @@ def presets() -> dict[str, Preset]:
     return {preset.name: preset for preset in (zoo, *others, paper)}
 
 
-def resolve_candidates(
-    models: str, *, cache: Path | None = None, trust_registry: bool = False
-) -> list[Candidate]:
+def resolve_candidates(models: str, *, trust_registry: bool = False) -> list[Candidate]:
     """The candidates a user means, in the order given, exact duplicates removed.
 
     A preset or zoo name is taken for that even where a folder is called so: write `./zoo` for the folder.
@@ -92,7 +90,6 @@ def resolve_candidates(
     Args:
         models: a comma list of hub ids (`id` or `id@revision`), local folders, zoo names and presets; or the
             path of a file with one a line, where `#` begins a comment and a relative folder lies beside the file.
-        cache: where zoo candidates are built, instead of `lamps_core.resources.cache_folder()`.
         trust_registry: do not ask the hub for registered models: for a plan, which loads none of them.
 
     Raises:
@@ -101,25 +98,23 @@ def resolve_candidates(
     """
     path = os.path.expanduser(models.strip())
     if not os.path.isfile(path):
-        return _resolve(
-            [_candidate(entry, "") for entry in _entries(models.split(","))], cache, trust_registry
-        )
+        return _resolve([_candidate(entry, "") for entry in _entries(models.split(","))], trust_registry)
     entries, folder = _entries(_lines(Path(path))), os.path.dirname(os.path.abspath(path))
     try:
-        return _resolve([_candidate(entry, folder) for entry in entries], cache, trust_registry)
+        return _resolve([_candidate(entry, folder) for entry in entries], trust_registry)
     except BadInput as error:
         read = f"{path} was read as a list of models, one a line, folders as from {folder}"
         raise BadInput(f"{read}: {error}") from error
 
 
-def _resolve(named: Sequence[Candidate], cache: Path | None, trust_registry: bool) -> list[Candidate]:
+def _resolve(named: Sequence[Candidate], trust_registry: bool) -> list[Candidate]:
     candidates = list(dict.fromkeys(named))
     if not candidates:
         raise BadInput(f"no model given: give hub ids, folders, zoo names or a preset ({_preset_names()})")
     _refuse_shared_names(candidates)
     trusted = registered_models() if trust_registry else {}
     _check_on_hub([each for each in candidates if each.kind == "hub" and each.location not in trusted])
-    return [_located(candidate, cache) for candidate in candidates]
+    return [_located(candidate) for candidate in candidates]
 
 
 def _entries(given: Sequence[str]) -> list[str]:
@@ -214,10 +209,10 @@ def _refuse_shared_names(candidates: Sequence[Candidate]) -> None:
             )
 
 
-def _located(candidate: Candidate, cache: Path | None) -> Candidate:
+def _located(candidate: Candidate) -> Candidate:
     if candidate.kind != "zoo":
         return candidate
-    return dataclasses.replace(candidate, location=str(materialise(candidate.name, cache=cache)))
+    return dataclasses.replace(candidate, location=str(materialise(candidate.name)))
 
 
 def _check_on_hub(candidates: Sequence[Candidate]) -> None:

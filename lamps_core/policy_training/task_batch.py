@@ -31,7 +31,6 @@ class TaskBatch:
         step_seconds: (T, m, L) cost of each row; 0 behind a curve's end.
         parameters: (T, m) of each candidate; 1 where a task lacks it.
         epoch_cost: (T, m) expected cost of an epoch, relative to each other; 1 where a task lacks the candidate.
-        reference: (T, n) reference point of each task.
     """
 
     candidates: tuple[str, ...]
@@ -43,7 +42,6 @@ class TaskBatch:
     step_seconds: FloatArray
     parameters: FloatArray
     epoch_cost: FloatArray
-    reference: FloatArray
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -52,12 +50,6 @@ class TaskBatch:
     def zero_shot_seconds(self) -> FloatArray:
         """(T,) what evaluating every candidate before its first step costs."""
         total: FloatArray = self.step_seconds[:, :, 0].sum(axis=1)
-        return total
-
-    @cached_property
-    def exhaustive_seconds(self) -> FloatArray:
-        """(T,) what every recorded step costs together."""
-        total: FloatArray = self.step_seconds.sum(axis=(1, 2))
         return total
 
     @cached_property
@@ -99,7 +91,6 @@ def stack(tasks: Sequence[Task], candidates: Sequence[str] | None = None) -> Tas
         step_seconds=np.zeros((len(tasks), count, longest)),
         parameters=np.ones((len(tasks), count)),
         epoch_cost=np.ones((len(tasks), count)),
-        reference=np.stack([task.reference for task in tasks]),
     )
     for index, task in enumerate(tasks):
         try:

@@ -99,7 +99,8 @@ def test_a_row_that_is_there_keeps_its_numbers(folder: Any) -> None:
 
 def test_a_row_of_a_compacted_curve_keeps_its_numbers(folder: Any) -> None:
     store = whole_curve(folder)
-    assert store.compact() == 1
+    store.compact()
+    assert len(curve_files(folder)) == 1
     store.append(row(2, loss=9.0))
     store.append_anew(row(2, loss=9.0))
     store.fail(failed(2))
@@ -242,10 +243,10 @@ def test_complete_curves_become_one_file_each_and_others_stay(folder: Any) -> No
     whole_curve(folder, "begun", last=2)
     whole_curve(folder, "failing", last=1).fail(failed(2, model="failing"))
     before = known(store)
-    assert store.compact() == 1
-    assert store.compact() == 0
-    assert known(store) == before
-    assert len(curve_files(folder)) == 1 + 3 + 2 + 1
+    for _ in range(2):
+        store.compact()
+        assert known(store) == before
+        assert len(curve_files(folder)) == 1 + 3 + 2 + 1
 
 
 def test_steps_beside_a_compacted_curve_never_replace_it(folder: Any) -> None:

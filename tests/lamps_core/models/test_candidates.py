@@ -58,8 +58,11 @@ def test_order_is_kept_and_repeats_are_dropped_in_a_list_and_in_a_file(
     assert resolve_candidates(str(list_file)) == from_list
 
 
-def test_a_zoo_name_is_built_and_carries_the_learning_rate_of_the_zoo(tmp_path: Path) -> None:
-    (candidate,) = resolve_candidates("zoo/bert-tiny", cache=tmp_path)
+def test_a_zoo_name_is_built_and_carries_the_learning_rate_of_the_zoo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAMPS_CACHE", str(tmp_path))
+    (candidate,) = resolve_candidates("zoo/bert-tiny")
     folder = Path(candidate.location)
     assert (folder / "model.safetensors").is_file()
     assert folder.is_relative_to(tmp_path)
@@ -67,9 +70,9 @@ def test_a_zoo_name_is_built_and_carries_the_learning_rate_of_the_zoo(tmp_path: 
     assert candidate == Candidate("zoo/bert-tiny", "zoo", str(folder), rate, None)
 
 
-def test_presets_may_stand_beside_other_entries_and_overlap(tmp_path: Path, shelf: Path) -> None:
+def test_presets_may_stand_beside_other_entries_and_overlap(shelf: Path) -> None:
     small = presets()["zoo-small"].models
-    resolved = resolve_candidates(f"{shelf}/beta,zoo-small,{small[0]},zoo", cache=tmp_path)
+    resolved = resolve_candidates(f"{shelf}/beta,zoo-small,{small[0]},zoo")
     names = [candidate.name for candidate in resolved]
     others = [name for name in zoo_names() if name not in small]
     assert names == ["beta", *small, *others]
@@ -209,7 +212,7 @@ def test_a_relative_folder_in_a_file_is_relative_to_the_file(
         (shelf, str(tmp_path / "lists" / "models.txt")),
     ):
         monkeypatch.chdir(directory)
-        resolved = resolve_candidates(spelling, cache=tmp_path / "cache")
+        resolved = resolve_candidates(spelling)
         assert [candidate.name for candidate in resolved] == ["mine", "alpha", "zoo/bert-tiny"]
         assert resolved[0].location == str(mine) != str(decoy)
 
