@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING
 from lamps_core.errors import no_such
 from lamps_core.hub.download import Found, find
 from lamps_core.objectives import parse_objectives
+from lamps_core.policies.ats import AcceptThenStop
+from lamps_core.policies.blind import Blind
+from lamps_core.policies.mo_asha import MultiObjectiveAsha
+from lamps_core.policies.ordered import Cheapest, ZigZag
 from lamps_core.policies.stopping import Forecaster
 from lamps_core.policies.trained import load_trained, looks_like_a_path
 from lamps_core.policy_file import read_policy
@@ -54,45 +58,6 @@ def load_policy(
     return POLICIES[name](seed, asked)
 
 
-# Each is imported when asked for: `ehvi` alone brings 1.6 s of torch and BoTorch.
-
-
-def _cheapest(_seed: int, _objectives: Sequence[Objective]) -> Policy:
-    from lamps_core.policies.ordered import Cheapest
-
-    return Cheapest()
-
-
-def _zigzag(_seed: int, _objectives: Sequence[Objective]) -> Policy:
-    from lamps_core.policies.ordered import ZigZag
-
-    return ZigZag()
-
-
-def _blind(seed: int, _objectives: Sequence[Objective]) -> Policy:
-    from lamps_core.policies.blind import Blind
-
-    return Blind(seed=seed)
-
-
-def _mo_asha(_seed: int, _objectives: Sequence[Objective]) -> Policy:
-    from lamps_core.policies.mo_asha import MultiObjectiveAsha
-
-    return MultiObjectiveAsha()
-
-
-def _ehvi(_seed: int, objectives: Sequence[Objective]) -> Policy:
-    from lamps_core.policies.ehvi import ExpectedImprovement
-
-    return ExpectedImprovement(objectives)
-
-
-def _ats(_seed: int, objectives: Sequence[Objective]) -> Policy:
-    from lamps_core.policies.ats import AcceptThenStop
-
-    return AcceptThenStop(objectives)
-
-
 def load_universal(objectives: Sequence[Objective]) -> UniversalPolicy:
     """The universal policy that ships, for some objectives."""
     from lamps_core.policies.universal_file import load
@@ -127,12 +92,18 @@ def shipped_policy(name: str) -> Path:
     return data_path(f"policies/{name}.zip")
 
 
+def _ehvi(objectives: Sequence[Objective]) -> Policy:
+    from lamps_core.policies.ehvi import ExpectedImprovement  # 1.6 s of torch and BoTorch
+
+    return ExpectedImprovement(objectives)
+
+
 POLICIES: dict[str, Callable[[int, Sequence[Objective]], Policy]] = {
     UNIVERSAL: lambda _seed, objectives: load_universal(objectives),
-    "cheapest": _cheapest,
-    "zigzag": _zigzag,
-    "blind": _blind,
-    "mo_asha": _mo_asha,
-    "ehvi": _ehvi,
-    "ats": _ats,
+    "cheapest": lambda _seed, _objectives: Cheapest(),
+    "zigzag": lambda _seed, _objectives: ZigZag(),
+    "blind": lambda seed, _objectives: Blind(seed=seed),
+    "mo_asha": lambda _seed, _objectives: MultiObjectiveAsha(),
+    "ehvi": lambda _seed, objectives: _ehvi(objectives),
+    "ats": lambda _seed, objectives: AcceptThenStop(objectives),
 }
