@@ -25,15 +25,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.errors import (
-    BudgetSpent,
-    CandidateFailed,
-    HubFailed,
-    ShortOfMemory,
-    StorageFailed,
-    WorkerDied,
-    without_credentials,
-)
+from lamps_core.errors import BudgetSpent, WorkerDied, without_credentials
 from lamps_core.files import safe_name
 from lamps_core.workers import worker
 
@@ -206,7 +198,8 @@ class WorkerGroup:
                     if answer["kind"] == "progress":
                         limits.progress(answer)
                         continue
-                    _raise_failure(answer)
+                    if answer["kind"] in worker.TOLD:
+                        raise worker.TOLD[answer["kind"]](*answer["arguments"])
                     if told is self._workers[0]:
                         record = answer["record"]
                     del at_work[told.connection]
@@ -256,17 +249,6 @@ def _unkillable(candidate: str, pid: int | None) -> str:
         f"process {pid} of {candidate} on {socket.gethostname()} cannot be killed, since a driver or a network disk "
         "does not answer it: its device is out of use until that host is restarted"
     )
-
-
-def _raise_failure(answer: dict[str, Any]) -> None:
-    if answer["kind"] == "failed":
-        raise CandidateFailed(answer["reason"])
-    if answer["kind"] == "storage":
-        raise StorageFailed(answer["reason"])
-    if answer["kind"] == "hub":
-        raise HubFailed(answer["reason"])
-    if answer["kind"] == "short":
-        raise ShortOfMemory(answer["reason"], answer["micro_batch_size"])
 
 
 def _candidate(request: StepRequest) -> tuple[str, str, int]:

@@ -24,7 +24,7 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lamps_core.errors import CandidateFailed, HubFailed, ShortOfMemory, typed_line
+from lamps_core.errors import CandidateFailed, HubFailed, ShortOfMemory, StorageFailed, typed_line
 from lamps_core.fine_tuning.steps import ExportRequest, StepRequest
 from lamps_core.locks import held
 from lamps_core.storage import unusable_storage
@@ -43,6 +43,8 @@ RANK_VARIABLES = (
 )  # fmt: skip
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 PROGRESS_SECONDS = 0.2  # at most five progress messages a second
+# By name, the errors that an answer may tell, with their arguments.
+TOLD = {error.__name__: error for error in (CandidateFailed, HubFailed, ShortOfMemory, StorageFailed)}
 # Errors that Python code of a model, a tokenizer or a library raises again at every try. What a device or a disk
 # raises is none of these: the process ends of it, and the step is tried again in another one.
 OF_THE_MODEL = (
@@ -157,7 +159,8 @@ class Worker:
                 record = self._run.export(export)
             self._send(kind="done", record=record)
         except Exception as error:
-            self._send(**_failure(error, message))
+            told = _told(error, message)
+            self._send(kind=type(told).__name__, arguments=list(told.args))
 
     def _locked(self, request: StepRequest) -> contextlib.AbstractContextManager[None]:
         """The candidate's checkpoints are one worker's; of several processes the first, which alone writes."""
@@ -180,8 +183,8 @@ def _step_request(fields: dict[str, Any]) -> StepRequest:
     return StepRequest(**{**fields, "losses": tuple(fields["losses"])})
 
 
-def _failure(error: Exception, message: dict[str, Any]) -> dict[str, Any]:
-    """The answer that tells of an error.
+def _told(error: Exception, message: dict[str, Any]) -> Exception:
+    """The error, one of `TOLD`, that tells the parent of an error.
 
     Raises:
         Exception: it is none that is told: the process ends of it.
@@ -189,15 +192,11 @@ def _failure(error: Exception, message: dict[str, Any]) -> dict[str, Any]:
     asked = message["request"]
     storage = unusable_storage(error, str(asked["work_folder" if message["do"] == "step" else "target"]))
     if storage is not None:
-        return {"kind": "storage", "reason": storage}
-    if isinstance(error, CandidateFailed):
-        return {"kind": "failed", "reason": str(error)}
-    if isinstance(error, HubFailed):
-        return {"kind": "hub", "reason": str(error)}
-    if isinstance(error, ShortOfMemory):
-        return {"kind": "short", "reason": error.reason, "micro_batch_size": error.micro_batch_size}
+        return StorageFailed(storage)
+    if type(error) in TOLD.values():
+        return error
     if isinstance(error, OF_THE_MODEL):
         traceback.print_exception(error)
         mend = next((mend for sign, mend in MENDS.items() if sign in str(error)), "")
-        return {"kind": "failed", "reason": typed_line(error) + mend}
+        return CandidateFailed(typed_line(error) + mend)
     raise error
