@@ -50,8 +50,12 @@ def held_if_free(path: Path) -> Iterator[bool]:
 
 
 @contextlib.contextmanager
-def locked(place: str) -> Iterator[None]:
+def locked(place: str, *, named: str | None = None) -> Iterator[None]:
     """Hold a folder for one run; on an object store, for one run of this host.
+
+    Args:
+        place: the folder.
+        named: what the user calls it, such as `--out runs/reviews`; None for `place`.
 
     Raises:
         BadInput: another run holds it.
@@ -64,5 +68,5 @@ def locked(place: str) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with held_if_free(path) as free:
         if not free:
-            raise BadInput(f"{place} is in use by another lamps run: wait for it, or stop it")
+            raise BadInput(f"{named or place} is in use by another lamps run: wait for it, or stop it")
         yield

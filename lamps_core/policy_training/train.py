@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lamps_core.errors import BadInput, first_line, no_such
 from lamps_core.files import json_object, make_folder, refuse_unwritable, write_json
 from lamps_core.fingerprints import curves_fingerprint
-from lamps_core.locks import held_if_free
+from lamps_core.locks import locked
 from lamps_core.meta_dataset import read_table, tasks_of
 from lamps_core.objectives import parse_objectives
 from lamps_core.policy_file import CARD, read_policy, write_policy
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lamps_core.policy_file import PolicyFile
     from lamps_core.task import Task
 
-REQUEST, LOCK = "request.json", "lock"
+REQUEST = "request.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,11 +116,9 @@ class Training:
         with contextlib.ExitStack() as stack:
             try:
                 make_folder(self.folder)
-                free = stack.enter_context(held_if_free(self.folder / LOCK))
+                stack.enter_context(locked(str(self.folder), named=f"--out {self.request.out}"))
             except OSError as error:
                 raise BadInput(f"--out {self.request.out}: {error.strerror or error}") from error
-            if not free:
-                raise BadInput(f"another process trains {self.request.out}: wait for its end")
             try:  # now that nobody else can begin or end a training there
                 check_out(self.request.out)
                 self._refuse_another()

@@ -73,7 +73,6 @@ class Crowd:
         said = (
             "is in use by another lamps run",
             "another lamps run began",
-            "another process trains",
             "there is a policy already",  # of one that was faster
         )
         return line.startswith("lamps: ") and any(words in line for words in said)

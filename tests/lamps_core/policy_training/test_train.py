@@ -289,7 +289,7 @@ def test_two_trainings_of_one_policy_do_not_mix(curves: Path, tmp_path: Path) ->
     request = asked(curves, tmp_path / "policy")
     with (
         Training(request).opened(),
-        pytest.raises(BadInput, match="another process trains"),
+        pytest.raises(BadInput, match=rf"^--out {request.out} is in use by another"),
         Training(request).opened(),
     ):
         pass
