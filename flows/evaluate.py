@@ -93,10 +93,9 @@ def evaluate(
         progress = ProgressArtifact(f"methods on {curves}", percent=run.percent_done)
         _run_units(run, progress)
         progress.finish()
-        show_table(
-            summary_table(run.result()), key="lamps-evaluation", description="What each method comes to"
-        )
-        return run.finish()
+        result = run.result()
+        show_table(summary_table(result), key="lamps-evaluation", description="What each method comes to")
+        return run.finish(result)
 
 
 def evaluation_request(*, curves: str, out: str, **rest: Any) -> EvaluationRequest:

@@ -238,8 +238,11 @@ class EvaluationRun:
 
     # --- the results -----------------------------------------------------------------------------------
 
-    def finish(self) -> Row:
+    def finish(self, result: Row) -> Row:
         """Write `evaluation.json`, the figures and the page.
+
+        Args:
+            result: as `result` gives it after the last unit.
 
         Returns:
             What `evaluation.json` holds, with the page's path.
@@ -247,7 +250,7 @@ class EvaluationRun:
         Raises:
             LampsError: a unit failed; the results of the others are written.
         """
-        result, out = self.result(), self.request.out
+        out = self.request.out
         if result["folds"]:
             with storage_failures(out):
                 write_evaluation(out / RESULT, result)
@@ -275,10 +278,11 @@ class EvaluationRun:
         folds.sort(key=lambda row: (place[row["method"]], row["dataset"], row["repeat"]))
         price = self.request.gpu_hour_price
         learned = [one.name for one in self.contenders if one.kind != "untrained"]
+        summary = summarise(folds, gpu_hour_price=price)
         return {
             "folds": folds,
-            "summary": summarise(folds, gpu_hour_price=price),
-            "words": in_words(folds, learned=learned, gpu_hour_price=price),
+            "summary": summary,
+            "words": in_words(folds, summary, learned=learned, gpu_hour_price=price),
             "rewards": [line for part in self.parts.values() for line in part["rewards"]],
             "methods": [
                 {"name": one.name, "kind": one.kind, "random": one.random, "about": one.about}

@@ -203,15 +203,17 @@ def first_on(rows: Iterable[Row]) -> dict[str, list[str]]:
     return wins
 
 
-def in_words(rows: Sequence[Row], *, learned: Iterable[str], gpu_hour_price: float) -> list[str]:
+def in_words(
+    rows: Sequence[Row], summary: Sequence[Row], *, learned: Iterable[str], gpu_hour_price: float
+) -> list[str]:
     """Who wins where, and for how many dollars.
 
     Args:
         rows: fold rows.
+        summary: of these rows, as `summarise` makes it.
         learned: methods that were trained, on the other datasets or elsewhere.
         gpu_hour_price: dollars.
     """
-    summary = summarise(rows, gpu_hour_price=gpu_hour_price)
     told = [_firsts(rows)]
     told += [line for method in learned for line in _against_bars(rows, method)]
     told += [_without_seen(row) for row in summary]

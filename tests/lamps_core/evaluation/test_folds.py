@@ -109,6 +109,11 @@ def row(dataset: str, method: str, seconds: float | None, *, repeat: int = 0, **
     } | more
 
 
+def words_of(rows: list[dict[str, Any]], *, learned: list[str], gpu_hour_price: float) -> list[str]:
+    summary = summarise(rows, gpu_hour_price=gpu_hour_price)
+    return in_words(rows, summary, learned=learned, gpu_hour_price=gpu_hour_price)
+
+
 def test_a_summary_is_counted_by_hand() -> None:
     rows = [row("x", "a", 20.0), row("y", "a", 80.0), row("x", "b", 5.0), row("y", "b", None)]
     a, b = summarise(rows, gpu_hour_price=36.0)
@@ -148,7 +153,7 @@ def test_means_are_over_all_folds_and_told_without_the_seen_ones_as_well() -> No
     }
     assert (q["reduction_at_0.98"], q["seen"], q["unseen"]) == (pytest.approx(0.98), True, None)
     assert first_on(rows) == {"p": ["y"]}
-    told = in_words(rows, learned=["p"], gpu_hour_price=1.0)
+    told = words_of(rows, learned=["p"], gpu_hour_price=1.0)
     assert told[0].endswith(
         "p is left out on the 1 that it was trained on; q is left out on the 1 that it was trained on."
     )
@@ -187,7 +192,7 @@ def test_the_words_say_who_is_first_where_and_for_how_much() -> None:
         for dataset, methods in times.items()
         for method, found in methods.items()
     ]
-    first, against, dollars = in_words(rows, learned=["learned"], gpu_hour_price=2.0)
+    first, against, dollars = words_of(rows, learned=["learned"], gpu_hour_price=2.0)
     assert first.startswith("First to 98 % of the hypervolume (oracle and exhaustive apart): ")
     for part in ("portfolio on 2 of 3 (y, z)", "learned on 1 of 3 (x)", "cheapest on 1 of 3 (z)"):
         assert part in first
@@ -208,7 +213,7 @@ def test_the_price_is_told_of_who_is_quickest_on_data_it_did_not_see() -> None:
         row("x", "learned", 50.0),
         row("y", "learned", 1.0) | {"seen": True},
     ]
-    dollars = in_words(rows, learned=["learned"], gpu_hour_price=2.0)[-1]
+    dollars = words_of(rows, learned=["learned"], gpu_hour_price=2.0)[-1]
     assert "cheapest, the quickest on average" in dollars
 
 

@@ -78,7 +78,7 @@ def finished(asked: EvaluationRequest) -> dict[str, Any]:
     run = EvaluationRun(asked)
     with run.opened():
         work(run)
-        return run.finish()
+        return run.finish(run.result())
 
 
 def rows_of(result: dict[str, Any], method: str) -> list[dict[str, Any]]:
@@ -94,7 +94,7 @@ def test_an_evaluation_is_resumed_and_comes_to_the_same(curves: Path, tmp_path: 
     with run.opened():
         assert len(run.parts) == 4
         assert work(run) == 3 * DATASETS - 4  # the Oracle is always there
-        again = run.finish()
+        again = run.finish(run.result())
     assert without_place(again) == without_place(whole)
     written = [(tmp_path / name / "evaluation.json").read_text() for name in ("whole", "parts")]
     assert written[0] == written[1]
@@ -126,7 +126,11 @@ def test_more_methods_and_repeats_do_only_what_is_missing(curves: Path, tmp_path
     run = EvaluationRun(request(curves, tmp_path / "out", methods=("cheapest", "blind", "zigzag")))
     with run.opened():
         assert work(run) == DATASETS
-        assert {row["method"] for row in run.finish()["summary"]} == {"cheapest", "blind", "zigzag"}
+        assert {row["method"] for row in run.finish(run.result())["summary"]} == {
+            "cheapest",
+            "blind",
+            "zigzag",
+        }
 
 
 def test_other_curves_and_other_objectives_are_refused_in_the_same_folder(
@@ -160,7 +164,7 @@ def test_a_unit_of_which_the_record_is_damaged_is_done_again(
     events: list[EvaluationProgress] = []
     with listening(events.append), run.opened():
         assert work(run) == 1
-        assert run.finish() == whole
+        assert run.finish(run.result()) == whole
     assert events[0].message == "5 of 6 units on record; 1 damaged record done again"
 
 
@@ -308,7 +312,7 @@ def test_a_failed_unit_leaves_the_others_and_is_tried_again(
             LampsError,
             match="1 of 9 units failed; the first, static-order on dataset-0: nothing to learn from",
         ):
-            run.finish()
+            run.finish(run.result())
     written = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert [row["dataset"] for row in rows_of(written, "static-order")] == ["dataset-1", "dataset-2"]
     assert len(written["failed"]) == 1

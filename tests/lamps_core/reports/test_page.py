@@ -89,7 +89,7 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
         while (started := run.ask()) is not None:
             key, unit = started
             run.tell(key, run_unit(run.tasks, unit, folder=run.training_folder(key)))
-        run.finish()
+        run.finish(run.result())
     return folder / "out" / "report.html"
 
 
