@@ -1,7 +1,7 @@
 """Where a campaign's steps run: on this machine's device slots, or on the workers of a Dask cluster.
 
-An engine is entered inside a flow, says what it runs on, and takes one step at a time. Does not know what is
-run next nor what comes of it.
+An engine is a context manager, entered inside a flow. It says what it runs on, which may be asked before it is
+entered, and takes one step at a time. Does not know what is run next nor what comes of it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 import re
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -24,7 +24,6 @@ from lamps_core.workers.pool import campaign_slots, check_parallel, check_step_t
 from tasks.landmark_step import SLOT, fine_tune_step
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Self
 
     from prefect.futures import PrefectFuture
@@ -40,59 +39,6 @@ SCHEDULER = re.compile(
     r"(?P<scheme>tcp|tls|ws|wss)://"
     r"(?:\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[\w-]{1,63}(?:\.[\w-]{1,63})*):(?P<port>[0-9]{1,5})"
 )
-
-
-class Engine(Protocol):
-    """What runs a campaign's steps; a context manager."""
-
-    def machine(self, *, wait_seconds: float = math.inf) -> Machine:
-        """What it runs on; may be asked before it is entered.
-
-        Args:
-            wait_seconds: for something to run on, where it comes and goes.
-
-        Raises:
-            BadInput: there is still nothing.
-        """
-        ...
-
-    def note_worker(self, request: StepRequest, record: dict[str, Any]) -> None:
-        """Take in where a step ran, for the next one of its pair."""
-        ...
-
-    def seconds_of_failed(self, request: StepRequest) -> float | None:
-        """Seconds of all attempts at a step that failed; None where only their hosts know."""
-        ...
-
-    def slots(self) -> int:
-        """Steps that can run at once, now."""
-        ...
-
-    def most_of_a_worker(self) -> int:
-        """Slots that one step can be spread over, now: those of the worker that has most."""
-        ...
-
-    def submit(self, request: StepRequest, destination: StepDestination) -> PrefectFuture[dict[str, Any]]:
-        """Start a step."""
-        ...
-
-    def gone(self) -> LampsError:
-        """The error to raise when the engine has lost the steps it was given."""
-        ...
-
-    def close(self) -> None:
-        """Let go of what was opened to look at the devices; for an engine that is not entered."""
-        ...
-
-    def __enter__(self) -> Self:
-        """Be ready for steps."""
-        ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop what runs."""
-        ...
 
 
 class LocalEngine:
@@ -119,18 +65,18 @@ class LocalEngine:
         return machine_of([SlotsOfAHost("here", devices_here(), len(self._slots))])
 
     def slots(self) -> int:
-        """As many as there are."""
+        """Steps that can run at once: as many as there are."""
         return len(self._slots)
 
     def most_of_a_worker(self) -> int:
-        """All of them."""
+        """Slots that one step can be spread over: all of them."""
         return len(self._slots)
 
     def note_worker(self, request: StepRequest, record: dict[str, Any]) -> None:
         """Nothing: the worker pool knows which slot is warm."""
 
     def seconds_of_failed(self, request: StepRequest) -> float | None:
-        """As the execution has metered them, without the pauses between attempts."""
+        """Seconds of all attempts at a step that failed, without the pauses between them."""
         return execution.execution_of(self._run_id).seconds_of(request.key)
 
     def submit(self, request: StepRequest, destination: StepDestination) -> PrefectFuture[dict[str, Any]]:
@@ -142,7 +88,7 @@ class LocalEngine:
         return Interrupted("the run is being shut down")
 
     def close(self) -> None:
-        """Nothing was opened."""
+        """Nothing was opened to look at the devices."""
 
     def __enter__(self) -> Self:
         """Start the fork server of the workers."""
@@ -191,7 +137,14 @@ class DaskEngine:
             ) from error
 
     def machine(self, *, wait_seconds: float = math.inf) -> Machine:
-        """The devices of the workers, as they tell them; waits until there is one."""
+        """The devices of the workers, as they tell them.
+
+        Args:
+            wait_seconds: for a worker, since they come and go.
+
+        Raises:
+            BadInput: there is still none.
+        """
         from distributed.comm import get_address_host
 
         began = time.monotonic()
@@ -213,11 +166,11 @@ class DaskEngine:
         )
 
     def slots(self) -> int:
-        """The slots of the workers that are there now."""
+        """Steps that can run at once, on the workers that are there now."""
         return sum(self._workers().values())
 
     def most_of_a_worker(self) -> int:
-        """Of the workers that are there now; 0 where there is none."""
+        """Slots that one step can be spread over: those of the worker with most of them; 0 where there is none now."""
         return max(self._workers().values(), default=0)
 
     def _workers(self) -> dict[str, int]:
@@ -233,7 +186,7 @@ class DaskEngine:
         return self._resources
 
     def note_worker(self, request: StepRequest, record: dict[str, Any]) -> None:
-        """Remember it: the model is still loaded there."""
+        """Remember where a step ran, for the next one of its pair: the model is still loaded there."""
         self._warm[request.work_folder, request.name] = record["worker"]
 
     def seconds_of_failed(self, request: StepRequest) -> float | None:
@@ -276,8 +229,11 @@ class DaskEngine:
         )
 
     def close(self) -> None:
-        """End the connection."""
+        """End the connection, also of an engine that was not entered."""
         self._client.close(timeout=5)
+
+
+Engine = LocalEngine | DaskEngine
 
 
 def engine_of(
@@ -288,7 +244,7 @@ def engine_of(
     parallel: int | None,
     step_timeout: float | None,
     hub_token_block: str | None = None,
-) -> LocalEngine | DaskEngine:
+) -> Engine:
     """The engine that a user named.
 
     Raises:
