@@ -162,13 +162,14 @@ def _run_flow(
 ) -> dict[str, Any]:
     from flows.campaign import ENGINE_CHOICE
     from flows.engines import check_engine
-    from lamps_cli.campaign_live import campaign_display
-    from lamps_cli.server import prefect_server
-    from lamps_core.progress import listening
+    from lamps_cli.campaign_live import CAMPAIGN
+    from lamps_cli.flow_run import run_flow
 
     check_engine(**{name: parameters[name] for name in ENGINE_CHOICE})  # before a server is asked for, too
-    with prefect_server(cluster=parameters["scheduler"]) as wait_until_ready:
-        _check(request, parameters)  # before the wait for the server
-        wait_until_ready()
-        with campaign_display() as display, listening(display.update):
-            return flow(**parameters)
+    return run_flow(
+        flow,
+        parameters,
+        check=lambda: _check(request, parameters),
+        view=CAMPAIGN,
+        cluster=parameters["scheduler"],
+    )

@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from lamps_cli.live import LiveDisplay, Moment, View, bar, clock_time, message_line, running_table
+from lamps_cli.live import Moment, View, bar, clock_time, message_line, running_table
 from lamps_core.report_words import counted, displayable
 
 if TYPE_CHECKING:
@@ -17,11 +17,6 @@ if TYPE_CHECKING:
     from lamps_core.progress import CampaignProgress
 
 _OTHER_LINES = 5
-
-
-def campaign_display() -> LiveDisplay:
-    """A display for the events of a campaign."""
-    return LiveDisplay(view=View(_draw, _lines))
 
 
 def _draw(event: CampaignProgress, at: Moment) -> RenderableType:
@@ -58,3 +53,6 @@ def _lines(_: CampaignProgress | None, event: CampaignProgress, seconds: float) 
         f"{event.spent_seconds:,.0f} s spent",
     ]
     return [Text(" | ".join(parts))] if event.message else []
+
+
+CAMPAIGN = View(_draw, _lines)

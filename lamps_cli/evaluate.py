@@ -85,9 +85,9 @@ def evaluate(as_json: bool, policies: tuple[str, ...], bounds: tuple[str, ...], 
 
 
 def _run(parameters: dict[str, Any]) -> dict[str, Any]:
-    from lamps_cli.evaluate_live import evaluation_display
-    from lamps_cli.server import prefect_server, quieten_prefect, read_hub_token
-    from lamps_core.progress import listening
+    from lamps_cli.evaluate_live import EVALUATION
+    from lamps_cli.flow_run import run_flow
+    from lamps_cli.server import quieten_prefect, read_hub_token
 
     quieten_prefect()
     from flows.evaluate import evaluate as flow
@@ -96,9 +96,6 @@ def _run(parameters: dict[str, Any]) -> dict[str, Any]:
 
     read_hub_token(parameters["hub_token_block"])
     request = evaluation_request(**parameters)
-    with prefect_server() as wait_until_ready:
-        # Every complaint about the input comes before the wait for the server.
-        tell_notices(EvaluationRun(request).notices)
-        wait_until_ready()
-        with evaluation_display() as display, listening(display.update):
-            return flow(**parameters)
+    return run_flow(
+        flow, parameters, check=lambda: tell_notices(EvaluationRun(request).notices), view=EVALUATION
+    )

@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from lamps_cli.live import LiveDisplay, Moment, View, bar, clock_time, message_line
+from lamps_cli.live import Moment, View, bar, clock_time, message_line
 from lamps_core.report_words import displayable
 
 if TYPE_CHECKING:
@@ -17,11 +17,6 @@ if TYPE_CHECKING:
     from lamps_core.progress import EvaluationProgress
 
 _OTHER_LINES = 4
-
-
-def evaluation_display() -> LiveDisplay:
-    """A display for the events of an evaluation."""
-    return LiveDisplay(view=View(_draw, _lines))
 
 
 def _draw(event: EvaluationProgress, at: Moment) -> RenderableType:
@@ -50,3 +45,6 @@ def _lines(_: EvaluationProgress | None, event: EvaluationProgress, seconds: flo
         return []
     told = f"{event.done} of {event.units} units, {event.failed} failed"
     return [Text(f"[{clock_time(seconds)}] {displayable(event.message)} | {told}")]
+
+
+EVALUATION = View(_draw, _lines)

@@ -98,12 +98,12 @@ def search(as_json: bool, bounds: tuple[str, ...], **parameters: Any) -> None:
 
 
 def _run_search(parameters: dict[str, Any]) -> dict[str, Any]:
-    from lamps_cli.live import LiveDisplay
-    from lamps_cli.server import prefect_server, quieten_prefect, read_hub_token
-    from lamps_core.progress import listening
+    from lamps_cli.flow_run import run_flow
+    from lamps_cli.live import SEARCH
+    from lamps_cli.server import quieten_prefect, read_hub_token
 
     quieten_prefect()
-    from flows.search import search as search_flow
+    from flows.search import search as flow
     from flows.search import search_request
     from lamps_core.hub.access import check_push
     from lamps_core.search.run import SearchRun
@@ -113,11 +113,7 @@ def _run_search(parameters: dict[str, Any]) -> dict[str, Any]:
     if parameters["push_to_hub"]:
         # The token may be in a block of a temporary server.
         check_push(parameters["push_to_hub"], of_a_front=True, needs_token=False)
-    with prefect_server() as wait_until_ready:
-        SearchRun(request).close()  # every complaint about the input comes before the wait for the server
-        wait_until_ready()
-        with LiveDisplay() as display, listening(display.update):
-            return search_flow(**parameters)
+    return run_flow(flow, parameters, check=lambda: SearchRun(request).close(), view=SEARCH)
 
 
 def _print_result(result: dict[str, Any], out: Path, *, as_json: bool) -> None:

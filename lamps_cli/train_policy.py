@@ -91,9 +91,9 @@ def _show(result: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _run(parameters: dict[str, Any]) -> dict[str, Any]:
-    from lamps_cli.server import prefect_server, quieten_prefect, read_hub_token
-    from lamps_cli.training_live import training_display
-    from lamps_core.progress import listening
+    from lamps_cli.flow_run import run_flow
+    from lamps_cli.server import quieten_prefect, read_hub_token
+    from lamps_cli.training_live import TRAINING
 
     quieten_prefect()
     from flows.train_policy import train_policy as flow
@@ -104,9 +104,9 @@ def _run(parameters: dict[str, Any]) -> dict[str, Any]:
     read_hub_token(parameters["hub_token_block"])
     if parameters["push_to_hub"]:
         check_push(parameters["push_to_hub"], needs_token=False)  # which a temporary server may have
-    with prefect_server() as wait_until_ready:
-        # Every complaint about the input comes before the wait for the server.
-        tell_notices(Training(training_request(**parameters)).notices)
-        wait_until_ready()
-        with training_display() as display, listening(display.update):
-            return flow(**parameters)
+    return run_flow(
+        flow,
+        parameters,
+        check=lambda: tell_notices(Training(training_request(**parameters)).notices),
+        view=TRAINING,
+    )

@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from lamps_cli.live import LiveDisplay, Moment, View, bar, clock_time
+from lamps_cli.live import Moment, View, bar, clock_time
 from lamps_core.report_words import displayable
 
 if TYPE_CHECKING:
@@ -17,11 +17,6 @@ if TYPE_CHECKING:
     from lamps_core.progress import TrainingProgress
 
 LINES = 20  # at most, where nothing can be redrawn: a training has thousands of rounds
-
-
-def training_display() -> LiveDisplay:
-    """A display for the events of a training."""
-    return LiveDisplay(view=View(_draw, _lines))
 
 
 def _draw(event: TrainingProgress, at: Moment) -> RenderableType:
@@ -58,3 +53,6 @@ def _lines(before: TrainingProgress | None, event: TrainingProgress, seconds: fl
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4g}"
+
+
+TRAINING = View(_draw, _lines)
