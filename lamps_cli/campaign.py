@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +10,7 @@ from lamps_cli.options import (
     fine_tuning_options,
     hub_token_option,
     json_option,
+    print_result,
     push_option,
     show_result,
     track_option,
@@ -121,30 +121,13 @@ def _run(
     as_json: bool,
 ) -> None:
     """Print the plan, or run the flow and print what it came to."""
-    from lamps_cli.tables import print_campaign
+    from flows.campaign import plan_of
+    from lamps_cli.tables import print_campaign, print_plan
 
     if plan:
-        _print_plan(request, parameters, as_json=as_json)
-        return
-
-    def show(result: dict[str, Any]) -> None:
-        if as_json:
-            print(json.dumps(result, indent=2))
-        else:
-            print_campaign(result)
-
-    show_result(lambda: _run_flow(flow, request, parameters), show)
-
-
-def _print_plan(request: CampaignRequest, parameters: dict[str, Any], *, as_json: bool) -> None:
-    from flows.campaign import plan_of
-    from lamps_cli.tables import print_plan
-
-    told = plan_of(request, parameters)
-    if as_json:
-        print(json.dumps(told, indent=2))
+        print_result(plan_of(request, parameters), print_plan, as_json=as_json)
     else:
-        print_plan(told)
+        show_result(lambda: _run_flow(flow, request, parameters), print_campaign, as_json=as_json)
 
 
 def _check(request: CampaignRequest, parameters: dict[str, Any]) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
-from lamps_cli.options import hub_token_option, json_option, objective_options, tell_notices
+from lamps_cli.options import hub_token_option, json_option, objective_options, print_result, tell_notices
 from lamps_core.errors import BadInput
 from lamps_core.prices import GPU_HOUR_PRICE
 
@@ -75,13 +74,9 @@ def evaluate(as_json: bool, policies: tuple[str, ...], bounds: tuple[str, ...], 
                 f"--policy {path!r}: give each policy an option of its own, its path without commas"
             )
     listed = {"methods": methods or "", "policies": ",".join(policies), "bounds": ",".join(bounds)}
-    result = _run(parameters | listed)
-    if as_json:
-        print(json.dumps(result, indent=2))
-        return
     from lamps_cli.tables import print_evaluation
 
-    print_evaluation(result)
+    print_result(_run(parameters | listed), print_evaluation, as_json=as_json)
 
 
 def _run(parameters: dict[str, Any]) -> dict[str, Any]:

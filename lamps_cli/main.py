@@ -18,7 +18,7 @@ import click
 
 from lamps_cli.campaign import campaign, fingerprint
 from lamps_cli.evaluate import evaluate
-from lamps_cli.options import json_option
+from lamps_cli.options import json_option, print_result
 from lamps_cli.push import push
 from lamps_cli.registry import datasets, models
 from lamps_cli.search import search
@@ -125,15 +125,11 @@ def doctor(as_json: bool) -> None:
 
     from prefect.settings import get_current_settings
 
+    from lamps_cli.tables import print_checks
     from lamps_core.host.doctor import run_checks
 
     checks = run_checks(get_current_settings().api.url)
-    if as_json:
-        print(json.dumps([asdict(check) for check in checks], indent=2))
-    else:
-        from lamps_cli.tables import print_checks
-
-        print_checks(checks)
+    print_result([asdict(check) for check in checks], lambda _: print_checks(checks), as_json=as_json)
     if any(check.ok is False for check in checks):
         raise LampsError("something above does not work")
 

@@ -1,7 +1,8 @@
-"""Options that several commands take."""
+"""Options that several commands take, and how they tell what they came to."""
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -81,14 +82,24 @@ def push_option(command: Any) -> Any:
     return click.option("--push-to-hub", metavar="ORG/NAME", help=words)(command)
 
 
-def show_result(run: Callable[[], dict[str, Any]], show: Callable[[dict[str, Any]], None]) -> None:
-    """Show what a flow came to, even if it could not be pushed to the hub, which is said behind it."""
+def show_result(
+    run: Callable[[], dict[str, Any]], show: Callable[[dict[str, Any]], None], *, as_json: bool
+) -> None:
+    """Print what a flow came to, even if it could not be pushed to the hub, which is said behind it."""
     try:
         result = run()
     except PushFailed as failed:
-        show(failed.result)
+        print_result(failed.result, show, as_json=as_json)
         raise
-    show(result)
+    print_result(result, show, as_json=as_json)
+
+
+def print_result(result: Any, show: Callable[[Any], None], *, as_json: bool) -> None:
+    """Print a result on stdout: as JSON, or as `show` prints it for a person."""
+    if as_json:
+        print(json.dumps(result, indent=2))
+    else:
+        show(result)
 
 
 def tell_notices(notices: Iterable[str]) -> None:

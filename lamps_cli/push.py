@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 import click
 
-from lamps_cli.options import json_option
+from lamps_cli.options import json_option, print_result
 
 
 @click.command(epilog="Example: lamps push runs/reviews my-name/reviews")
@@ -29,7 +28,4 @@ def push(place: str, repository: str, public: bool, revision: str | None, as_jso
     uploads = uploads_of(place, repository)
     check_push(repository, option="ORG/NAME")
     pushed = [dataclasses.asdict(one) for one in push_uploads(uploads, public=public, revision=revision)]
-    if as_json:
-        print(json.dumps({"pushed": pushed}, indent=2))
-    else:
-        print_pushed(pushed)
+    print_result({"pushed": pushed}, lambda _: print_pushed(pushed), as_json=as_json)

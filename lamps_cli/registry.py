@@ -7,7 +7,6 @@ terminal.
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -16,15 +15,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lamps_cli.options import json_option
+from lamps_cli.options import json_option, print_result
 from lamps_core.models.listing import check_models, listed_models
 from lamps_core.registry import never_fetched, registered_datasets
 from lamps_core.report_words import displayable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from lamps_core.models.listing import CheckedModel, ModelRow
+    from lamps_core.registry import RegisteredDataset
 
 MARKS = {True: ("ok", "green"), False: ("no", "red"), None: ("?", "yellow")}
 
@@ -37,12 +37,8 @@ def models(check: bool, as_json: bool) -> None:
     with Console(stderr=True).status("Building the zoo, once"):
         rows = listed_models()
     checks = check_models(rows) if check else None
-    if as_json:
-        print(json.dumps([row.as_dict() for row in checks or rows], indent=2))
-    elif checks:
-        _print_checks(checks)
-    else:
-        _print_models(rows)
+    told = [row.as_dict() for row in checks or rows]
+    print_result(told, lambda _: _print_checks(checks) if checks else _print_models(rows), as_json=as_json)
 
 
 @click.command(epilog="Example: lamps campaign --datasets trec,emotion --models zoo --curves runs/curves")
@@ -50,9 +46,11 @@ def models(check: bool, as_json: bool) -> None:
 def datasets(as_json: bool) -> None:
     """The datasets of the registry: names for --datasets that bring their columns."""
     listed = list(registered_datasets().values())
-    if as_json:
-        print(json.dumps([dataclasses.asdict(dataset) for dataset in listed], indent=2))
-        return
+    told = [dataclasses.asdict(dataset) for dataset in listed]
+    print_result(told, lambda _: _print_datasets(listed), as_json=as_json)
+
+
+def _print_datasets(listed: Sequence[RegisteredDataset]) -> None:
     table = _table("name", "hub id", "text", "label", "licence", "about")
     for dataset in listed:
         inputs = ", ".join(dataset.input_columns)

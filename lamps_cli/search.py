@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -91,10 +90,10 @@ def search(as_json: bool, bounds: tuple[str, ...], **parameters: Any) -> None:
             raise BadInput(f"--{name.replace('_', '-')} is empty: give {example}, or leave the option out")
     parameters["bounds"] = ",".join(bounds)
     parameters["command"] = shlex.join(["lamps", *sys.argv[1:]])
-    show_result(
-        lambda: _run_search(parameters),
-        lambda result: _print_result(result, Path(parameters["out"]), as_json=as_json),
-    )
+    from lamps_cli.tables import print_search
+
+    out = Path(parameters["out"])
+    show_result(lambda: _run_search(parameters), lambda result: print_search(result, out), as_json=as_json)
 
 
 def _run_search(parameters: dict[str, Any]) -> dict[str, Any]:
@@ -114,12 +113,3 @@ def _run_search(parameters: dict[str, Any]) -> dict[str, Any]:
         # The token may be in a block of a temporary server.
         check_push(parameters["push_to_hub"], of_a_front=True, needs_token=False)
     return run_flow(flow, parameters, check=lambda: SearchRun(request).close(), view=SEARCH)
-
-
-def _print_result(result: dict[str, Any], out: Path, *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(result, indent=2))
-        return
-    from lamps_cli.tables import print_search
-
-    print_search(result, out)

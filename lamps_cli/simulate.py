@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
+from typing import Any
 
 import click
 
-from lamps_cli.options import json_option
+from lamps_cli.options import json_option, print_result
 
 
 @click.command(epilog="Example: lamps simulate --out runs/simulated --seed 1")
@@ -19,9 +19,10 @@ def simulate(out: str, seed: int, as_json: bool) -> None:
     from lamps_core.storage import given_path
 
     told = curves.simulate(given_path(out, "--out", "runs/simulated"), seed=seed)
-    if as_json:
-        print(json.dumps(told, indent=2))
-        return
+    print_result(told, lambda _: _print_curves(told, out), as_json=as_json)
+
+
+def _print_curves(told: dict[str, Any], out: str) -> None:
     print(
         f"{told['candidates']} candidates on {told['datasets']} datasets, {told['steps']:,} landmark steps, "
         f"{told['gpu_hours']:,.0f} GPU hours: simulated, not measured"

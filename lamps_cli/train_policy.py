@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
@@ -78,16 +77,9 @@ def train_policy(
     parameters["exclude_datasets"] = ",".join(exclude_datasets)
     parameters["bounds"] = ",".join(bounds)
     parameters["settings"] = ",".join(settings)
-    show_result(lambda: _run(parameters), lambda result: _show(result, as_json=as_json))
-
-
-def _show(result: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(result, indent=2))
-        return
     from lamps_cli.tables import print_policy
 
-    print_policy(result)
+    show_result(lambda: _run(parameters), print_policy, as_json=as_json)
 
 
 def _run(parameters: dict[str, Any]) -> dict[str, Any]:
