@@ -8,7 +8,7 @@ from typing import Any
 from prefect import flow
 
 from flows.artifacts import show_table
-from lamps_core.registry import never_fetched, registered_datasets
+from lamps_core.registry import DATASET_COLUMNS, never_fetched, registered_datasets
 from lamps_core.report_words import markdown_table
 
 
@@ -20,11 +20,7 @@ def datasets() -> list[dict[str, Any]]:
         A row a dataset.
     """
     listed = list(registered_datasets().values())
-    rows = [
-        (one.name, one.dataset, ", ".join(one.input_columns), one.target_column, one.licence, one.about)
-        for one in listed
-    ]
-    table = markdown_table(("name", "hub id", "text", "label", "licence", "about"), rows)
+    table = markdown_table(DATASET_COLUMNS, (one.cells() for one in listed))
     shown = "\n\n".join(filter(None, (table, never_fetched(listed))))
     show_table(shown, key="lamps-datasets", description="The datasets of the registry")
     return [dataclasses.asdict(one) for one in listed]

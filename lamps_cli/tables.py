@@ -5,6 +5,7 @@ Names are hostile: markup in them is not read, control characters in them do not
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -12,17 +13,22 @@ from rich.table import Table
 from rich.text import Text
 
 from lamps_core.campaign.plan_words import NAME_COLUMNS, PLAN_COLUMNS, plan_rows, plan_words
+from lamps_core.models.listing import CHECK_COLUMNS, MODEL_COLUMNS
 from lamps_core.quantities import beside_bound, number
+from lamps_core.registry import DATASET_COLUMNS, never_fetched
 from lamps_core.report_words import counted, displayable, expected_gain, not_measured
 from lamps_core.search.standing import why_no_front
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
 
     from lamps_core.host.doctor import Check
+    from lamps_core.models.listing import CheckedModel, ModelRow
+    from lamps_core.registry import RegisteredDataset
 
 MARKS = {True: "[green]ok[/]", False: "[red]fails[/]", None: "[yellow]note[/]"}
+USABLE_STYLES = {"ok": "green", "no": "red", "?": "yellow"}
 
 
 def print_search(result: dict[str, Any], out: Path) -> None:
@@ -189,6 +195,39 @@ def print_checks(checks: Sequence[Check]) -> None:
     for check in checks:
         table.add_row(MARKS[check.ok], *map(_text, (check.name, check.found, check.mend)))
     Console(soft_wrap=False).print(table)
+
+
+def print_models(rows: Iterable[ModelRow]) -> None:
+    """The models that have names."""
+    _print_list(MODEL_COLUMNS, (map(_text, row.cells()) for row in rows), numbers={"parameters"})
+
+
+def print_checked(checks: Iterable[CheckedModel]) -> None:
+    """Which of the models that have names can be used here."""
+    rows = (check.cells() for check in checks)
+    shown = ((Text(mark, style=USABLE_STYLES[mark]), *map(_text, cells)) for mark, *cells in rows)
+    _print_list(CHECK_COLUMNS, shown)
+
+
+def print_datasets(listed: Sequence[RegisteredDataset]) -> None:
+    """The datasets that have names."""
+    _print_list(DATASET_COLUMNS, (map(_text, dataset.cells()) for dataset in listed))
+    if told := never_fetched(listed):
+        print(told)
+
+
+def _print_list(
+    columns: Iterable[str], rows: Iterable[Iterable[Text]], *, numbers: Collection[str] = ()
+) -> None:
+    """What has names, one a line; `numbers` are the columns that stand to the right."""
+    table = Table()
+    for column in columns:
+        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    for cells in rows:
+        table.add_row(*cells)
+    # A pipe has no width: one line a row, for grep.
+    console = Console() if sys.stdout.isatty() else Console(width=10_000)
+    console.print(table)
 
 
 def _say(console: Console, line: str) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+DATASET_COLUMNS = ("name", "hub id", "text", "label", "licence", "about")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # it becomes part of file names
 
 
@@ -76,6 +77,11 @@ class RegisteredDataset:
     licence: str = "unknown"
     about: str = ""
     fetched: bool = False
+
+    def cells(self) -> tuple[str, ...]:
+        """The entry in words: a cell for each of `DATASET_COLUMNS`."""
+        inputs = ", ".join(self.input_columns)
+        return (self.name, self.dataset, inputs, self.target_column, self.licence, self.about)
 
 
 @functools.cache

@@ -10,12 +10,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.errors import BadInput
+from lamps_core.quantities import UNKNOWN
 from lamps_core.registry import registered_models
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lamps_core.models.availability import Availability
+
+
+MODEL_COLUMNS = ("name", "family", "parameters", "languages", "licence", "gated")
+CHECK_COLUMNS = ("", "name", "hub", "this machine")
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,17 @@ class ModelRow:
         """The row as plain data."""
         return dataclasses.asdict(self)
 
+    def cells(self) -> tuple[str, ...]:
+        """The row in words: a cell for each of `MODEL_COLUMNS`."""
+        return (
+            self.name,
+            self.family,
+            UNKNOWN if self.parameters is None else f"{self.parameters:,}",
+            ", ".join(self.languages) or UNKNOWN,
+            self.licence,
+            "gated" if self.gated else "",
+        )
+
 
 @dataclass(frozen=True)
 class CheckedModel:
@@ -69,6 +85,11 @@ class CheckedModel:
         """The row as plain data, with both answers."""
         answers = {"hub": dataclasses.asdict(self.hub), "fit": dataclasses.asdict(self.fit)}
         return self.model.as_dict() | answers
+
+    def cells(self) -> tuple[str, ...]:
+        """The row in words: a cell for each of `CHECK_COLUMNS`, the first whether it can be used."""
+        usable = {True: "ok", False: "no", None: "?"}[self.usable]
+        return (usable, self.model.name, self.hub.found, self.fit.found)
 
 
 def listed_models() -> list[ModelRow]:

@@ -69,6 +69,7 @@ def test_simulated_curves_are_written_once_and_get_a_page(tmp_path: Path) -> Non
 def test_models_and_datasets_are_listed_in_a_table_beside_the_run() -> None:
     rows, record = run(models)
     assert [row["name"] for row in rows] == [*registered_models(), *zoo_names()]
+    assert "| name | family | parameters | languages | licence | gated |" in shown(record, "lamps-models")
     assert "| zoo/bert-tiny | bert |" in shown(record, "lamps-models")
     rows, record = run(datasets)
     assert [row["name"] for row in rows] == list(registered_datasets())

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from lamps_cli.registry import _print_models, datasets, models
+from lamps_cli.registry import datasets, models
 from lamps_core.models.candidates import presets
-from lamps_core.models.listing import ModelRow
 from lamps_core.models.zoo import zoo_names
 from lamps_core.registry import registered_datasets, registered_models
 from tests.local_hub import Hub, HubUser, serve_hub
@@ -111,13 +110,3 @@ def test_datasets_as_json_are_what_the_registry_holds() -> None:
 @pytest.mark.parametrize("command", [models, datasets])
 def test_help_ends_with_an_example(command: Command) -> None:
     assert "Example: lamps " in printed(command, "--help")
-
-
-def test_control_characters_and_markup_of_a_name_do_not_reach_the_terminal(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    name = "evil\x1b[2J\r\x07[red]model[/red]"
-    _print_models([ModelRow(name, "f", 1, ("en",), "mit", gated=False, zoo=False)])
-    output = capsys.readouterr().out
-    assert not {"\x1b", "\r", "\x07"} & set(output)
-    assert "evil\ufffd[2J\ufffd\ufffd[red]model[/red]" in output

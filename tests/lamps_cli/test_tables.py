@@ -5,8 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lamps_cli.tables import print_campaign, print_checks, print_plan, print_search
+from lamps_cli.tables import (
+    print_campaign,
+    print_checked,
+    print_checks,
+    print_datasets,
+    print_models,
+    print_plan,
+    print_search,
+)
 from lamps_core.host.doctor import Check
+from lamps_core.models.availability import Availability
+from lamps_core.models.listing import CheckedModel, ModelRow
+from lamps_core.registry import RegisteredDataset
 
 if TYPE_CHECKING:
     import pytest
@@ -143,3 +154,15 @@ def test_hostile_names_of_files_are_shown_as_they_are_written_and_control_nothin
     told = capsys.readouterr().out
     assert not {"\x1b", "\u202e"} & set(told)
     assert told.count("org/[bold red]model[/]\ufffd[2J\ufffd") > 20
+
+
+def test_hostile_names_of_a_registry_are_shown_as_they_are_written_and_control_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model = ModelRow(f"{HOSTILE}\r\x07", HOSTILE, 1, (HOSTILE,), HOSTILE, gated=False, zoo=False)
+    print_models([model])
+    print_checked([CheckedModel(model, Availability(None, HOSTILE), Availability(True, HOSTILE))])
+    print_datasets([RegisteredDataset(HOSTILE, HOSTILE, (HOSTILE,), HOSTILE, about=HOSTILE)])
+    told = capsys.readouterr().out
+    assert not {"\x1b", "\u202e", "\r", "\x07"} & set(told)
+    assert told.count("org/[bold red]model[/]\ufffd[2J\ufffd") == 4 + 3 + 5
