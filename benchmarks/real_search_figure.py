@@ -14,9 +14,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from lamps_core.evaluation.folds import KEY_SHARE
 from lamps_core.report_words import displayable
-from lamps_core.reports.figure_axes import style_axes, tick_text
+from lamps_core.reports.figure_axes import WIDTH, style_axes, tick_text
 from lamps_core.reports.inline_svg import INK, MUTED, inline_svg, standalone_svg
-from lamps_core.reports.method_legend import WIDTH, draw_legend, legend_height, styles
+from lamps_core.reports.method_legend import draw_legend, legend_height, styles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

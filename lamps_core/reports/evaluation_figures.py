@@ -10,23 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from lamps_core.evaluation.folds import KEY_SHARE
 from lamps_core.evaluation.summary import reached_seconds
 from lamps_core.evaluation.unit import REWARD, STEPS
 from lamps_core.report_words import displayable
-from lamps_core.reports.figure_axes import places, style_axes, tick_text
+from lamps_core.reports.figure_axes import WIDTH, blank, places, scale_log, style_axes, tick_text
 from lamps_core.reports.inline_svg import CARD, GRID, INK, MUTED, inline_svg
 from lamps_core.reports.label_layout import shortened
-from lamps_core.reports.method_legend import WIDTH, Style, draw_legend, legend_height, styles
+from lamps_core.reports.method_legend import Style, draw_legend, legend_height, styles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import numpy.typing as npt
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
 
     FloatArray = npt.NDArray[np.float64]
 
@@ -34,7 +33,8 @@ Row = dict[str, Any]
 OPTIMAL_REWARD = 3000.0  # of the normalised reward (paper, Appendix C)
 LEAST_LOSS = 1e-3  # of Figure 4's axis: less is drawn there
 _FEW_PLACES = 48  # of a line, by which a pointer finds it
-_COLUMNS, _PANEL_HEIGHT, _PANEL_GAP, _LEFT = 3, 176.0, 56.0, 76.0
+_COLUMNS, _PANEL_HEIGHT, _PANEL_GAP = 3, 176.0, 56.0
+_LEFT, _BOTTOM = 76.0, 52.0  # of the axes
 
 
 def methods_of(result: Row) -> list[str]:
@@ -51,13 +51,13 @@ def time_figure(result: Row) -> str:
     drawn, lane = styles(methods), 9.0
     row_height = lane * len(methods) + 16.0
     legend = legend_height(drawn[name] for name in methods)
-    height = legend + row_height * len(datasets) + 52.0
-    figure, plot = _blank(height, left=170.0, top=legend)
+    height = legend + row_height * len(datasets) + _BOTTOM
+    figure, plot = blank(left=170.0, top=legend, bottom=_BOTTOM, height=height)
     low, high = _bounds(row for row in result["folds"])
     plot.set_xlim(low, high)
     plot.set_ylim(len(datasets) * row_height, 0.0)
     plot.grid(visible=False, axis="y")
-    _log_axis(plot.xaxis, low, high)
+    _scale_hours(plot, low, high)
     plot.set_yticks([])
     plot.set_xlabel("Hours of a GPU until 98 % of the hypervolume is reached")
     tooltips: dict[str, str] = {}
@@ -180,7 +180,7 @@ def _loss_panel(
     high = max(row["exhaustive_seconds"] for row in rows) / 3600
     low = max(low, high * 1e-6) * 0.9
     plot.set_xlim(low, high * 1.1)
-    _log_axis(plot.xaxis, low, high * 1.1)
+    _scale_hours(plot, low, high * 1.1)
     plot.yaxis.set_major_locator(FixedLocator([1.0, 0.1, 0.01, LEAST_LOSS]))
     plot.yaxis.set_minor_locator(NullLocator())
     plot.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
@@ -238,7 +238,7 @@ def reward_figure(result: Row) -> str:
     drawn = styles(methods_of(result))
     legend = legend_height(drawn[name] for name in methods)
     height = 420.0 + legend
-    figure, plot = _blank(height, left=_LEFT, top=legend)
+    figure, plot = blank(left=_LEFT, top=legend, bottom=_BOTTOM, height=height)
     plot.axhline(OPTIMAL_REWARD, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
     tooltips: dict[str, str] = {}
     for index, line in enumerate(lines):
@@ -270,7 +270,7 @@ def reward_figure(result: Row) -> str:
 
 
 def _no_rewards() -> str:
-    figure, plot = _blank(120.0, left=_LEFT, top=0.0)
+    figure, plot = blank(left=_LEFT, top=0.0, bottom=_BOTTOM, height=120.0)
     plot.set_axis_off()
     told = "No method was trained by reinforcement: compare distral or ppo to draw their rewards."
     plot.text(0.5, 0.5, told, ha="center", va="center", color=MUTED)
@@ -309,24 +309,8 @@ def _bounds(rows: Iterable[Row]) -> tuple[float, float]:
     return max(low, high * 1e-7) / 1.8, high * 1.4
 
 
-def _log_axis(axis: Axis, low: float, high: float) -> None:
-    axis.axes.set_xscale("log")
-    axis.axes.set_xlim(low, high)
-    decades = math.log10(high / low)
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 1.5 else (1.0,), numticks=7))
-    axis.set_minor_locator(NullLocator())
-    axis.set_minor_formatter(NullFormatter())
-    axis.set_major_formatter(FuncFormatter(tick_text))
-
-
-def _blank(height: float, *, left: float, top: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
-    bottom = 52.0
-    plot = figure.add_axes(
-        (left / WIDTH, bottom / height, (WIDTH - left - 20.0) / WIDTH, (height - top - bottom) / height)
-    )
-    style_axes(plot)
-    return figure, plot
+def _scale_hours(plot: Axes, low: float, high: float) -> None:
+    scale_log(plot.xaxis, low, high, fine=math.log10(high / low) < 1.5, most=7)
 
 
 def _beside(plot: Axes, text: str, up: float) -> None:

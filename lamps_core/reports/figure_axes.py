@@ -16,7 +16,7 @@ from lamps_core.reports.figure_labels import pixel
 from lamps_core.reports.inline_svg import FAINT, GRID, INK, MUTED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
@@ -27,16 +27,23 @@ LEFT, RIGHT, TOP, BOTTOM = 64, 20, 16, 54
 LOG_RATIO = 12.0
 
 
-def blank(*, right: int = RIGHT, height: int = HEIGHT) -> tuple[Figure, Axes]:
-    """An empty figure of a page with its axes."""
+def blank(
+    *,
+    left: float = LEFT,
+    right: float = RIGHT,
+    top: float = TOP,
+    bottom: float = BOTTOM,
+    height: float = HEIGHT,
+) -> tuple[Figure, Axes]:
+    """An empty figure of a page with its axes, so far from each of its edges."""
     # 72 dots per inch: a unit of the SVG is a pixel, a point and the unit of every label's place.
     figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
     plot = figure.add_axes(
         (
-            LEFT / WIDTH,
-            BOTTOM / height,
-            (WIDTH - LEFT - right) / WIDTH,
-            (height - TOP - BOTTOM) / height,
+            left / WIDTH,
+            bottom / height,
+            (WIDTH - left - right) / WIDTH,
+            (height - top - bottom) / height,
         )
     )
     style_axes(plot)
@@ -62,23 +69,39 @@ def scale(
     """Give an axis limits that hold the values and the reference, linear or logarithmic as they ask for."""
     known = [value for value in (*values, reference) if value is not None and math.isfinite(value)] or [1.0]
     low, high = min(known), max(known)
-    plot, across = axis.axes, isinstance(axis, XAxis)
-    set_limits: Callable[..., object] = plot.set_xlim if across else plot.set_ylim
     if low > 0 and (always_log or high / low > LOG_RATIO):
-        (plot.set_xscale if across else plot.set_yscale)("log")
         margin = max((high / low) ** 0.06, 1.05)
         # Labels of the best points hang on their lower left, where nothing else can be.
-        set_limits(low / margin**2, high * margin)
-        subdivisions = (1.0, 2.0, 5.0) if high / low < 2000 else (1.0,)
-        axis.set_major_locator(LogLocator(subs=subdivisions))
-        axis.set_minor_locator(NullLocator())
-        axis.set_minor_formatter(NullFormatter())
+        scale_log(axis, low / margin**2, high * margin, fine=high / low < 2000)
     else:
         margin = (high - low) * 0.07 or abs(high) * 0.1 or 1.0
-        set_limits(low - 1.5 * margin, high + margin)
+        _set_limits(axis, low - 1.5 * margin, high + margin)
         # No quarters: their labels are too long for the margin.
         axis.set_major_locator(MaxNLocator(nbins=9, steps=[1, 2, 5, 10]))
+        axis.set_major_formatter(FuncFormatter(tick_text))
+
+
+def scale_log(axis: Axis, low: float, high: float, *, fine: bool, most: int | None = None) -> None:
+    """Give an axis a logarithmic scale from `low` to `high`.
+
+    Args:
+        axis: of a figure.
+        low: its least value.
+        high: its largest.
+        fine: whether numbers stand at 1, 2 and 5 of a decade, or at 1 alone.
+        most: numbers beside it, about; None for as many as there is room for.
+    """
+    plot = axis.axes
+    (plot.set_xscale if isinstance(axis, XAxis) else plot.set_yscale)("log")
+    _set_limits(axis, low, high)
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if fine else (1.0,), numticks=most))
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
     axis.set_major_formatter(FuncFormatter(tick_text))
+
+
+def _set_limits(axis: Axis, low: float, high: float) -> None:
+    (axis.axes.set_xlim if isinstance(axis, XAxis) else axis.axes.set_ylim)(low, high)
 
 
 def tick_text(value: float, _: int | None = None) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from matplotlib.lines import Line2D
 
 from lamps_core.evaluation.summary import ORACLE
+from lamps_core.reports.figure_axes import WIDTH
 from lamps_core.reports.inline_svg import FRONT_COLOURS, INK
 from lamps_core.reports.label_layout import shortened, width_of
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Dashes = Literal["-"] | tuple[int, tuple[float, ...]]
-WIDTH = 900.0  # of every figure, pixels
 _DASHES: tuple[Dashes, ...] = ("-", (0, (4, 1.5)), (0, (1.2, 1.2)))
 _MARKERS = ("o", "s", "^", "D")
 _LEGEND_LINE = 20.0
