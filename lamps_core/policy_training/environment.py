@@ -1,8 +1,9 @@
 """The search as a reinforcement learning environment (paper, Section 5): one episode is one search on one task.
 
-Owns what Gymnasium asks for. What is seen, what a step costs and what is earned stand in `observation`, `replay`
-and `rewards`; `vector_environment` is the same, hundreds at once. An episode ends when all Pareto-optimal
-candidates are complete: only the training knows when that is, the policy never sees it.
+Owns what Gymnasium asks for. What is seen, what a step costs and what is earned stand in `pool_layout`, `replay`
+and `rewards`. Trainings run `vector_environment`, which is the same, hundreds at once; tests and benchmarks hold it
+to this one. An episode ends when all Pareto-optimal candidates are complete: only the training knows when that is,
+the policy never sees it.
 """
 
 from __future__ import annotations

@@ -35,7 +35,6 @@ class VectorSearchEnvironment(VecEnv):
         layout: of the observations.
         observations: (E, size) what is seen now; changed in place by every step.
         masks: (E, m) what may be chosen now; changed in place by every step.
-        earned: (E,) reward of the episode that ended last, NaN before the first.
     """
 
     def __init__(
@@ -71,7 +70,6 @@ class VectorSearchEnvironment(VecEnv):
         self.observations: Vector = np.zeros((count, self.layout.size), dtype=np.float32)
         self._parts = self.observations.reshape(count, pool, self.layout.features)
         self.masks: BoolArray = np.zeros((count, pool), dtype=bool)
-        self.earned = np.full(count, np.nan)
         self._length: IntArray = np.zeros(count, dtype=np.int64)
         self._every = np.arange(count)
         self._actions: IntArray = np.zeros(count, dtype=np.int64)
@@ -143,10 +141,9 @@ class VectorSearchEnvironment(VecEnv):
         ended = np.flatnonzero(search.left == 0)
         rewards = np.zeros(self.num_envs, dtype=np.float32)
         if len(ended):
-            earned = self._rewards.final(
+            rewards[ended] = self._rewards.final(
                 search.task[ended], self._complete[ended], search.spent_seconds[ended]
             )
-            rewards[ended] = self.earned[ended] = earned
         return rewards, ended
 
     def _begin(self, episodes: IntArray) -> None:
