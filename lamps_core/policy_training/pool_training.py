@@ -179,10 +179,8 @@ class Rounds(BaseCallback):
 
 def weights_of(model: MaskedPPO) -> dict[str, np.ndarray]:
     """The layers that decide, named as `policies.pool` reads them."""
-    network = model.policy.mlp_extractor.policy_net
-    layers = [layer for layer in network if isinstance(layer, torch.nn.Linear)] + [model.policy.action_net]
     weights: dict[str, np.ndarray] = {}
-    for layer, (weight, bias) in zip(layers, layer_names(len(layers)), strict=True):
+    for layer, (weight, bias) in zip(model.actor, layer_names(len(model.actor)), strict=True):
         weights[weight] = layer.weight.detach().numpy().copy()
         weights[bias] = layer.bias.detach().numpy().copy()
     return weights
@@ -204,11 +202,7 @@ def _begin(model: MaskedPPO, layout: PoolLayout, run: TrainingRun) -> None:
                 f"--warm-start: the policy by {card.algorithm} has other {what} than this training"
             )
     with torch.no_grad():
-        network = model.policy.mlp_extractor.policy_net
-        layers = [layer for layer in network if isinstance(layer, torch.nn.Linear)] + [
-            model.policy.action_net
-        ]
-        for layer, (weight, bias) in zip(layers, layer_names(len(layers)), strict=True):
+        for layer, (weight, bias) in zip(model.actor, layer_names(len(model.actor)), strict=True):
             layer.weight.copy_(torch.from_numpy(np.array(run.warm_start.weights[weight])))
             layer.bias.copy_(torch.from_numpy(np.array(run.warm_start.weights[bias])))
 

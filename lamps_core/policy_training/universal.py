@@ -24,6 +24,7 @@ from lamps_core.policy_file import PolicyCard, PolicyFile, part_of, prefixed
 from lamps_core.policy_training.network_learning import Learner, TaskCurves
 from lamps_core.policy_training.ppo_settings import MAY_BE_ZERO, changed
 from lamps_core.policy_training.random_tasks import random_task
+from lamps_core.policy_training.task_batch import candidates_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -107,7 +108,7 @@ def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
         kind="universal",
         algorithm=UNIVERSAL,
         objectives=(),
-        candidates=tuple(sorted({name for task in tasks for name in task.candidates})),
+        candidates=candidates_of(tasks),
         datasets=tuple(sorted({task.dataset for task in tasks})),
         meta_dataset=objectives_fingerprint(tasks),
         network={"followed": [LOSS, COST]},
