@@ -231,7 +231,7 @@ def run_steps(run: CampaignRun, engine: Engine, progress: ProgressArtifact) -> N
     """Keep every slot busy with what the campaign asks for, until it asks for nothing more."""
     finished: SimpleQueue[tuple[Pair, StepRequest, PrefectFuture[dict[str, Any]]]] = SimpleQueue()
     flying: dict[CurveKey, int] = {}
-    while not run.campaign.done:
+    while not run.schedule.done:
         while (started := run.ask(engine.slots())) is not None:
             pair, request, destination = started
             flying[pair.key] = request.gpus

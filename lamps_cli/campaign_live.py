@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from lamps_cli.live import Moment, View, bar, clock_time, message_line, running_table
+from lamps_cli.live import Instant, View, bar, clock_time, message_line, running_table
 from lamps_core.report_words import counted, displayable
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _OTHER_LINES = 5
 
 
-def _draw(event: CampaignProgress, at: Moment) -> RenderableType:
+def _draw(event: CampaignProgress, at: Instant) -> RenderableType:
     room = max(at.height - _OTHER_LINES, 3)
     line = Table.grid(padding=(0, 1))
     ended = event.complete + event.failed

@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from lamps_cli.live import Moment, View, bar, clock_time, message_line
+from lamps_cli.live import Instant, View, bar, clock_time, message_line
 from lamps_core.report_words import displayable
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _OTHER_LINES = 4
 
 
-def _draw(event: EvaluationProgress, at: Moment) -> RenderableType:
+def _draw(event: EvaluationProgress, at: Instant) -> RenderableType:
     line = Table.grid(padding=(0, 1))
     line.add_row(
         bar(event.done + event.failed, event.units, width=30),

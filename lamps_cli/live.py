@@ -41,7 +41,7 @@ _PHASES = {"load": "loading", "train": "training", "evaluate": "evaluating", "sa
 
 
 @dataclass(frozen=True)
-class Moment:
+class Instant:
     """When and where an event is drawn.
 
     Attributes:
@@ -65,7 +65,7 @@ class View:
             and the seconds since the display began.
     """
 
-    draw: Callable[[Any, Moment], RenderableType]
+    draw: Callable[[Any, Instant], RenderableType]
     lines: Callable[[Any, Any, float], list[Text]]
 
 
@@ -131,10 +131,10 @@ class LiveDisplay:
         now = self._clock()
         if event is None:
             return Text(f"Preparing … {clock_time(now - self._began)}", style="dim")
-        return self._view.draw(event, Moment(now, now - self._began, self._console.height))
+        return self._view.draw(event, Instant(now, now - self._began, self._console.height))
 
 
-def _draw_search(event: SearchProgress, at: Moment) -> RenderableType:
+def _draw_search(event: SearchProgress, at: Instant) -> RenderableType:
     room = max(at.height - _HEADER_LINES, 3)
     running = event.running[: max(1, room // 2)]
     parts: list[RenderableType] = [_header(event), _budget_line(event, at.elapsed)]

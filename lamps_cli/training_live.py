@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from lamps_cli.live import Moment, View, bar, clock_time
+from lamps_cli.live import Instant, View, bar, clock_time
 from lamps_core.report_words import displayable
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LINES = 20  # at most, where nothing can be redrawn: a training has thousands of rounds
 
 
-def _draw(event: TrainingProgress, at: Moment) -> RenderableType:
+def _draw(event: TrainingProgress, at: Instant) -> RenderableType:
     line = Table.grid(padding=(0, 1))
     left = at.elapsed * (1 - event.share_done) / event.share_done if event.share_done else 0.0
     times = f"{clock_time(at.elapsed)} elapsed, about {clock_time(left)} left"

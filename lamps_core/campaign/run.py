@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamps_core import __version__
 from lamps_core.campaign.folder import write_record
-from lamps_core.campaign.schedule import Campaign, Pair
+from lamps_core.campaign.schedule import Pair, Schedule
 from lamps_core.campaign.shared_work import drop_checkpoint
 from lamps_core.campaign.step import StepDestination, drop_scratch
 from lamps_core.campaign.survey import PASSING, CampaignSurvey, named
@@ -53,7 +53,7 @@ class CampaignRun:
         self._flying: dict[CurveKey, tuple[int, float]] = {}
         self._failed: dict[CurveKey, dict[str, Any]] = {}
         self._earlier: dict[CurveKey, dict[str, Any]] = {}
-        self.campaign = Campaign(())
+        self.schedule = Schedule(())
         self.spent_seconds = 0.0
         self.steps = 0
         self._notices = list(self.survey.notices)
@@ -91,7 +91,7 @@ class CampaignRun:
                 for key, state in survey.states.items()
                 if state.failure is not None and key in survey.asked and key not in planned
             }
-            self.campaign = Campaign(plan.pairs)
+            self.schedule = Schedule(plan.pairs)
             for key in survey.asked:
                 if (state := survey.states.get(key)) is not None and key not in anew:
                     self._tracking.tell(key, state.rows, survey.settings_of(key), ended=state.complete)
@@ -137,7 +137,7 @@ class CampaignRun:
     def ask(self, slots: int) -> tuple[Pair, StepRequest, StepDestination] | None:
         """The next step to start, if a slot is free for it."""
         self._slots = slots
-        pair = self.campaign.ask(slots)
+        pair = self.schedule.ask(slots)
         if pair is None:
             return None
         self._flying[pair.key] = (pair.next_step, time.monotonic())
@@ -165,7 +165,7 @@ class CampaignRun:
         self.spent_seconds += record["step_seconds"]
         step, complete = pair.next_step, record["complete"]
         del self._flying[pair.key]
-        self.campaign.tell(pair, loss=record["test_loss"], ended=complete)
+        self.schedule.tell(pair, loss=record["test_loss"], ended=complete)
         self._tracking.tell(pair.key, [record], self.survey.settings_of(pair.key), ended=complete)
         if complete:  # nobody will ask for its weights again
             with storage_failures(self.survey.request.curves):
@@ -193,7 +193,7 @@ class CampaignRun:
         self.spent_seconds += seconds
         self._tracking.tell(pair.key, [], {}, ended=True)
         del self._flying[pair.key]
-        self.campaign.tell(pair, loss=None, ended=True)
+        self.schedule.tell(pair, loss=None, ended=True)
         self._say(f"{named(pair.key)} step {step} failed: {counted}")
 
     def _fail(self, pair: Pair, reason: str, *, seconds: float) -> None:
@@ -233,7 +233,7 @@ class CampaignRun:
         return CampaignProgress(
             curves=self.survey.request.curves,
             pairs=len(self.survey.asked),
-            complete=len(self.survey.asked) - self.campaign.left - failed,
+            complete=len(self.survey.asked) - self.schedule.left - failed,
             failed=failed,
             steps_done=self.steps,
             spent_seconds=self.spent_seconds,
@@ -254,7 +254,7 @@ class CampaignRun:
         """Steps of all curves that were asked for, of the most that they may have; one that ended has all; 0 to 100."""
         settings = self.survey.request.settings
         most = settings.landmarks + settings.max_epochs
-        left = sum(1 - len(pair.losses) / most for pair in self.campaign.pairs if not pair.ended)
+        left = sum(1 - len(pair.losses) / most for pair in self.schedule.pairs if not pair.ended)
         return 100 * (1 - left / len(self.survey.asked))
 
     def finish(self) -> dict[str, Any]:

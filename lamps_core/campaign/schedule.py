@@ -44,7 +44,7 @@ class Pair:
         return len(self.losses)
 
 
-class Campaign:
+class Schedule:
     """Pairs that wait, pairs under way, and which of them goes on.
 
     Attributes:

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from lamps_core.policies.protocol import Observation
     from lamps_core.task import FloatArray
 
-LOSS, COST = "loss", "cost"  # the numbers that are followed
+LOSSES, COSTS = "loss", "cost"  # the numbers that are followed, as files of policies name them
 LEAST_WRONG = 0.002  # share of wrong answers: the logarithm of none is not followed
 LEAST_LOOK = 0.001  # of the seconds left: no look is free
 NEWS = 8  # equally likely pieces of news that a look may bring
@@ -59,7 +59,7 @@ WIDER, MOST_WIDENED = 1.6, 5  # by which factor, and how often
 
 
 @dataclass(frozen=True)
-class _Prospects:
+class _Forecasts:
     """How a search may go on: of m candidates, in s scenarios.
 
     Attributes:
@@ -90,7 +90,7 @@ class UniversalPolicy:
         """Take what was learned.
 
         Args:
-            forecasters: of LOSS and of COST.
+            forecasters: of LOSSES and of COSTS.
             objectives: of the search, in order.
             name: in results.
         """
@@ -102,7 +102,7 @@ class UniversalPolicy:
 
     def select(self, observation: Observation) -> int:
         """The greatest index; among equals the one that is soonest at its end."""
-        seen = self._prospects(observation)
+        seen = self._all_forecasts(observation)
         index = self._indices(observation, seen)
         chosen = np.flatnonzero(observation.mask)
         order = np.lexsort((seen.left[chosen], -index[chosen]))
@@ -110,13 +110,13 @@ class UniversalPolicy:
 
     def outlook(self, observation: Observation) -> Outlook:
         """Expected gain and seconds of each candidate; hypervolumes are shares of what all reach together."""
-        seen = self._prospects(observation)
+        seen = self._all_forecasts(observation)
         worth = self._worth(observation, seen, 1.0)
         return Outlook(worth.mean(axis=0), seen.left, 1.0 - float(worth.sum(axis=1).mean()))
 
-    def _prospects(self, observation: Observation) -> _Prospects:
+    def _all_forecasts(self, observation: Observation) -> _Forecasts:
         cost = self._forecast(
-            COST, observation, followed_costs(observation.step_seconds, observation.step_seconds)
+            COSTS, observation, followed_costs(observation.step_seconds, observation.step_seconds)
         )
         spent = seconds_trained(observation)
         left = seconds_left(np.exp(cost.mean), spent)
@@ -125,18 +125,18 @@ class UniversalPolicy:
             along = [curve[:, column] for curve in observation.curves]
             if _is_loss(objective):
                 loss = self._believed(column, observation, [_log_loss(objective, curve) for curve in along])
-                losses[column] = self._scenarios(LOSS, observation, loss)
+                losses[column] = self._scenarios(LOSSES, observation, loss)
                 if not correlation.shape[1]:  # news are those of the first loss
                     correlation = loss.look_correlation
             elif objective.aggregate == "sum":
                 unit = _seconds_a_unit(objective, observation, along)
                 steps = [np.diff(curve, prepend=0.0) * unit for curve in along]
-                total = self._forecast(COST, observation, followed_costs(observation.step_seconds, steps))
-                sums[column] = self._scenarios(COST, observation, total).less(np.log(unit))
+                total = self._forecast(COSTS, observation, followed_costs(observation.step_seconds, steps))
+                sums[column] = self._scenarios(COSTS, observation, total).less(np.log(unit))
         look = np.exp(cost.look_mean[:, : correlation.shape[1]]) - spent[:, None]
         look = np.clip(look, LEAST_LOOK * left[:, None], left[:, None])
-        seconds = self._scenarios(COST, observation, cost)
-        return _Prospects(seconds, losses, sums, spent, left, look, correlation)
+        seconds = self._scenarios(COSTS, observation, cost)
+        return _Forecasts(seconds, losses, sums, spent, left, look, correlation)
 
     def _forecast(self, number: str, observation: Observation, curves: Sequence[FloatArray]) -> Forecast:
         features = self._features(observation)
@@ -146,7 +146,7 @@ class UniversalPolicy:
 
     def _believed(self, column: int, observation: Observation, curves: Sequence[FloatArray]) -> Forecast:
         """The forecast of the loss in a column, its deviations corrected by `overconfidence_factor`."""
-        now = self._forecast(LOSS, observation, curves)
+        now = self._forecast(LOSSES, observation, curves)
         first = self._first_forecast(column, observation, [curve[:1] for curve in curves])
         return now.scaled(overconfidence_factor(first, now, observation.steps > 0))
 
@@ -158,14 +158,14 @@ class UniversalPolicy:
         known = self._first.get(column)
         if known is None or known[0][0] is not asked[0] or known[0][1:] != asked[1:]:
             none = np.zeros(len(curves), dtype=bool)
-            forecast = self._forecast(LOSS, replace(observation, complete=none), curves)
+            forecast = self._forecast(LOSSES, replace(observation, complete=none), curves)
             known = self._first[column] = asked, forecast
         return known[1]
 
     def _scenarios(self, number: str, observation: Observation, forecast: Forecast) -> Draws:
         return draw_scenarios(forecast, self._normal_draws(observation.names)[number])
 
-    def _indices(self, observation: Observation, seen: _Prospects) -> FloatArray:
+    def _indices(self, observation: Observation, seen: _Forecasts) -> FloatArray:
         """(m,) worth per second of the best plan for each candidate."""
         factor = 1.0
         for _ in range(MOST_WIDENED + 1):
@@ -177,10 +177,13 @@ class UniversalPolicy:
         plain = worth.mean(axis=0) / seen.left
         if not seen.losses:
             return np.asarray(plain)
-        news, beside = next(iter(seen.losses.values())).news, self._normal_draws(observation.names)[LOSS].look
+        news, beside = (
+            next(iter(seen.losses.values())).news,
+            self._normal_draws(observation.names)[LOSSES].look,
+        )
         return np.maximum(plain, _best_plan(worth, news, beside, seen))
 
-    def _worth(self, observation: Observation, seen: _Prospects, factor: float) -> FloatArray:
+    def _worth(self, observation: Observation, seen: _Forecasts, factor: float) -> FloatArray:
         """(s, m) share of the hypervolume that each candidate is needed for in each scenario."""
         final, left = self._complete(observation, seen, factor)
         known = (observation.steps >= 0) & np.isfinite(final).all(axis=(0, 2))
@@ -191,7 +194,7 @@ class UniversalPolicy:
         return needed(final, left, ended=ended, open_=known & observation.mask, bounds=bounds)
 
     def _complete(
-        self, observation: Observation, seen: _Prospects, factor: float
+        self, observation: Observation, seen: _Forecasts, factor: float
     ) -> tuple[FloatArray, FloatArray]:
         """(s, m, n) objectives of the complete curves, and (s, m) seconds until then."""
         total = np.exp(seen.seconds.ends)
@@ -215,17 +218,17 @@ class UniversalPolicy:
         return self._known[2]
 
     def _normal_draws(self, names: tuple[str, ...]) -> Mapping[str, NormalDraws]:
-        """The normal draws of LOSS and of COST, made once for each search."""
+        """The normal draws of LOSSES and of COSTS, made once for each search."""
         if self._draws[0] != names:
             made = {
                 number: NormalDraws.of(names, self._forecasters[number].factors, seed)
-                for seed, number in enumerate((LOSS, COST))
+                for seed, number in enumerate((LOSSES, COSTS))
             }
             self._draws = (names, made)
         return self._draws[1]
 
 
-def _best_plan(worth: FloatArray, news: FloatArray, beside: FloatArray, seen: _Prospects) -> FloatArray:
+def _best_plan(worth: FloatArray, news: FloatArray, beside: FloatArray, seen: _Forecasts) -> FloatArray:
     """(m,) the most worth per second of all plans with one look, over when to look and how good the news must be.
 
     Args:

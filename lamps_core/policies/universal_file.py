@@ -9,7 +9,7 @@ import torch
 
 from lamps_core.errors import BadInput
 from lamps_core.policies.curve_network import CurveForecaster, CurveNetwork
-from lamps_core.policies.universal import COST, LOSS, UniversalPolicy
+from lamps_core.policies.universal import COSTS, LOSSES, UniversalPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lamps_core.policy_file import PolicyFile
 
 # In training and when networks are asked: see `curve_tokens.observed`.
-GROWS_WITH_SIZE = {LOSS: False, COST: True}
+GROWS_WITH_SIZE = {LOSSES: False, COSTS: True}
 
 
 def load(file: PolicyFile, *, name: str, objectives: Sequence[Objective]) -> UniversalPolicy:
@@ -40,7 +40,7 @@ def networks_of(file: PolicyFile, number: str, name: str) -> list[CurveNetwork]:
 
     Args:
         file: of a universal policy.
-        number: LOSS or COST.
+        number: LOSSES or COSTS.
         name: what to call the policy.
 
     Raises:

@@ -18,7 +18,7 @@ from lamps_core.one_thread import one_thread
 from lamps_core.policies.candidate_features import features_of
 from lamps_core.policies.forecast import followed_numbers
 from lamps_core.policies.loading import UNIVERSAL
-from lamps_core.policies.universal import COST, LOSS, followed_costs
+from lamps_core.policies.universal import COSTS, LOSSES, followed_costs
 from lamps_core.policies.universal_file import GROWS_WITH_SIZE
 from lamps_core.policy_file import PolicyCard, PolicyFile, part_of, prefixed
 from lamps_core.policy_training.network_learning import Learner, TaskCurves
@@ -78,7 +78,7 @@ def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
         ),
         (RANDOM, [random_task(seed * 100_000 + place) for place in range(settings.random_tasks)]),
     )
-    updates = {LOSS: settings.loss_updates, COST: settings.cost_updates}
+    updates = {LOSSES: settings.loss_updates, COSTS: settings.cost_updates}
     every = settings.members * sum(updates.values())
     kept, _ = run.restored() or ({}, {})
     weights = {name: value.numpy() for name, value in part_of(kept, ENDED).items()}
@@ -111,7 +111,7 @@ def train(tasks: Sequence[Task], *, seed: int, run: TrainingRun) -> PolicyFile:
         candidates=candidates_of(tasks),
         datasets=tuple(sorted({task.dataset for task in tasks})),
         meta_dataset=objectives_fingerprint(tasks),
-        network={"followed": [LOSS, COST]},
+        network={"followed": [LOSSES, COSTS]},
         settings={"seed": seed, **vars(settings)},
     )
     return PolicyFile(card, weights)
@@ -130,7 +130,7 @@ def _keep(run: TrainingRun, weights: Mapping[str, np.ndarray], learner: Learner)
 
 def task_curves_of(task: Task, number: str) -> list[TaskCurves]:
     """What networks learn of a task: its losses, or its seconds and the objectives that are sums of cost."""
-    if number == LOSS:
+    if number == LOSSES:
         losses = [followed_numbers(one) for one in _rows(task, task.losses)]
         return [_task_curves(task, losses, number)]
     costs = [task.step_seconds]

@@ -354,7 +354,7 @@ def test_a_fingerprint_of_a_folder_of_two_seeds_adds_a_curve_to_each(
     run = CampaignRun(added)
     execution = Execution([DeviceSlot(None, 1)] * 2)
     with ThreadPoolExecutor(2) as threads, run.opened(dataclasses.replace(CPU, slots=2)):
-        while not run.campaign.done:  # both seeds' steps of a number at once
+        while not run.schedule.done:  # both seeds' steps of a number at once
             asked_for = [started for _ in range(2) if (started := run.ask(2)) is not None]
             assert {pair.key.seed for pair, _, _ in asked_for} == {0, 1}
             assert len({step.key for _, step, _ in asked_for}) == 2

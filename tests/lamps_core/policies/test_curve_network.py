@@ -11,7 +11,7 @@ from lamps_core.policies.candidate_features import Features, features_of
 from lamps_core.policies.curve_network import LOOKS, CurveForecaster, CurveNetwork
 from lamps_core.policies.curve_tokens import GRID, INPUTS, expected_length, observed, place_of
 from lamps_core.policies.loading import UNIVERSAL, shipped_policy
-from lamps_core.policies.universal import COST, LOSS
+from lamps_core.policies.universal import COSTS, LOSSES
 from lamps_core.policies.universal_file import networks_of
 from lamps_core.policy_file import read_policy
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def shipped() -> CurveForecaster:
     """Of losses."""
-    return CurveForecaster(_shipped_networks(LOSS), grows_with_size=False)
+    return CurveForecaster(_shipped_networks(LOSSES), grows_with_size=False)
 
 
 def _shipped_networks(number: str) -> list[CurveNetwork]:
@@ -99,7 +99,7 @@ def test_a_forecast_leans_on_how_complete_curves_ended(shipped: CurveForecaster)
 
 def test_a_large_candidate_is_expected_to_cost_more_before_a_row_shows_it() -> None:
     """Zero-shot evaluations that take as long for all, and what two small ones cost in all, in logarithms."""
-    forecaster = CurveForecaster(_shipped_networks(COST), grows_with_size=True)
+    forecaster = CurveForecaster(_shipped_networks(COSTS), grows_with_size=True)
     small = np.log(np.cumsum(2.0 ** np.arange(9)))
     curves = [np.append(0.0, small), np.append(0.0, 1.0 + small), *[np.zeros(1)] * 3]
     told = forecaster.forecast(curves, np.array([True, True, False, False, False]), features())

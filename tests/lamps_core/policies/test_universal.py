@@ -25,7 +25,7 @@ from lamps_core.policies.scenario_draws import (
 )
 from lamps_core.policies.scenarios import needed
 from lamps_core.policies.trained import load_policy_file
-from lamps_core.policies.universal import _best_plan, _Prospects
+from lamps_core.policies.universal import _best_plan, _Forecasts
 from lamps_core.policy_file import PolicyFile, read_policy, write_policy
 from lamps_core.policy_training import training_run
 from lamps_core.policy_training.algorithms import algorithm
@@ -232,7 +232,7 @@ def test_what_every_step_costs_beside_training_is_not_taken_for_it() -> None:
     for place in range(1, 8):
         for _ in range(2):
             search.step(place)
-    expected = np.exp(policy._prospects(search.observation()).sums[1].mean)
+    expected = np.exp(policy._all_forecasts(search.observation()).sums[1].mean)
     assert expected[1:] == pytest.approx(task.final[1:, 1], rel=1.0)
     assert (expected[1:] > 0.4 * task.final[1:, 1]).all()
 
@@ -253,7 +253,7 @@ def test_a_plan_is_worth_its_best_ratio() -> None:
     worth = np.stack([np.where(good, 4.0, 0.0), np.ones(SCENARIOS)], axis=1)
     news = np.stack([np.where(good, -1.0, 1.0)] * 2, axis=1)
     one = np.ones((2, 1))
-    seen = _Prospects(
+    seen = _Forecasts(
         draw_scenarios(some_forecast(2), NormalDraws.of([f"m{place}" for place in range(2)], FACTORS, 0)),
         {},
         {},
@@ -305,7 +305,7 @@ def test_where_nothing_seems_missing_the_forecasts_are_doubted() -> None:
             search.step(place)
     observation = search.observation()
     assert policy.select(observation) == worst
-    seen = policy._prospects(observation)
+    seen = policy._all_forecasts(observation)
     assert policy._worth(observation, seen, 1.0).max() <= policy._worth(observation, seen, 10.0).max()
 
 

@@ -9,7 +9,7 @@ from scipy.stats import multivariate_t
 
 from lamps_core.policies.candidate_features import features_of
 from lamps_core.policies.curve_network import FACTORS
-from lamps_core.policies.universal import LOSS
+from lamps_core.policies.universal import LOSSES
 from lamps_core.policy_training.network_learning import (
     FREEDOM,
     Learner,
@@ -27,7 +27,7 @@ from lamps_core.policy_training.universal import task_curves_of
 
 def tasks(count: int = 6) -> list[TaskCurves]:
     """Of random tasks."""
-    return [task for seed in range(count) for task in task_curves_of(random_task(seed), LOSS)]
+    return [task for seed in range(count) for task in task_curves_of(random_task(seed), LOSSES)]
 
 
 def test_the_surprise_of_ends_together_is_that_of_a_multivariate_students_t() -> None:
