@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lamps_core.landmarks import LANDMARKS
 from lamps_core.objectives import SHARES
 from lamps_core.policies.candidate_features import features_of
 from lamps_core.policies.forecast import (
@@ -34,6 +35,7 @@ from lamps_core.policies.forecast import (
     seconds_so_far,
     seconds_trained,
 )
+from lamps_core.policies.other_landmarks import with_landmarks
 from lamps_core.policies.outlook import Outlook
 from lamps_core.policies.scenario_draws import Draws, NormalDraws, draw_scenarios, overconfidence_factor
 from lamps_core.policies.scenarios import needed
@@ -102,6 +104,7 @@ class UniversalPolicy:
 
     def select(self, observation: Observation) -> int:
         """The greatest index; among equals the one that is soonest at its end."""
+        observation = with_landmarks(observation, LANDMARKS)
         seen = self._all_forecasts(observation)
         index = self._indices(observation, seen)
         chosen = np.flatnonzero(observation.mask)
@@ -110,6 +113,7 @@ class UniversalPolicy:
 
     def outlook(self, observation: Observation) -> Outlook:
         """Expected gain and seconds of each candidate; hypervolumes are shares of what all reach together."""
+        observation = with_landmarks(observation, LANDMARKS)
         seen = self._all_forecasts(observation)
         worth = self._worth(observation, seen, 1.0)
         return Outlook(worth.mean(axis=0), seen.left, 1.0 - float(worth.sum(axis=1).mean()))
