@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from flows.form import filled_in
 from flows.search import command_of
 from flows.search import search as search_flow
 from lamps_cli.search import search as search_command
@@ -42,7 +43,7 @@ def test_the_command_of_a_form_is_read_as_the_same_parameters(changes: dict[str,
         name: None if one.default is inspect.Parameter.empty else one.default
         for name, one in inspect.signature(search_flow.fn).parameters.items()
     }
-    parameters = defaults | ASKED | changes
+    parameters = filled_in(search_flow, defaults | ASKED | changes)
     program, name, *words = shlex.split(command_of(parameters))
     assert (program, name) == ("lamps", "search")
     read = search_command.make_context("search", words).params
