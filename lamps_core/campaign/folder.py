@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamps_core.curves.schema import CurveKey
 from lamps_core.errors import BadInput
+from lamps_core.files import json_object
 from lamps_core.models.folder import folder_fingerprint
 from lamps_core.settings import FineTuningSettings
 from lamps_core.storage import HIDDEN, is_there, put_whole, storage_failures, storage_path
@@ -89,7 +90,7 @@ def read_record(curves: str) -> CampaignRecord | None:
             return None
         content = path.read_bytes()
     try:
-        told = json.loads(content)
+        told = json_object(content)
         if told["version"] != VERSION:
             raise BadInput(version_trouble(path, told["version"], VERSION, "choose another --curves"))
         FineTuningSettings(**told["settings"])  # known by name, each
@@ -105,7 +106,7 @@ def read_record(curves: str) -> CampaignRecord | None:
         }
         again = frozenset(CurveKey(name, model, int(seed)) for name, model, seed in told.get("again", []))
         return CampaignRecord(told["id"], told["settings"], told["work"], datasets, told["models"], again)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{path} is damaged ({error}): restore it, or choose another --curves") from None
 
 

@@ -25,7 +25,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from lamps_core.landmarks import LANDMARKS
 from lamps_core.one_thread import one_thread
 from lamps_core.policies.curve_tokens import INPUTS, observed
 
@@ -181,7 +180,6 @@ class CurveForecaster:
         curves: Sequence[FloatArray],
         complete: BoolArray,
         features: Features,
-        landmarks: int = LANDMARKS,
     ) -> Forecast:
         """What the complete values will be, and what looks at further rows would tell of them.
 
@@ -189,11 +187,8 @@ class CurveForecaster:
             curves: (m,) of the number after each row so far; NaN where unknown.
             complete: (m,) whose last row is the complete value.
             features: of the candidates.
-            landmarks: K.
         """
-        seen = observed(
-            curves, complete, features, grows_with_size=self._grows_with_size, landmarks=landmarks
-        )
+        seen = observed(curves, complete, features, grows_with_size=self._grows_with_size)
         asked = _batch_of_one(seen.tokens), _batch_of_one(features.likeness), torch.zeros(1, len(curves))
         answers = [member(*asked) for member in self._members]
         means = np.stack([_only(one.mean) for one in answers])

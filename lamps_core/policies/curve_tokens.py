@@ -53,9 +53,8 @@ def observed(
     features: Features,
     *,
     grows_with_size: bool,
-    landmarks: int = LANDMARKS,
 ) -> Observed:
-    """Turn curves into tokens.
+    """Turn curves of eight landmarks into tokens.
 
     Args:
         curves: see `CurveForecaster.forecast`.
@@ -63,7 +62,6 @@ def observed(
         features: see there.
         grows_with_size: the number is a cost, and those of two candidates may be as far apart as their sizes before
             a row shows it: a zero-shot evaluation may take the same time for all.
-        landmarks: K, which says how long curves are before any has ended.
     """
     rows = np.array([len(curve) - 1 for curve in curves])
     values = padded(curves)
@@ -71,7 +69,7 @@ def observed(
     distance = np.where(np.isfinite(values), values - mean, np.nan)
     by_size = features.size * (features.spread if grows_with_size else 0.0)
     apart = float(np.hypot(_apart(distance), by_size.std()))
-    length = expected_length(rows, complete, landmarks)
+    length = expected_length(rows, complete)
     row, own = np.maximum(rows, 0), np.arange(len(rows))
     now = np.where(np.isfinite(values[own, row]), values[own, row], mean[row])
     drop, spread = _further_drop(values, now, row, complete)
@@ -187,10 +185,10 @@ def place_of(row: FloatArray | IntArray) -> FloatArray:
     return np.asarray(np.minimum(row, LANDMARKS) + 2.0 * np.log2(1.0 + further / 2.0))
 
 
-def expected_length(rows: IntArray, complete: BoolArray, landmarks: int = LANDMARKS) -> float:
+def expected_length(rows: IntArray, complete: BoolArray) -> float:
     """Expected rows of a complete curve after its first, from the curves that have ended and those longer already."""
     ended = rows[complete & (rows > 0)].astype(np.float64)
-    mean = (LENGTH_TRUST * usual_length(landmarks) + ended.sum()) / (LENGTH_TRUST + len(ended))
+    mean = (LENGTH_TRUST * usual_length() + ended.sum()) / (LENGTH_TRUST + len(ended))
     if len(ended) == 0:
         mean = max(mean, float(rows.max(initial=0)) + 1.0)
     return float(max(mean, 1.0))

@@ -83,14 +83,7 @@ def _with_smaller(observation: Observation, more: int) -> Observation:
         steps=np.where(observation.steps > 0, observation.steps + more, observation.steps),
         curves=tuple(_filled(curve, more) for curve in observation.curves),
         losses=tuple(tuple(_filled(np.array(losses), more).tolist()) for losses in observation.losses),
-        step_seconds=tuple(
-            (
-                *seconds[:1],
-                *[part / (more + 1) for part in seconds[1:2] for _ in range(more + 1)],
-                *seconds[2:],
-            )
-            for seconds in observation.step_seconds
-        ),
+        step_seconds=tuple(_shared_out(seconds, more) for seconds in observation.step_seconds),
     )
 
 
@@ -99,3 +92,10 @@ def _filled(curve: FloatArray, more: int) -> FloatArray:
     if len(curve) < 2:
         return curve
     return np.concatenate([curve[:1], np.linspace(curve[0], curve[1], more + 2)[1:-1], curve[1:]])
+
+
+def _shared_out(seconds: tuple[float, ...], more: int) -> tuple[float, ...]:
+    """Seconds of each row, those of the second shared with so many rows more before it, if there are two."""
+    if len(seconds) < 2:
+        return seconds
+    return (seconds[0], *[seconds[1] / (more + 1)] * (more + 1), *seconds[2:])

@@ -99,7 +99,7 @@ class UniversalPolicy:
         self.name = name
         self._forecasters, self._objectives = forecasters, tuple(objectives)
         self._known: tuple[tuple[str, ...], bytes, Features] | None = None
-        self._first: dict[int, tuple[tuple[Features, int, bytes], Forecast]] = {}
+        self._first: dict[int, tuple[tuple[Features, bytes], Forecast]] = {}
         self._draws: tuple[tuple[str, ...], dict[str, NormalDraws]] = (), {}
 
     def select(self, observation: Observation) -> int:
@@ -144,9 +144,7 @@ class UniversalPolicy:
 
     def _forecast(self, number: str, observation: Observation, curves: Sequence[FloatArray]) -> Forecast:
         features = self._features(observation)
-        return self._forecasters[number].forecast(
-            curves, observation.complete, features, observation.landmarks
-        )
+        return self._forecasters[number].forecast(curves, observation.complete, features)
 
     def _believed(self, column: int, observation: Observation, curves: Sequence[FloatArray]) -> Forecast:
         """The forecast of the loss in a column, its deviations corrected by `overconfidence_factor`."""
@@ -158,9 +156,9 @@ class UniversalPolicy:
         self, column: int, observation: Observation, curves: Sequence[FloatArray]
     ) -> Forecast:
         """The forecast from the zero-shot evaluations alone, made once for each search."""
-        asked = self._features(observation), observation.landmarks, np.concatenate(curves).tobytes()
+        asked = self._features(observation), np.concatenate(curves).tobytes()
         known = self._first.get(column)
-        if known is None or known[0][0] is not asked[0] or known[0][1:] != asked[1:]:
+        if known is None or known[0][0] is not asked[0] or known[0][1] != asked[1]:
             none = np.zeros(len(curves), dtype=bool)
             forecast = self._forecast(LOSSES, replace(observation, complete=none), curves)
             known = self._first[column] = asked, forecast
@@ -181,10 +179,8 @@ class UniversalPolicy:
         plain = worth.mean(axis=0) / seen.left
         if not seen.losses:
             return np.asarray(plain)
-        news, beside = (
-            next(iter(seen.losses.values())).news,
-            self._normal_draws(observation.names)[LOSSES].look,
-        )
+        news = next(iter(seen.losses.values())).news
+        beside = self._normal_draws(observation.names)[LOSSES].look
         return np.maximum(plain, _best_plan(worth, news, beside, seen))
 
     def _worth(self, observation: Observation, seen: _Forecasts, factor: float) -> FloatArray:
