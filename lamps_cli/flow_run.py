@@ -37,8 +37,8 @@ def run_flow(
     Raises:
         LampsError: as by `check`, by `prefect_server`, by its wait and by the flow.
     """
-    with prefect_server(cluster=cluster) as wait_until_ready:
+    with prefect_server(cluster=cluster) as wait_until_ready, LiveDisplay(view=view) as display:
         check()
         wait_until_ready()
-        with LiveDisplay(view=view) as display, listening(display.update):
+        with listening(display.update):
             return flow(**parameters)

@@ -104,8 +104,9 @@ class LiveDisplay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the last state on the screen, the cursor shown and below it, whatever ended the block."""
+        """Leave the last state on the screen, if any, the cursor shown and below it, whatever ended the block."""
         if self._live:
+            self._live.transient = self._latest is None
             self._live.stop()
 
     def update(self, event: Any) -> None:

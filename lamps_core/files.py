@@ -113,6 +113,26 @@ def refuse_unwritable(folder: Path, named: str) -> None:
 
 
 @contextlib.contextmanager
+def usable_folder(folder: Path, named: str) -> Iterator[None]:
+    """Refuse a folder that nothing can be written to; the block looks at what it holds.
+
+    Args:
+        folder: that is going to be written into, there or not.
+        named: what the user calls it, such as `--out runs/reviews`.
+
+    Raises:
+        BadInput: it is a file, cannot be written or made, or, in the block, an operating system's error.
+    """
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise BadInput(f"{named} is a file: name a folder")
+        yield
+        refuse_unwritable(folder, named)
+    except OSError as error:  # a name too long for a file, a folder that may not be listed
+        raise BadInput(f"{named} cannot be used: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
     """Give a draft to fill with files: flushed, it becomes `folder` by one rename as the block ends.
 

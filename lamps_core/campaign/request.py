@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lamps_core.campaign.folder import read_record
 from lamps_core.curves.reader import curve_files
 from lamps_core.errors import BadInput
-from lamps_core.files import refuse_unwritable
+from lamps_core.files import refuse_unwritable, usable_folder
 from lamps_core.prices import GPU_HOUR_PRICE
 from lamps_core.search.journal import JOURNAL
 from lamps_core.settings import FineTuningSettings
@@ -90,14 +90,9 @@ def checked_folder(curves: str) -> Any:
     if not is_local(folder):
         check_store(folder, "--curves")
         return folder
-    try:
-        if folder.exists() and not folder.is_dir():
-            raise BadInput(f"--curves {curves} is a file: name a folder")
+    with usable_folder(folder, f"--curves {curves}"):
         if folder.is_dir() and not (folder / HIDDEN / "campaign.json").is_file():
             _refuse_other_things(folder, curves)
-        refuse_unwritable(folder, f"--curves {curves}")
-    except OSError as error:
-        raise BadInput(f"--curves {curves} cannot be used: {error.strerror or error}") from error
     return folder
 
 

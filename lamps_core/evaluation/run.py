@@ -19,7 +19,7 @@ from lamps_core.evaluation.record import RESULT, write_evaluation
 from lamps_core.evaluation.request import check_limits, check_request, costless
 from lamps_core.evaluation.summary import KEY, ORACLE, ORACLE_SECONDS, in_words, summarise
 from lamps_core.evaluation.unit import Unit
-from lamps_core.files import json_object, refuse_unwritable, write_json
+from lamps_core.files import json_object, usable_folder, write_json
 from lamps_core.fingerprints import curves_fingerprint, objectives_fingerprint
 from lamps_core.locks import locked
 from lamps_core.meta_dataset import read_tasks, usable
@@ -82,11 +82,9 @@ class EvaluationRun:
 
     def _refuse_another(self) -> None:
         out, path = self.request.out, self._folder / "about.json"
-        if out.exists() and not out.is_dir():
-            raise BadInput(f"--out {out} is a file: name a folder")
-        try:
+        with usable_folder(out, f"--out {out}"):
             if path.exists():
-                about, wanted = json_object(path.read_bytes()), self._about()
+                about, wanted = _described(path), self._about()
                 # The first difference alone: with other objectives, curves have another fingerprint.
                 other = next((word for word in wanted if about.get(word) != wanted[word]), None)
                 if other is not None:
@@ -95,11 +93,6 @@ class EvaluationRun:
                     )
             elif out.is_dir() and any(entry.name != PARTS for entry in out.iterdir()):
                 raise BadInput(f"--out {out} is not empty and holds no evaluation: choose another")
-            refuse_unwritable(out, f"--out {out}")
-        except ValueError as error:
-            raise BadInput(f"{path} is damaged ({error}): remove it, or choose another --out") from None
-        except OSError as error:
-            raise BadInput(f"--out {out} cannot be used: {error.strerror or error}") from error
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
@@ -315,6 +308,18 @@ class EvaluationRun:
             }
             for task in self.tasks
         ]
+
+
+def _described(path: Path) -> Row:
+    """What the parts of a folder have in common, as its run wrote it.
+
+    Raises:
+        BadInput: the file is damaged.
+    """
+    try:
+        return json_object(path.read_bytes())
+    except ValueError as error:
+        raise BadInput(f"{path} is damaged ({error}): remove it, or choose another --out") from None
 
 
 def _part(path: Path) -> Row | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lamps_core.errors import BadInput
-from lamps_core.files import refuse_unwritable
+from lamps_core.files import usable_folder
 from lamps_core.hub.download import at_commit
 from lamps_core.models.folder import folder_fingerprint
 from lamps_core.policies.loading import DEFAULT_POLICY, policy_found
@@ -73,18 +73,13 @@ def check_request(request: SearchRequest) -> None:
     check_parallel(request.parallel)
     check_step_timeout(request.step_timeout_seconds)
     out, data = request.out, request.data
-    try:
-        if out.exists() and not out.is_dir():
-            raise BadInput(f"--out {out} is a file: name a folder")
+    with usable_folder(out, f"--out {out}"):
         if out.is_dir() and any(out.iterdir()) and not (out / JOURNAL).is_file():
             raise BadInput(f"--out {out} is not empty and holds no search: name a new folder")
         for dataset in filter(None, (data.dataset, data.test_dataset)):
             folder = Path(dataset).expanduser()
             if folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
                 raise BadInput(f"--out {out} is in the folder of the dataset {dataset}: name one elsewhere")
-        refuse_unwritable(out, f"--out {out}")
-    except OSError as error:  # a name too long for a file, a folder that may not be listed
-        raise BadInput(f"--out {out} cannot be used: {error.strerror or error}") from error
 
 
 def policy_asked(request: SearchRequest) -> str:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from lamps_core import __version__
 from lamps_core.curves.schema import CURVE_SCHEMA, CurveRows, curves_parquet
 from lamps_core.errors import BadInput
-from lamps_core.files import make_folder, refuse_unwritable, write_atomically
+from lamps_core.files import make_folder, usable_folder, write_atomically
 from lamps_core.landmarks import landmark_rows
 from lamps_core.registry import registered_models
 from lamps_core.settings import FineTuningSettings
@@ -119,14 +119,9 @@ def summary(table: pa.Table) -> dict[str, Any]:
 
 
 def _check_folder(folder: Path) -> None:
-    try:
-        if folder.exists() and not folder.is_dir():
-            raise BadInput(f"--out {folder} is a file: name a folder")
+    with usable_folder(folder, f"--out {folder}"):
         # Hidden names are drafts and the like, but for a campaign's own.
         found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-        refuse_unwritable(folder, f"--out {folder}")
-    except OSError as error:
-        raise BadInput(f"--out {folder} cannot be used: {error.strerror or error}") from error
     held = [name for name in found if not name.startswith(".") or name == HIDDEN]
     if held:
         raise BadInput(

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.live import _RefreshThread
 
 from lamps_cli.live import LiveDisplay
+from lamps_core.errors import BadInput
 from lamps_core.progress import EndedStep, RunningStep, SearchProgress, listener, listening, publish
 from lamps_core.search.algorithm import Action, Outcome
 from lamps_core.search.run import SearchRun
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HOSTILE = "org/[bold red]model[/]\x1b[2J\u202e"
+ERASE_LINE = "\x1b[2K"
 SHOW_CURSOR = "\x1b[?25h"
 
 
@@ -112,6 +114,21 @@ def test_the_terminal_is_left_clean_by_ctrl_c() -> None:
         if isinstance(thread, _RefreshThread):
             thread.join(60)
             assert not thread.is_alive()
+
+
+def test_nothing_is_left_of_a_display_that_was_told_nothing() -> None:
+    where, written = console(terminal=True)
+
+    def refused() -> None:
+        with LiveDisplay(where, clock=lambda: 65.0):
+            raise BadInput("no dataset")
+
+    with pytest.raises(BadInput):
+        refused()
+    after = written.getvalue().split("Preparing … 00:00")[-1]
+    assert "Preparing" in written.getvalue()
+    assert ERASE_LINE in after
+    assert SHOW_CURSOR in after
 
 
 def test_stdout_stays_free_for_results(capsys: pytest.CaptureFixture[str]) -> None:
