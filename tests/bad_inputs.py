@@ -156,7 +156,7 @@ NUMBERS = [
 POLICIES = _each(
     "--policy",
     {
-        "empty policy": ("", "no such policy"),
+        "empty policy": ("", "names no place"),
         "unknown policy": ("cheepest", "did you mean cheapest"),
         "policy that is no zip": ("{here}/text.zip", "cannot be read as a policy"),
         "policy that unpacks to far too much": ("{here}/bomb.zip", "policy.json is larger than"),

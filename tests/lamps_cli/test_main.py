@@ -60,6 +60,7 @@ def test_a_search_prints_its_result_as_json_and_nothing_else_on_stdout(
     result = json.loads(run.stdout)
     assert result == json.loads((tmp_path / "out" / "result.json").read_text())
     assert without_times(result) == without_times(json.loads((plain / "result.json").read_text()))
+    assert "step 3: loss" in run.stderr
     assert "temporary Prefect server" not in run.stderr
     assert "Traceback" not in run.stderr
     assert result["command"].startswith(f"lamps search --dataset {topics_csv} --input-col phrase")
@@ -67,15 +68,15 @@ def test_a_search_prints_its_result_as_json_and_nothing_else_on_stdout(
 
 
 def test_a_search_for_people_prints_its_front_and_where_the_report_lies(
-    topics_csv: Path, tmp_path: Path, prefect_url: str, warm_lamps: WarmLamps
+    topics_csv: Path, tmp_path: Path, plain: Path, prefect_url: str, warm_lamps: WarmLamps
 ) -> None:
+    shutil.copytree(plain, tmp_path / "out")  # ended already
     run = warm_lamps(*search_arguments(topics_csv, "out"), cwd=tmp_path, prefect_url=prefect_url)
     assert run.returncode == 0, run.stderr
     assert "topics: 8 steps" in run.stdout
     assert TINY in run.stdout
     assert BETTER in run.stdout
     assert "report: out/report.html" in run.stdout
-    assert "step 3: loss" in run.stderr
 
 
 def test_a_search_in_which_every_candidate_fails_is_exit_code_1_and_says_why(
