@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from typing import TYPE_CHECKING, Any
@@ -78,6 +79,19 @@ class Crowd:
         return line.startswith("lamps: ") and any(words in line for words in said)
 
 
+@contextlib.contextmanager
+def suspended(*commands: WarmCommand) -> Iterator[None]:
+    """Commands that do nothing while the block runs: they still hold what they held, and cannot end before it."""
+    processes = [psutil.Process(command.pid) for command in commands]
+    for process in processes:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.resume()
+
+
 def sites(kind: str, folder: Path, csv: Path) -> Iterator[Site]:
     """One new site after another."""
     datasets = write_datasets(folder, rows=200)
@@ -120,16 +134,12 @@ def test_a_suspended_run_keeps_its_folder(
     site = next(sites(kind, tmp_path, topics_csv))
     crowd = Crowd(warm, site.cwd, prefect_url)
     first = crowd.under_way(site)
-    process = psutil.Process(first.pid)
-    process.suspend()
-    try:
+    with suspended(first):
         before = site.steps()
         second = crowd.start(site.arguments)
         assert second.wait() == 2
         assert first.poll() is None
         assert before < site.total
-    finally:
-        process.resume()
     assert crowd.codes() == [0, 2]
     site.check(alive=False)
     assert site.steps() == site.total
@@ -183,18 +193,19 @@ def test_a_search_and_a_campaign_refuse_each_other_s_folders(
         next(sites("campaign", tmp_path, topics_csv)),
     )
     crowd = Crowd(warm, tmp_path / "owners", prefect_url)
-    crowd.start(search.arguments)
-    crowd.start(campaign.arguments)
+    running = crowd.start(search.arguments), crowd.start(campaign.arguments)
     eventually(lambda: search.steps() > 1 and campaign.steps() > 1, what="steps of both")
     in_search = CampaignSite("", tmp_path / "other", search.place / "curves")
     strange = (
         ([*campaign.arguments, "--curves", str(in_search.place)], "holds the curves of a search"),
         ([*search.arguments, "--out", str(campaign.place)], "is not empty and holds no"),
     )
-    for arguments, says in strange:
-        told = warm(*arguments, cwd=tmp_path, prefect_url=prefect_url)
-        assert told.returncode == 2
-        assert says in told.stderr
+    with suspended(*running):  # on a loaded machine they would end before the second is refused
+        for arguments, says in strange:
+            told = warm(*arguments, cwd=tmp_path, prefect_url=prefect_url)
+            assert told.returncode == 2
+            assert says in told.stderr
+        assert all(command.poll() is None for command in running)
     assert crowd.codes() == [0, 0]
     for site in (search, campaign):
         site.check(alive=False)
