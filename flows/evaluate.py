@@ -65,7 +65,7 @@ def evaluate(
         out: Folder of the results, an absolute path; one that holds this evaluation is resumed.
         methods: Names with commas, or untrained or all; empty for every untrained one,
             the default algorithm and the universal policy that ships.
-        policies: Folders, zips or hub ids of trained policies, with commas.
+        policies: Folders, zips or hub ids of trained policies, or names of methods, with commas.
         folds: Which datasets are held out: loo, each one in its turn.
         repeats: Of each fold; each has a seed of its own.
         objectives: What to minimise, six at most, with commas: columns of the curves, or dollars (training seconds x

@@ -26,7 +26,8 @@ from lamps_core.prices import GPU_HOUR_PRICE
     "--policy",
     "policies",
     multiple=True,
-    help="Folder, zip or hub id of a trained policy, judged on the datasets that it was not trained on.",
+    help="Folder, zip or hub id of a trained policy, judged on the datasets that it was not trained on; or a "
+    "method, such as universal.",
 )
 @click.option(
     "--methods",

@@ -6,6 +6,7 @@ Owns the names and what is refused before anything runs. Does not replay or trai
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lamps_core.errors import BadInput, no_such
@@ -14,7 +15,6 @@ from lamps_core.policies.loading import UNIVERSAL, shipped_policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from lamps_core.hub.download import Found
     from lamps_core.task import Task
@@ -56,7 +56,8 @@ def contenders(
     Args:
         methods: names, `untrained`, `all`; none for every untrained one, the default algorithm and
             the universal policy that ships.
-        policies: paths, or `org/name[@revision]` of the hub.
+        policies: paths, or `org/name[@revision]` of the hub; a method's name, where nothing lies there, is one
+            method more.
         tasks: of the meta-dataset.
 
     Returns:
@@ -68,20 +69,22 @@ def contenders(
     """
     known = _known()
     alone = len({task.dataset for task in tasks}) < 2
+    named = [asked for asked in policies if asked in known and not Path(asked).exists()]
+    options = dict.fromkeys(methods, "--methods") | dict.fromkeys(named, "--policy")
     found, notices = [], []
-    for name in _names(methods, known):
+    for name in dict.fromkeys([*_names(methods, known), *named]):
         why = _needs_more(known[name], tasks) if alone else None
         if why is None and name == UNIVERSAL:
             shipped = str(shipped_policy(UNIVERSAL))
             found.append(_policy(shipped, find(shipped), tasks, set()))
         elif why is None:
             found.append(known[name])
-        elif name in methods:
-            raise BadInput(f"--methods {name}: {why}")
+        elif name in options:
+            raise BadInput(f"{options[name]} {name}: {why}")
         else:
             notices.append(f"{name} is left out: {why}")
     taken = {contender.name for contender in found} | (set(known) - {UNIVERSAL})
-    for asked, place in _places(policies):
+    for asked, place in _places([one for one in policies if one not in named]):
         found.append(_policy(asked, place, tasks, taken))
         taken.add(found[-1].name)
     if not found:

@@ -34,7 +34,7 @@ class EvaluationRequest:
         objectives: what is minimised.
         methods: names, `untrained`, `all`; none for every untrained one, the default algorithm and
             the universal policy that ships.
-        policies: paths of trained policies.
+        policies: paths of trained policies, or names of methods.
         repeats: of each fold.
         seed: of repeat 0; repeat r has `seed + r`.
         limits: of a training.

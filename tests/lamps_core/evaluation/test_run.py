@@ -281,6 +281,15 @@ def test_each_contender_has_a_name_of_its_own_where_a_folder_here_is_called_like
 
 
 @pytest.mark.usefixtures("static_order")
+def test_a_policy_may_be_a_method_by_its_name_as_in_a_search(curves: Path, tmp_path: Path) -> None:
+    run = EvaluationRun(request(curves, tmp_path / "out", policies=("zigzag", UNIVERSAL, "cheapest")))
+    assert [one.name for one in run.contenders] == ["cheapest", "blind", "zigzag", UNIVERSAL]
+    alone = write_meta_dataset(tmp_path / "alone", family_rows(1, 8))
+    with pytest.raises(BadInput, match=r"^--policy portfolio: it learns from other datasets"):
+        EvaluationRun(request(alone, tmp_path / "out", policies=("portfolio",)))
+
+
+@pytest.mark.usefixtures("static_order")
 def test_a_policy_that_does_not_fit_is_refused_before_anything_is_written(
     curves: Path, tmp_path: Path
 ) -> None:
