@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from lamps_core.errors import BadInput
 from lamps_core.landmarks import stratified_order
+from lamps_core.report_words import counted
 from lamps_core.text.columns import (
     are_whole_numbers,
     as_whole_numbers,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from lamps_core.text.columns import Layout, Rows
 
 MOST_TRAINED, FEW = 0.01, 1  # of the rows that are measured on: real datasets repeat a few texts
+FEW_MEASURED = 100  # rows; below, two standard errors of an accuracy are more than 0.1
 ON_TEST = "test"  # the selection that is the test split
 
 
@@ -167,6 +169,7 @@ def load_text_dataset(request: DatasetRequest) -> TextDataset:
     train, test = _part_test(request, plan, train, reading)
     train, evaluation, words = _part_evaluation(request, plan, selection, train, reading)
     train = _capped(request, train, reading)
+    _note_few_rows(evaluation, test, reading)
     _note_single_classes(evaluation, test, reading)
     _note_trained_texts(train, evaluation, test, reading)
     dataset = TextDataset(
@@ -257,6 +260,16 @@ def _capped(request: DatasetRequest, train: TextSplit, reading: _Reading) -> Tex
             "raise --max-train-rows"
         )
     return capped
+
+
+def _note_few_rows(evaluation: TextSplit | None, test: TextSplit, reading: _Reading) -> None:
+    """Say how far apart accuracies must be on splits of few rows: two standard errors, at most 1 / sqrt(rows)."""
+    reading.notices.extend(
+        f"the {part} split has {counted(len(split), 'row')} only: accuracies less than {len(split) ** -0.5:.2g} apart "
+        "can differ by chance alone"
+        for part, split in _measured_on(evaluation, test).items()
+        if len(split) < FEW_MEASURED
+    )
 
 
 def _note_single_classes(evaluation: TextSplit | None, test: TextSplit, reading: _Reading) -> None:

@@ -65,6 +65,7 @@ def run_steps(request: CampaignRequest, *, limit: int | None = None, machine: Ma
 NOTICES = [  # of the data of `request_of`
     "topics: there is no test split: 48 of 240 training rows are reserved, stratified, as the test split",
     "topics: train: 40 of 192 rows used, stratified, as --max-train-rows asks",
+    "topics: the evaluation split has 48 rows only: accuracies less than 0.14 apart can differ by chance alone",
 ]
 
 

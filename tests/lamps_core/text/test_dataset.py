@@ -196,6 +196,22 @@ def test_a_split_of_one_class_is_noted_under_the_part_it_plays(tmp_path: Path) -
     assert load(tmp_path, test_split="dev").notices == ()
 
 
+@pytest.mark.usefixtures("few_rows_noted")
+def test_a_split_of_few_rows_is_noted_with_what_it_can_tell_apart(tmp_path: Path) -> None:
+    write_json_lines(tmp_path / "train.jsonl", ROWS)
+    write_json_lines(tmp_path / "dev.jsonl", NEW_ROWS[:16])
+    enough = [{"text": f"other {row}", "label": "ham" if row % 2 else "spam"} for row in range(100)]
+    write_json_lines(tmp_path / "test.jsonl", enough)
+    assert load(tmp_path).notices == ()
+    told = "the {} split has {} only: accuracies less than {} apart can differ by chance alone"
+    assert load(tmp_path, selection_split="dev").notices == (told.format("evaluation", "16 rows", 0.25),)
+    write_json_lines(tmp_path / "test.jsonl", enough[:99])
+    assert load(tmp_path, selection_split="dev").notices == (
+        told.format("evaluation", "16 rows", 0.25),
+        told.format("test", "99 rows", 0.1),
+    )
+
+
 def test_rows_that_are_tested_on_and_trained_on_are_counted(tmp_path: Path) -> None:
     train = write_json_lines(tmp_path / "train.jsonl", ROWS)
     told = "the text of {} rows of the {} split is that of a training row too: what is measured there says"
