@@ -45,6 +45,9 @@ class Simulated:
         self.first = self.last = 0.0
         self._lock = threading.Lock()
 
+    def make_ready(self) -> None:
+        """Nothing: there are no workers."""
+
     def run_step(self, request: StepRequest, *, timeout_seconds: float | None = None) -> dict[str, Any]:
         """A row as a worker would give it, after a while."""
         started = time.monotonic()

@@ -81,6 +81,7 @@ class LocalEngine:
 
     def submit(self, request: StepRequest, destination: StepDestination) -> PrefectFuture[dict[str, Any]]:
         """Start a step in a thread, which waits for a worker process."""
+        execution.execution_of(self._run_id).make_ready()
         return self._runner.submit(fine_tune_step, {"request": request, "destination": destination})
 
     def gone(self) -> LampsError:
@@ -91,7 +92,7 @@ class LocalEngine:
         """Nothing was opened to look at the devices."""
 
     def __enter__(self) -> Self:
-        """Start the fork server of the workers."""
+        """Be what the steps of the campaign find in this process."""
         mine = execution.Execution(self._slots, step_timeout_seconds=self._timeout)
         execution.begin(self._run_id, mine)
         self._runner.__enter__()

@@ -206,12 +206,14 @@ class SearchRun:
 
         Raises:
             StorageFailed: it cannot be recorded.
+            WorkerDied: no worker can be started.
         """
         if self.search.running >= len(self.slots):
             return None
         action = self.search.ask()
         if action is None:
             return None
+        self.execution.make_ready()
         with self._keeping():
             self._journal.append({"event": "begun", **asdict(action)})
         return action, self._step_request(action.candidate)
@@ -299,14 +301,18 @@ class SearchRun:
     # --- the end ---------------------------------------------------------------------------------------
 
     def exports(self) -> list[ExportRequest]:
-        """The front's models that are not saved yet; also drops the candidates' that the front has outgrown."""
+        """The front's models that are not saved yet; also drops the candidates' that the front has outgrown.
+
+        Raises:
+            WorkerDied: there are such, and no worker can be started.
+        """
         out = self.request.out
         wanted = {state.name: out / model_path(state.name) for state in self.search.front()}
         (out / "models").mkdir(exist_ok=True)
         for name in self.search.candidates.keys() - wanted.keys():
             shutil.rmtree(out / model_path(name), ignore_errors=True)
         held_out = self.dataset.test is not None
-        return [
+        requests = [
             ExportRequest(
                 last=self._step_request(name),
                 target=str(target.resolve()),
@@ -315,6 +321,9 @@ class SearchRun:
             for name, target in wanted.items()
             if not target.is_dir() or (held_out and name not in self._tested)
         ]
+        if requests:
+            self.execution.make_ready()
+        return requests
 
     def drop_result(self) -> None:
         """Remove a `result.json` that no longer tells how things are; `finish` writes it anew."""

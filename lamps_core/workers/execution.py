@@ -44,6 +44,20 @@ class Execution:
         self._timeout = step_timeout_seconds
         self._changed = changed
         self._lock = threading.Lock()
+        self._ready = False
+
+    def make_ready(self) -> None:
+        """Return once workers can start at once, so that no step is charged for what they import.
+
+        The first call starts the server that they are forked from: where nothing is left to run, there is none.
+
+        Raises:
+            WorkerDied: the server ended over its imports.
+        """
+        if not self._ready:
+            start_fork_server()
+            wait_for_fork_server()
+            self._ready = True
 
     def run_step(self, request: StepRequest, *, timeout_seconds: float | None = None) -> dict[str, Any]:
         """Run a step and return its record, within the budget and its deadline.
@@ -135,15 +149,7 @@ _making = threading.Lock()
 
 
 def begin(run_id: str, execution: Execution) -> None:
-    """Make an execution the one that `execution_of` finds in this process, once its workers can start at once.
-
-    No step is charged for what the fork server imports.
-
-    Raises:
-        WorkerDied: the fork server ended over its imports.
-    """
-    start_fork_server()
-    wait_for_fork_server()
+    """Make an execution the one that `execution_of` finds in this process."""
     _executions[run_id] = execution
 
 
@@ -160,8 +166,13 @@ def execution_of(run_id: str, *, parallel: int | None = None) -> Execution:
     Args:
         run_id: as in the `StepRequest`.
         parallel: slots to make where there is no execution; see `device_slots`.
+
+    Raises:
+        WorkerDied: as by `Execution.make_ready`.
     """
     with _making:
         if run_id not in _executions:
-            begin(run_id, Execution(device_slots(parallel)))
+            mine = Execution(device_slots(parallel))
+            mine.make_ready()
+            begin(run_id, mine)
         return _executions[run_id]

@@ -12,6 +12,7 @@ import pytest
 from flows.campaign import campaign, outcome_table
 from lamps_core.errors import BadInput, LampsError
 from lamps_core.progress import CampaignProgress, listener
+from lamps_core.workers import execution
 from tests.campaigns import STEPS_EACH, facts, key_of, rows_of, write_datasets
 from tests.flow_records import recorded
 from tests.searches import (
@@ -138,12 +139,17 @@ def test_a_campaign_of_which_every_pair_fails_is_a_failed_run_that_says_why(
         campaign(**asked)
 
 
-def test_run_again_it_runs_nothing_and_leaves_every_row(whole: Any, datasets: str) -> None:
+def test_run_again_it_runs_nothing_starts_no_process_and_leaves_every_row(
+    whole: Any, datasets: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = rows_of(whole[1])
+    started: list[str] = []
+    monkeypatch.setattr(execution, "start_fork_server", lambda: started.append("for a step"))
     result = campaign(**parameters(datasets, whole[1]))
     assert (result["steps"], result["complete"]) == (0, 4)
     assert [key_of(row) for row in rows_of(whole[1])] == [key_of(row) for row in before]
     assert rows_of(whole[1]) == before
+    assert not started
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ from lamps_core.search.run import SearchRun
 from lamps_core.search.standing import describe
 from lamps_core.settings import DEFAULT_LEARNING_RATE, FineTuningSettings
 from lamps_core.text.dataset import load_text_dataset
+from lamps_core.workers import execution
 from tests.searches import (
     BETTER,
     OBJECTIVES,
@@ -212,15 +213,23 @@ def test_a_search_stopped_after_some_steps_ends_as_if_it_had_not_been(
     assert len(set(created)) == 2 * STEPS_EACH
 
 
-def test_a_finished_search_run_again_runs_nothing_and_says_the_same(topics_csv: Path, tmp_path: Path) -> None:
+def test_a_finished_search_run_again_runs_nothing_starts_no_process_and_says_the_same(
+    topics_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     request = quick_request(topics_csv, tmp_path / "out", models=TINY)
     first = run_to_the_end(request)
     journal = (request.out / "journal.jsonl").read_bytes()
     weights = request.out / first["front"][0]["path"] / "model.safetensors"
     saved = weights.stat().st_ino
+    started: list[str] = []
+    monkeypatch.setattr(execution, "start_fork_server", lambda: started.append("for a step"))
     assert run_to_the_end(request) == first
     assert (request.out / "journal.jsonl").read_bytes() == journal
     assert weights.stat().st_ino == saved
+    assert not started
+    shutil.rmtree(weights.parent)  # a model to export is a reason to start one
+    assert run_to_the_end(request) == first
+    assert started
 
 
 def test_a_larger_budget_goes_on_where_the_smaller_one_ended(
