@@ -15,5 +15,5 @@ __all__ = ["prefect_url"]
 
 @pytest.fixture(scope="session")
 def warm_lamps() -> Iterator[WarmLamps]:
-    with WarmLamps() as warm:
+    with WarmLamps(fork_server=True) as warm:
         yield warm

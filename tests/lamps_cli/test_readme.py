@@ -1,4 +1,4 @@
-"""The commands of the README and of the guide do what they say."""
+"""The commands of the README and of the guide do what they say; that they do so from a cold start, other tests show."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 
 from tests.conftest import topic_rows
 from tests.documented import CHECKOUT, commands
-from tests.lamps_command import lamps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,16 +52,16 @@ SEARCH, HUB_SEARCH, CAMPAIGN, REPORT, TRAINING, EVALUATION, BETTER = (
 
 
 @pytest.fixture(scope="module")
-def campaign(reviews: Path, prefect_url: str) -> Path:
+def campaign(reviews: Path, prefect_url: str, warm_lamps: WarmLamps) -> Path:
     """The folder after the README's campaign."""
-    curves = lamps(*CAMPAIGN, cwd=reviews, prefect_url=prefect_url)
+    curves = warm_lamps(*CAMPAIGN, cwd=reviews, prefect_url=prefect_url)
     assert curves.returncode == 0, curves.stderr
     assert "8 of 8 curves complete" in curves.stdout
     return reviews
 
 
 def test_the_readmes_searches_run(reviews: Path, prefect_url: str, warm_lamps: WarmLamps) -> None:
-    first = lamps(*SEARCH, cwd=reviews, prefect_url=prefect_url)
+    first = warm_lamps(*SEARCH, cwd=reviews, prefect_url=prefect_url)
     assert first.returncode == 0, first.stderr
     result = json.loads((reviews / "runs/reviews/result.json").read_text(encoding="utf-8"))
     assert result["front"]
@@ -75,7 +74,7 @@ def test_the_readmes_searches_run(reviews: Path, prefect_url: str, warm_lamps: W
     assert again.returncode == 0, again.stderr
     assert json.loads((reviews / "runs/reviews/result.json").read_text(encoding="utf-8")) == result
 
-    offline = lamps(*HUB_SEARCH, cwd=reviews, prefect_url=prefect_url)
+    offline = warm_lamps(*HUB_SEARCH, cwd=reviews, prefect_url=prefect_url)
     assert offline.returncode == 2
     assert "hub" in offline.stderr
     assert not (reviews / "runs/imdb").exists()
