@@ -130,14 +130,21 @@ def _run(
         show_result(lambda: _run_flow(flow, request, parameters), print_campaign, as_json=as_json)
 
 
-def _check(request: CampaignRequest, parameters: dict[str, Any]) -> None:
-    """Make every complaint about the input."""
+def check(request: CampaignRequest, parameters: dict[str, Any]) -> None:
+    """Make every complaint about the input.
+
+    Where steps are left to run here, what their workers need is imported from then on, beside the wait for a server.
+    """
     from flows.campaign import machine_asked_for
     from lamps_core.campaign.survey import CampaignSurvey
+    from lamps_core.workers.group import start_fork_server
 
     survey = CampaignSurvey(request)
     survey.refuse_in_use()
-    survey.plan(machine_asked_for(survey, parameters)).check_disk(survey.work.local())
+    plan = survey.plan(machine_asked_for(survey, parameters))
+    plan.check_disk(survey.work.local())
+    if plan.pairs and parameters["engine"] == "local":
+        start_fork_server()
 
 
 def _run_flow(
@@ -152,7 +159,7 @@ def _run_flow(
     return run_flow(
         flow,
         parameters,
-        check=lambda: _check(request, parameters),
+        check=lambda: check(request, parameters),
         view=CAMPAIGN,
         cluster=parameters["scheduler"],
     )

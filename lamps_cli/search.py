@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,9 @@ from lamps_cli.options import (
 )
 from lamps_core.errors import BadInput
 from lamps_core.prices import GPU_HOUR_PRICE
+
+if TYPE_CHECKING:
+    from lamps_core.search.request import SearchRequest
 
 # Whose empty text is an unset variable of a script: it must not mean a search without end, or one on other data.
 NEVER_EMPTY = {
@@ -105,11 +108,23 @@ def _run_search(parameters: dict[str, Any]) -> dict[str, Any]:
     from flows.search import search as flow
     from flows.search import search_request
     from lamps_core.hub.access import check_push
-    from lamps_core.search.run import SearchRun
 
     request = search_request(**parameters)
     read_hub_token(parameters["hub_token_block"])
     if parameters["push_to_hub"]:
         # The token may be in a block of a temporary server.
         check_push(parameters["push_to_hub"], of_a_front=True, needs_token=False)
-    return run_flow(flow, parameters, check=lambda: SearchRun(request).close(), view=SEARCH)
+    return run_flow(flow, parameters, check=lambda: check(request), view=SEARCH)
+
+
+def check(request: SearchRequest) -> None:
+    """Make every complaint about the input.
+
+    Where there may be a step to run, what its worker needs is imported from then on, beside the wait for a server.
+    """
+    from lamps_core.search.run import SearchRun
+    from lamps_core.workers.group import start_fork_server
+
+    SearchRun(request).close()
+    if not (request.out / "result.json").exists():
+        start_fork_server()

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 import pytest
 
+from flows.campaign import campaign_request
+from lamps_cli.campaign import check
 from lamps_core.objectives import parse_objectives
 from lamps_core.policy_file import read_policy
 from lamps_core.policy_training.train import Training, TrainingRequest
+from lamps_core.workers import group
 from tests.campaigns import STEPS_EACH, campaign_arguments, facts, key_of, rows_of, write_datasets
 from tests.dask_cluster import DaskCluster
 from tests.lamps_command import DEADLINE_SECONDS, family, lamps, start_lamps, wait_for_end
@@ -241,6 +244,20 @@ def test_the_plan_of_a_finished_campaign_is_empty_and_knows_its_speed(
     plan = json.loads(ran.stdout)
     assert (plan["done"], plan["to_run"], plan["device_hours"]) == (4, [], 0)
     assert plan["speed_from_steps"] == 4 * (STEPS_EACH - 1)
+
+
+def test_what_workers_need_is_imported_beside_the_wait_for_a_server_where_steps_are_left_to_run(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    monkeypatch.setattr(group, "start_fork_server", lambda: started.append("for a step"))
+    here = {"engine": "local", "scheduler": None, "parallel": None, "step_timeout": None}
+    quick: dict[str, Any] = {"landmarks": 2, "max_epochs": 2, "input_col": "phrase", "target_col": "topic"}
+    asked = quick | {"datasets": f"{copied}/first.csv", "curves": str(copied / "curves")}
+    check(campaign_request(**asked, models=MODELS), here)
+    assert not started
+    check(campaign_request(**asked, models=f"{MODELS},{FURTHER}"), here)
+    assert started
 
 
 @pytest.mark.slow

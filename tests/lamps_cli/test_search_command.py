@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import inspect
 import shlex
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from flows.form import filled_in
 from flows.search import command_of
 from flows.search import search as search_flow
+from lamps_cli.search import check
 from lamps_cli.search import search as search_command
+from lamps_core.errors import BadInput
+from lamps_core.workers import group
+from tests.searches import TINY, quick_request
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ASKED = {"dataset": "my reviews.csv", "input_col": "text", "target_col": "label", "out": "/tmp/o'ut"}
 
@@ -52,3 +59,19 @@ def test_the_command_of_a_form_is_read_as_the_same_parameters(changes: dict[str,
     wanted = {key: None if value == "" and key != "bounds" else value for key, value in parameters.items()}
     assert {key: wanted[key] for key in read} == read
     assert set(wanted) - set(read) == {"command"}
+
+
+def test_what_a_worker_needs_is_imported_beside_the_wait_for_a_server_where_there_may_be_a_step_to_run(
+    topics_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    monkeypatch.setattr(group, "start_fork_server", lambda: started.append("for a step"))
+    with pytest.raises(BadInput, match="nosuch"):
+        check(quick_request(topics_csv, tmp_path / "out", models="zoo/nosuch"))
+    assert not started
+    request = quick_request(topics_csv, tmp_path / "out", models=TINY)
+    check(request)
+    assert len(started) == 1
+    (request.out / "result.json").write_text("{}", encoding="utf-8")
+    check(request)
+    assert len(started) == 1
